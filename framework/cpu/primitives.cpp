@@ -1,0 +1,89 @@
+// The choice among the tables that were compiled in.
+#include "primitives.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+namespace npufa::cpu {
+
+const Primitives& PrimitivesTable_generic();
+#if defined(__x86_64__)
+const Primitives& PrimitivesTable_avx2();
+const Primitives& PrimitivesTable_avx512();
+const Primitives& PrimitivesTable_avx512_bf16();
+#endif
+
+namespace {
+
+#if defined(__x86_64__)
+bool HasAvx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+bool HasAvx512() {
+  return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+bool HasAvx512Bf16() { return HasAvx512() && __builtin_cpu_supports("avx512bf16"); }
+#endif
+bool Always() { return true; }
+
+struct Candidate {
+  const Primitives& (*table)();
+  bool (*usable)();
+};
+
+// Best first.
+constexpr Candidate kCandidates[] = {
+#if defined(__x86_64__)
+    {PrimitivesTable_avx512_bf16, HasAvx512Bf16},
+    {PrimitivesTable_avx512, HasAvx512},
+    {PrimitivesTable_avx2, HasAvx2},
+#endif
+    {PrimitivesTable_generic, Always},
+};
+
+const Primitives* offered = nullptr;
+bool offered_is_best = false;
+
+const Primitives& Choose() {
+  const char* wanted = std::getenv("NPUFA_CPU_CAPABILITY");
+  if (wanted != nullptr && *wanted != '\0') {
+    if (const Primitives* table = FindPrimitives(wanted)) return *table;
+    std::string usable;
+    for (const Candidate& candidate : kCandidates) {
+      if (candidate.usable()) usable += (usable.empty() ? "" : ", ") + std::string(candidate.table().name);
+    }
+    if (offered != nullptr) usable += ", " + std::string(offered->name);
+    throw std::runtime_error("npufa: NPUFA_CPU_CAPABILITY is not usable here, got " + std::string(wanted) +
+                             "; expected one of " + usable);
+  }
+  if (offered_is_best) return *offered;
+  for (const Candidate& candidate : kCandidates) {
+    if (candidate.usable()) return candidate.table();
+  }
+  return PrimitivesTable_generic();
+}
+
+}  // namespace
+
+const Primitives& BestPrimitives() {
+  static const Primitives& chosen = Choose();
+  return chosen;
+}
+
+void OfferPrimitives(const Primitives& table, bool preferred) {
+  offered = &table;
+  offered_is_best = preferred;
+}
+
+const Primitives* FindPrimitives(const char* name) {
+  if (offered != nullptr && std::strcmp(offered->name, name) == 0) return offered;
+  for (const Candidate& candidate : kCandidates) {
+    if (candidate.usable() && std::strcmp(candidate.table().name, name) == 0) return &candidate.table();
+  }
+  return nullptr;
+}
+
+}  // namespace npufa::cpu

@@ -1,0 +1,111 @@
+// The instruction-set dependent part of the CPU backend: a table of tile primitives, one table per instruction set.
+// Everything above it (loops, masks, layouts, work split) is compiled once and calls through the table.
+//
+// Conventions. Scores, probabilities and accumulators are float32. Column counts named `n` or `d` that a primitive
+// writes are padded by the caller's buffers to a multiple of kLane; the padding is written with zeros unless said
+// otherwise. `ld*` are distances between rows in elements. bfloat16 is passed as its bit pattern (uint16_t).
+#pragma once
+
+#include <cstdint>
+
+#include "dtype.h"
+
+namespace npufa::cpu {
+
+inline constexpr std::int64_t kLane = 16;
+
+constexpr std::int64_t PadLane(std::int64_t n) { return (n + kLane - 1) / kLane * kLane; }
+
+// Columns [begin[i], end[i]) of row i take part; null pointers mean all `n` columns of every row.
+struct RowWindow {
+  const std::int32_t* begin = nullptr;
+  const std::int32_t* end = nullptr;
+};
+
+struct Primitives {
+  const char* name;      // "generic", "avx2", "avx512", "avx512_bf16", ...
+  bool bf16_products;    // gemm_bf16 is faster than converting to float32 and calling gemm_f32
+
+  // c[m,n] (+)= a[m,k] * b[k,n]. a(i,p) = a[i * a_row + p * a_col]; b and c are row-major; n % kLane == 0.
+  void (*gemm_f32)(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_row, std::int64_t a_col,
+                   const float* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate);
+  // The same in bfloat16 with float32 accumulation; a is row-major; k is even and b is in pairs of rows:
+  // b(p, j) = b[((p / 2) * ldb + j) * 2 + p % 2] (oneDNN's VNNI order); n % kLane == 0.
+  void (*gemm_bf16)(std::int64_t m, std::int64_t n, std::int64_t k, const std::uint16_t* a, std::int64_t lda,
+                    const std::uint16_t* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate);
+
+  // Packing. rows[j] points at d contiguous elements of `dtype` (float32, float16, bfloat16, int8, float8 types), j < n.
+  // dst[j * ld + x], x < PadLane(d).
+  void (*pack_f32)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d, float* dst, std::int64_t ld);
+  // dst[x * ld + j], x < d, j < PadLane(n).
+  void (*pack_transposed_f32)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d, float* dst,
+                              std::int64_t ld);
+  // bfloat16 rows only. dst[j * ld + x], x < PadLane(d).
+  void (*pack_bf16)(const void* const* rows, std::int64_t n, std::int64_t d, std::uint16_t* dst, std::int64_t ld);
+  // dst pairs rows j and j + 1: dst[((j / 2) * ld + x) * 2 + j % 2], x < PadLane(d); an odd n is completed by a zero row.
+  void (*pack_vnni_bf16)(const void* const* rows, std::int64_t n, std::int64_t d, std::uint16_t* dst, std::int64_t ld);
+  // dst pairs columns x and x + 1: dst[((x / 2) * ld + j) * 2 + x % 2], x < d rounded up to even, j < PadLane(n).
+  void (*pack_transposed_vnni_bf16)(const void* const* rows, std::int64_t n, std::int64_t d, std::uint16_t* dst,
+                                    std::int64_t ld);
+  // Rounds a float32 tile to bfloat16 (nearest even): dst[i * ldd + j] / transposed: dst[j * ldd + i] with
+  // i padded to an even count by zeros.
+  void (*round_bf16)(std::int64_t m, std::int64_t n, const float* src, std::int64_t lds, std::uint16_t* dst,
+                     std::int64_t ldd);
+  void (*transpose_bf16)(std::int64_t m, std::int64_t n, const float* src, std::int64_t lds, std::uint16_t* dst,
+                         std::int64_t ldd);
+
+  // Online softmax of a tile (Milakov & Gimelshein 2018; FlashAttention). For each row i < m with running maximum
+  // row_max[i] (-inf at first) and sum row_sum[i]:
+  //   x_j = scores * scale on the window, new maximum M = max(row_max, x_j), correction[i] = exp(row_max - M) (1 when
+  //   neither has a key), p_j = exp(x_j - M), 0 outside the window and where x_j is -inf; row_sum = row_sum *
+  //   correction + sum p_j. NaN scores propagate into p and row_sum.
+  // p replaces the scores up to PadLane(n), or goes to p_bf16 (when not null) rounded to bfloat16.
+  void (*softmax_rows)(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,
+                       float* row_max, float* row_sum, float* correction, std::uint16_t* p_bf16, std::int64_t ldp);
+  // p_j = exp(scores * scale - shift[i]) * factor[i] in place, 0 outside the window and up to PadLane(n).
+  void (*exp_rows)(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,
+                   const float* shift, const float* factor);
+  // dp = p * (dp - delta[i]) * scale, in place, columns up to PadLane(n).
+  void (*softmax_grad_rows)(std::int64_t m, std::int64_t n, const float* p, std::int64_t ldp, float* dp, std::int64_t ldd,
+                            const float* delta, float scale);
+
+  // One row of scores. s = s * scale + bias * bias_scale (bias contiguous, float types).
+  void (*bias_row)(std::int64_t n, float* s, float scale, const void* bias, DType dtype, float bias_scale);
+  // s = s * scale - slope * |distance + j|, or the square root of that distance.
+  void (*alibi_row)(std::int64_t n, float* s, float scale, float slope, std::int64_t distance, bool square_root);
+  // s = -inf where mask[j] != 0.
+  void (*mask_row)(std::int64_t n, float* s, const std::uint8_t* mask);
+  // Elements first .. first + n of the flat dropout mask (SPEC section 8): p * scale where kept, 0 elsewhere.
+  void (*dropout_philox_row)(std::int64_t n, float* p, std::uint64_t seed, std::uint64_t offset, std::uint64_t first,
+                             std::uint64_t threshold, float scale);
+  void (*dropout_bits_row)(std::int64_t n, float* p, const std::uint8_t* bits, std::uint64_t first, float scale);
+  // p = clamp(round_half_even(p * scale), -128, 127), kept as float32.
+  void (*quantize_row)(std::int64_t n, float* p, float scale);
+
+  // Few queries against many rows, without packing (decode): s[g * lds + j] = q[g * ldq + :] . rows[j][:], g < m.
+  void (*dot_rows)(std::int64_t m, std::int64_t n, std::int64_t d, const float* q, std::int64_t ldq,
+                   const void* const* rows, DType dtype, float* s, std::int64_t lds);
+  // o[g * ldo + x] += sum_j p[g * ldp + j] * rows[j][x], x < d.
+  void (*accumulate_rows)(std::int64_t m, std::int64_t n, std::int64_t d, const float* p, std::int64_t ldp,
+                          const void* const* rows, DType dtype, float* o, std::int64_t ldo);
+
+  // x[i * ld + j] *= factor[i].
+  void (*scale_rows)(std::int64_t m, std::int64_t n, float* x, std::int64_t ld, const float* factor);
+  // Contiguous conversion between float32 and a float type (float8 and int8 only as source).
+  void (*to_f32)(std::int64_t n, const void* src, DType dtype, float* dst);
+  void (*from_f32)(std::int64_t n, const float* src, float factor, DType dtype, void* dst);
+
+  // Called by a worker thread when it is done; null when there is nothing to give back (AMX tiles).
+  void (*release)() = nullptr;
+};
+
+// The best table that the running CPU can execute. The environment variable
+// NPUFA_CPU_CAPABILITY (a table name) forces one of them; an unknown or unusable name raises std::runtime_error.
+const Primitives& BestPrimitives();
+// Null when no such table is compiled in or offered, or the CPU cannot run it.
+const Primitives* FindPrimitives(const char* name);
+// Adds a table from outside this library before the first call of BestPrimitives: the best one if `preferred`, else one
+// that only NPUFA_CPU_CAPABILITY chooses. The table must outlive the process.
+void OfferPrimitives(const Primitives& table, bool preferred);
+
+}  // namespace npufa::cpu

@@ -1,0 +1,57 @@
+// One table of primitives. CMake compiles this file once per instruction set, with its flags and NPUFA_ISA its name.
+#include "decode.h"
+#include "dropout.h"
+#include "elementwise.h"
+#include "gemm.h"
+#include "pack.h"
+#include "softmax.h"
+
+#define NPUFA_JOIN(a, b) a##b
+#define NPUFA_EXPAND_JOIN(a, b) NPUFA_JOIN(a, b)
+#define NPUFA_QUOTE(a) #a
+#define NPUFA_EXPAND_QUOTE(a) NPUFA_QUOTE(a)
+
+namespace npufa::cpu {
+namespace NPUFA_ISA {
+namespace {
+
+#if defined(__AVX512BF16__)
+constexpr bool kBf16Products = true;
+#else
+constexpr bool kBf16Products = false;
+#endif
+
+constexpr Primitives kTable = {
+    NPUFA_EXPAND_QUOTE(NPUFA_ISA),
+    kBf16Products,
+    GemmF32,
+    GemmBf16,
+    PackF32,
+    PackTransposedF32,
+    PackBf16,
+    PackVnniBf16,
+    PackTransposedVnniBf16,
+    RoundBf16,
+    TransposeBf16,
+    SoftmaxRows,
+    ExpRows,
+    SoftmaxGradRows,
+    BiasRow,
+    AlibiRow,
+    MaskRow,
+    DropoutPhiloxRow,
+    DropoutBitsRow,
+    QuantizeRow,
+    DotRows,
+    AccumulateRows,
+    ScaleRows,
+    ToF32,
+    FromF32,
+};
+
+}  // namespace
+}  // namespace NPUFA_ISA
+
+const Primitives& NPUFA_EXPAND_JOIN(PrimitivesTable_, NPUFA_ISA)() { return NPUFA_ISA::kTable; }
+
+}  // namespace npufa::cpu
