@@ -1,0 +1,148 @@
+#include "arguments.h"
+
+#include <algorithm>
+#include <mutex>
+
+namespace npufa {
+
+DType FromTorch(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return DType::kFloat32;
+    case at::kHalf:
+      return DType::kFloat16;
+    case at::kBFloat16:
+      return DType::kBFloat16;
+    case at::kChar:
+      return DType::kInt8;
+    case at::kByte:
+      return DType::kUInt8;
+    case at::kBool:
+      return DType::kBool;
+    case at::kInt:
+      return DType::kInt32;
+    case at::kLong:
+      return DType::kInt64;
+    case at::kUInt64:
+      return DType::kUInt64;
+    case at::kFloat8_e4m3fn:
+      return DType::kFloat8E4M3;
+    case at::kFloat8_e5m2:
+      return DType::kFloat8E5M2;
+    default:
+      return DType::kOther;
+  }
+}
+
+at::ScalarType ToTorch(DType type) {
+  switch (type) {
+    case DType::kFloat32:
+      return at::kFloat;
+    case DType::kFloat16:
+      return at::kHalf;
+    case DType::kBFloat16:
+      return at::kBFloat16;
+    case DType::kInt8:
+      return at::kChar;
+    default:
+      TORCH_INTERNAL_ASSERT(false, "npufa: no output has dtype ", NameOf(type));
+  }
+}
+
+Arguments::Arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack)
+    : index_(IndexOf(op.schema())), schema_(op.schema()), stack_(stack), first_(stack.size() - op.schema().arguments().size()) {
+  const std::string& name = schema_.name();
+  op_ = name.substr(name.rfind(':') + 1);
+}
+
+const Arguments::Index& Arguments::IndexOf(const c10::FunctionSchema& schema) {
+  static std::mutex mutex;
+  static std::unordered_map<const c10::FunctionSchema*, Index> indices;
+  const std::lock_guard<std::mutex> lock(mutex);
+  Index& index = indices[&schema];
+  if (index.empty()) {
+    for (std::size_t i = 0; i < schema.arguments().size(); ++i) {
+      index.emplace(schema.arguments()[i].name(), static_cast<int>(i));
+    }
+  }
+  return index;
+}
+
+int Arguments::Find(const char* name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? -1 : found->second;
+}
+
+const c10::IValue& Arguments::At(const char* name) const {
+  const int index = Find(name);
+  TORCH_INTERNAL_ASSERT(index >= 0, "npufa::", op_, " has no argument ", name);
+  return stack_[first_ + index];
+}
+
+at::Tensor Arguments::OptionalTensor(const char* name) const {
+  const int index = Find(name);
+  if (index < 0) return {};
+  const c10::IValue& value = stack_[first_ + index];
+  return value.isTensor() ? value.toTensor() : at::Tensor();
+}
+
+std::int64_t Arguments::Integer(const char* name, std::int64_t missing) const {
+  const int index = Find(name);
+  if (index < 0) return missing;
+  const c10::IValue& value = stack_[first_ + index];
+  return value.isSymInt() ? value.toSymInt().guard_int(__FILE__, __LINE__) : value.toInt();
+}
+
+double Arguments::Number(const char* name, double missing) const {
+  const int index = Find(name);
+  if (index < 0) return missing;
+  const c10::IValue& value = stack_[first_ + index];
+  return value.isSymFloat() ? value.toSymFloat().guard_float(__FILE__, __LINE__) : value.toDouble();
+}
+
+std::string Arguments::Text(const char* name) const { return At(name).toStringRef(); }
+
+namespace {
+
+std::int64_t ToPlain(const c10::IValue& v) {
+  return v.isSymInt() ? v.toSymInt().guard_int(__FILE__, __LINE__) : v.toInt();
+}
+
+}  // namespace
+
+template <class Int>
+OptionalList<Int> Arguments::List(const char* name) const {
+  const int index = Find(name);
+  if (index < 0 || stack_[first_ + index].isNone()) return std::nullopt;
+  const c10::IValue& value = stack_[first_ + index];
+  std::vector<Int> list;
+  if (value.isIntList()) {
+    for (const std::int64_t v : value.toIntVector()) list.emplace_back(v);
+    return list;
+  }
+  for (const c10::IValue& v : value.toListRef()) {
+    if constexpr (std::is_same_v<Int, c10::SymInt>) {
+      list.push_back(v.toSymInt());
+    } else {
+      list.push_back(ToPlain(v));
+    }
+  }
+  return list;
+}
+
+template OptionalList<std::int64_t> Arguments::List(const char* name) const;
+template OptionalList<c10::SymInt> Arguments::List(const char* name) const;
+
+void Arguments::RequireOneDevice(const char* reference, std::initializer_list<const char*> host) const {
+  const at::Device device = Tensor(reference).device();
+  const auto& arguments = schema_.arguments();
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const c10::IValue& value = stack_[first_ + i];
+    if (!value.isTensor() || !value.toTensor().defined() || value.toTensor().device() == device) continue;
+    const std::string& name = arguments[i].name();
+    if (value.toTensor().is_cpu() && std::find(host.begin(), host.end(), name) != host.end()) continue;
+    Fail(Op(), name, "is on another device than " + std::string(reference), value.toTensor().device().str(), device.str());
+  }
+}
+
+}  // namespace npufa

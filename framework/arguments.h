@@ -1,0 +1,78 @@
+// Named access to the arguments of a boxed operator call, for plain and for symbolic integers.
+//
+// The operators have up to forty arguments in several spellings; kernels read them by schema name, so that the schema
+// (schemas.cpp) is the only place that lists them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/SymInt.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "attention_call.h"
+
+namespace npufa {
+
+// A relation of symbols holds only if it can be decided without an assumption about unbacked symbols.
+template <>
+struct Known<c10::SymInt> {
+  static bool Eq(const c10::SymInt& a, const c10::SymInt& b) { return TORCH_GUARD_OR_FALSE(a.sym_eq(b)); }
+  static bool Ne(const c10::SymInt& a, const c10::SymInt& b) { return TORCH_GUARD_OR_FALSE(a.sym_ne(b)); }
+  static bool Lt(const c10::SymInt& a, const c10::SymInt& b) { return TORCH_GUARD_OR_FALSE(a.sym_lt(b)); }
+};
+
+DType FromTorch(at::ScalarType type);
+at::ScalarType ToTorch(DType type);
+
+class Arguments {
+ public:
+  Arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack);
+
+  const char* Op() const { return op_.c_str(); }
+  bool Has(const char* name) const { return Find(name) >= 0; }
+  const c10::IValue& At(const char* name) const;
+  const c10::FunctionSchema& Schema() const { return schema_; }
+
+  at::Tensor Tensor(const char* name) const { return At(name).toTensor(); }
+  // Undefined when None, or when the operator has no such argument.
+  at::Tensor OptionalTensor(const char* name) const;
+  std::int64_t Integer(const char* name, std::int64_t missing = 0) const;
+  double Number(const char* name, double missing = 1.0) const;
+  std::string Text(const char* name) const;
+  template <class Int>
+  OptionalList<Int> List(const char* name) const;
+
+  // Raises unless every tensor lies on the device of `query`; `host` arguments may lie on the CPU.
+  void RequireOneDevice(const char* reference, std::initializer_list<const char*> host) const;
+
+ private:
+  using Index = std::unordered_map<std::string_view, int>;
+  static const Index& IndexOf(const c10::FunctionSchema& schema);
+  int Find(const char* name) const;
+
+  std::string op_;
+  const Index& index_;
+  const c10::FunctionSchema& schema_;
+  const torch::jit::Stack& stack_;
+  std::size_t first_;  // of the call's arguments in the stack
+};
+
+template <class Int>
+TensorDesc<Int> Desc(const at::Tensor& t) {
+  TensorDesc<Int> d;
+  if (!t.defined()) return d;
+  d.defined = true;
+  d.dtype = FromTorch(t.scalar_type());
+  if constexpr (std::is_same_v<Int, c10::SymInt>) {
+    d.sizes = t.sym_sizes().vec();
+  } else {
+    d.sizes = t.sizes().vec();
+  }
+  return d;
+}
+
+}  // namespace npufa

@@ -1,0 +1,170 @@
+// Gradients of npu_fusion_attention (v1, v2, v3) through the grad operators, which have none of their own.
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/library.h>
+
+#include "arguments.h"
+
+namespace npufa {
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+using torch::jit::Stack;
+
+// Differentiable inputs, in the order of FusionFunction's tensors.
+constexpr const char* kInputs[] = {"query", "key", "value", "pse", "sink", "query_rope", "key_rope"};
+constexpr const char* kGradients[] = {"dq", "dk", "dv", "dpse", "dsink", "dq_rope", "dk_rope"};
+
+// What one forward call leaves for its backward: the operator and every argument that is not a tensor.
+struct ForwardCall {
+  const c10::OperatorHandle* op;
+  Stack* stack;
+};
+
+std::string GradOperator(const std::string& forward, bool masked) {
+  if (masked) return "npufa::_npu_fusion_attention_grad_masked";
+  const std::string base = "npufa::npu_fusion_attention";
+  return base + "_grad" + forward.substr(base.size());
+}
+
+// Position of each gradient among the outputs of a grad operator.
+std::vector<const char*> GradOutputs(const std::string& op) {
+  if (op == "npufa::npu_fusion_attention_grad" || op == "npufa::npu_fusion_attention_grad_v3") {
+    return {"dq", "dk", "dv", "dpse", "dsink"};
+  }
+  return {"dq", "dk", "dv", "dpse", "dq_rope", "dk_rope", "dsink"};
+}
+
+class FusionFunction : public torch::autograd::Function<FusionFunction> {
+ public:
+  // Tensors are passed one by one so that autograd sees them; they equal those in the stack.
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& query, const at::Tensor& key,
+                               const at::Tensor& value, const std::optional<at::Tensor>& pse,
+                               const std::optional<at::Tensor>& sink, const std::optional<at::Tensor>& query_rope,
+                               const std::optional<at::Tensor>& key_rope, ForwardCall call) {
+    (void)query, (void)key, (void)value, (void)pse, (void)sink, (void)query_rope, (void)key_rope;
+    const auto& arguments = call.op->schema().arguments();
+    const std::vector<c10::IValue> inputs(call.stack->end() - static_cast<std::ptrdiff_t>(arguments.size()),
+                                          call.stack->end());
+    {
+      at::AutoDispatchBelowADInplaceOrView guard;
+      call.op->callBoxed(*call.stack);
+    }
+    const std::size_t count = call.op->schema().returns().size();
+    const std::vector<c10::IValue> outputs(call.stack->end() - static_cast<std::ptrdiff_t>(count), call.stack->end());
+    Save(ctx, *call.op, inputs, outputs);
+    variable_list tensors;
+    for (const c10::IValue& o : outputs) {
+      if (o.isTensor()) tensors.push_back(o.toTensor());
+    }
+    ctx->mark_non_differentiable(variable_list(tensors.begin() + 1, tensors.end()));
+    return tensors;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const std::string forward_name = ctx->saved_data["op"].toStringRef();
+    const bool masked = ctx->saved_data.count("tensor:dropout_mask") > 0;
+    const std::string name = GradOperator(forward_name, masked);
+    const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name.c_str(), "");
+    const variable_list saved = ctx->get_saved_variables();
+    Stack stack;
+    for (const c10::Argument& argument : op.schema().arguments()) {
+      stack.push_back(argument.name() == "dy" ? c10::IValue(grads[0].contiguous())
+                                              : GradArgument(ctx, saved, argument));
+    }
+    op.callBoxed(stack);
+    const std::vector<const char*> names = GradOutputs(name);
+    variable_list result(std::size(kInputs) + 1);
+    for (std::size_t i = 0; i < std::size(kInputs); ++i) {
+      if (ctx->saved_data.count(std::string("tensor:") + kInputs[i]) == 0) continue;
+      for (std::size_t k = 0; k < names.size(); ++k) {
+        if (std::string(names[k]) == kGradients[i]) result[i] = stack[stack.size() - names.size() + k].toTensor();
+      }
+    }
+    return result;
+  }
+
+ private:
+  // Tensors go through save_for_backward (name -> index in saved_data), everything else into saved_data itself.
+  static void Save(AutogradContext* ctx, const c10::OperatorHandle& op, const std::vector<c10::IValue>& inputs,
+                   const std::vector<c10::IValue>& outputs) {
+    variable_list tensors;
+    const auto save = [&](const std::string& name, const c10::IValue& value) {
+      if (value.isTensor() && value.toTensor().defined()) {
+        ctx->saved_data["tensor:" + name] = static_cast<std::int64_t>(tensors.size());
+        tensors.push_back(value.toTensor());
+      } else if (!value.isTensor() && !value.isNone()) {
+        ctx->saved_data["value:" + name] = value;
+      }
+    };
+    ctx->saved_data["op"] = op.schema().name();
+    Stack copy = inputs;
+    const Arguments a(op, copy);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const std::string& name = op.schema().arguments()[i].name();
+      if (name == "seed" || name == "offset") continue;
+      save(name, inputs[i]);
+    }
+    for (const char* name : {"scale", "pre_tockens", "next_tockens"}) {
+      if (a.Has(name)) ctx->saved_data[std::string("value:") + GradSpelling(name)] = a.At(name);
+    }
+    save("attention_in", outputs[0]);
+    save("softmax_max", outputs[1]);
+    save("softmax_sum", outputs[2]);
+    save("seed", outputs[4]);
+    save("offset", outputs[5]);
+    if (outputs.size() > 6) save("numels", outputs[6]);
+    ctx->save_for_backward(std::move(tensors));
+  }
+
+  // The grad operators' name for what v1 and v3 spell otherwise; grad (v1, v3) itself keeps pre_tockens.
+  static std::string GradSpelling(const std::string& name) {
+    return name == "scale" ? "scale_value" : name == "pre_tockens" ? "pre_tokens" : "next_tokens";
+  }
+
+  static c10::IValue GradArgument(AutogradContext* ctx, const variable_list& saved, const c10::Argument& argument) {
+    const std::string& name = argument.name();
+    if (const auto tensor = ctx->saved_data.find("tensor:" + name); tensor != ctx->saved_data.end()) {
+      return saved[tensor->second.toInt()];
+    }
+    if (const auto value = ctx->saved_data.find("value:" + name); value != ctx->saved_data.end()) return value->second;
+    return argument.default_value() ? *argument.default_value() : c10::IValue();
+  }
+};
+
+std::optional<at::Tensor> Optional(const at::Tensor& t) { return t.defined() ? std::optional(t) : std::nullopt; }
+
+void FusionAutograd(const c10::OperatorHandle& op, Stack* stack) {
+  Stack call(stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()), stack->end());
+  const Arguments a(op, call);
+  const at::Tensor query = a.Tensor("query"), key = a.Tensor("key"), value = a.Tensor("value");
+  const auto pse = Optional(a.OptionalTensor("pse")), sink = Optional(a.OptionalTensor("sink")),
+             query_rope = Optional(a.OptionalTensor("query_rope")), key_rope = Optional(a.OptionalTensor("key_rope"));
+  const variable_list tensors =
+      FusionFunction::apply(query, key, value, pse, sink, query_rope, key_rope, ForwardCall{&op, &call});
+  torch::jit::drop(*stack, op.schema().arguments().size());
+  std::size_t next = 0;
+  for (const c10::IValue& output : call) {
+    stack->push_back(output.isTensor() ? c10::IValue(tensors[next++]) : output);
+  }
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(npufa, Autograd, m) {
+  using torch::CppFunction;
+  for (const char* name : {"npu_fusion_attention", "npu_fusion_attention_v2", "npu_fusion_attention_v3"}) {
+    m.impl(name, CppFunction::makeFromBoxedFunction<&FusionAutograd>());
+  }
+  for (const char* name :
+       {"npu_fusion_attention_grad", "npu_fusion_attention_grad_v2", "npu_fusion_attention_grad_v3",
+        "_npu_fusion_attention_grad_masked", "npu_prompt_flash_attention", "npu_incre_flash_attention",
+        "npu_fused_infer_attention_score"}) {
+    m.impl(name, torch::autograd::autogradNotImplementedFallback());
+  }
+}
+
+}  // namespace npufa

@@ -1,0 +1,411 @@
+// Flash attention backward (Dao 2023): scores are recomputed tile by tile from the saved maximum and sum.
+//
+// A task owns a range of keys of one key/value head and walks over the query rows of the head's group, so key and value
+// gradients need no other thread; query gradients are summed in a buffer of the task and added up in task order, which
+// keeps the result the same from run to run for a given number of threads.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <vector>
+
+#include "tiles.h"
+
+namespace npufa::cpu {
+
+namespace {
+
+constexpr std::int64_t kStatisticsWidth = 8;
+constexpr std::int64_t kSerialWork = 1 << 16;
+
+struct Task {
+  std::vector<const Sequence*> sequences;  // more than one where they share a bias gradient
+  std::int64_t kv_head, key_begin, key_end;
+  std::int64_t part = 0, parts = 1;  // of the keys
+};
+
+// Sizes that every part of the backward pass agrees on. Query and key rows hold head and rope channels side by side.
+struct Sizes {
+  std::int64_t rope_at, depth, depth_ld, value_ld;
+  bool bf16;
+
+  Sizes(const Problem& p, const Primitives& primitives) {
+    bf16 = primitives.bf16_products && p.dtype == DType::kBFloat16;
+    const std::int64_t even = bf16 ? 2 : 1;
+    rope_at = (p.head_dim + even - 1) / even * even;
+    depth = rope_at + (p.rope_dim + even - 1) / even * even;
+    depth_ld = PadLane(rope_at) + PadLane(p.rope_dim);
+    value_ld = PadLane(p.value_dim);
+  }
+};
+
+class BackwardWorker {
+ public:
+  BackwardWorker(const Problem& p, const BackwardInputs& in, const BackwardOutputs& out, const Primitives& primitives)
+      : p_(p), in_(in), out_(out), prim_(primitives), z_(p, primitives) {
+    scores_.Resize(kTileRows * kScoreLd);
+    grad_scores_.Resize(kTileRows * kScoreLd);
+    if (p_.dropout.active) dropped_.Resize(kTileRows * kScoreLd);
+    grad_key_.Resize(kTileKeys * z_.depth_ld);
+    grad_value_.Resize(kTileKeys * z_.value_ld);
+    z_.bf16 ? Allocate16() : Allocate32();
+  }
+
+  // `grad_query` [group * q_len or q_len][depth_ld]: rows of the group's heads, `head_stride` apart (0: one head at a
+  // time, written out as soon as it is complete).
+  void Run(const Task& task, float* grad_query, std::int64_t head_stride) {
+    for (const Sequence* s : task.sequences) {
+      const std::int64_t key_end = std::min(task.key_end, s->kv_len);
+      const bool accumulate = p_.Group() > 1;
+      if (accumulate) ReserveKeyGradients(key_end - task.key_begin);
+      for (std::int64_t g = 0; g < p_.Group(); ++g) {
+        RowRange rows{s, task.kv_head, g * s->q_len, (g + 1) * s->q_len};
+        float* dq = grad_query + g * head_stride;
+        std::fill_n(dq, s->q_len * z_.depth_ld, 0.0f);
+        LoadStatistics(rows, task.part == 0);
+        for (std::int64_t first = task.key_begin; first < key_end; first += kTileKeys) {
+          const std::int64_t keys = std::min(kTileKeys, key_end - first);
+          float* dk = accumulate ? head_key_.data() + (first - task.key_begin) * z_.depth_ld : grad_key_.data();
+          float* dv = accumulate ? head_value_.data() + (first - task.key_begin) * z_.value_ld : grad_value_.data();
+          if (g == 0) {
+            std::fill_n(dk, keys * z_.depth_ld, 0.0f);
+            std::fill_n(dv, keys * z_.value_ld, 0.0f);
+          }
+          WalkRows(rows, first, keys, dq, dk, dv);
+          if (g + 1 == p_.Group()) StoreKeyGradients(*s, task.kv_head, first, keys, dk, dv);
+        }
+        if (head_stride == 0) StoreQueryGradient(rows, dq);
+      }
+    }
+  }
+
+  void StoreQueryGradient(const RowRange& rows, const float* grad) {
+    const Sequence& s = *rows.sequence;
+    for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+      const float* row = grad + (r - rows.begin) * z_.depth_ld;
+      const std::int64_t head = rows.QueryHead(p_, r), token = s.q_first + rows.Token(r);
+      prim_.from_f32(p_.head_dim, row, 1.0f, p_.dtype, out_.grad_query.At(s.batch, head, token));
+      if (p_.rope_dim) {
+        prim_.from_f32(p_.rope_dim, row + z_.rope_at, 1.0f, p_.dtype, out_.grad_query_rope.At(s.batch, head, token));
+      }
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kScoreLd = kTileKeys + kSkew;
+  static constexpr std::int64_t kRowLd = kTileRows + kSkew;
+
+  void Allocate32() {
+    query_.Resize(kTileRows * z_.depth_ld);
+    grad_out_.Resize(kTileRows * z_.value_ld);
+    key_.Resize(kTileKeys * z_.depth_ld);
+    key_t_.Resize(z_.depth * kScoreLd);
+    value_t_.Resize(p_.value_dim * kScoreLd);
+  }
+
+  void Allocate16() {
+    query16_.Resize(kTileRows * z_.depth_ld);
+    query16_pairs_.Resize((kTileRows + 2) * z_.depth_ld);
+    grad_out16_.Resize(kTileRows * z_.value_ld);
+    grad_out16_pairs_.Resize((kTileRows + 2) * z_.value_ld);
+    key16_pairs_.Resize((kTileKeys + 2) * z_.depth_ld);
+    key16_t_.Resize((z_.depth + 2) * kScoreLd);
+    value16_t_.Resize((p_.value_dim + 2) * kScoreLd);
+    p16_t_.Resize(kTileKeys * kRowLd);
+    ds16_t_.Resize(kTileKeys * kRowLd);
+    ds16_.Resize(kTileRows * kScoreLd);
+  }
+
+  void ReserveKeyGradients(std::int64_t keys) {
+    if (keys <= reserved_keys_) return;
+    reserved_keys_ = keys;
+    head_key_.Resize(keys * z_.depth_ld);
+    head_value_.Resize(keys * z_.value_ld);
+  }
+
+  std::int64_t StatisticAt(const Sequence& s, std::int64_t head, std::int64_t token) const {
+    return (s.statistics_first + head * s.statistics_head + token * s.statistics_row) * kStatisticsWidth;
+  }
+
+  // Per row of one head: shift and factor that turn scores into probabilities, and delta = dO . O.
+  void LoadStatistics(const RowRange& rows, bool with_sink) {
+    const Sequence& s = *rows.sequence;
+    shift_.resize(s.q_len);
+    factor_.resize(s.q_len);
+    delta_.resize(s.q_len);
+    std::vector<float> out(z_.value_ld), grad(z_.value_ld);
+    double sink = 0.0;
+    const std::int64_t head = rows.QueryHead(p_, rows.begin);
+    for (std::int64_t i = 0; i < s.q_len; ++i) {
+      const std::int64_t at = StatisticAt(s, head, i);
+      shift_[i] = in_.softmax_max[at];
+      const float sum = in_.softmax_sum[at];
+      factor_[i] = sum == 0.0f ? 0.0f : 1.0f / sum;
+      prim_.to_f32(p_.value_dim, in_.out.At(s.batch, head, s.q_first + i), p_.dtype, out.data());
+      prim_.to_f32(p_.value_dim, in_.grad_out.At(s.batch, head, s.q_first + i), p_.dtype, grad.data());
+      float dot = 0.0f;
+      for (std::int64_t x = 0; x < p_.value_dim; ++x) dot += out[x] * grad[x];
+      delta_[i] = dot;
+      if (p_.sink && sum != 0.0f) sink -= static_cast<double>(std::exp(p_.sink[head] - shift_[i]) * factor_[i]) * dot;
+    }
+    if (with_sink && out_.grad_sink) out_.grad_sink[GradSinkAt(s, head)] = static_cast<float>(sink);
+  }
+
+  std::int64_t GradSinkAt(const Sequence& s, std::int64_t head) const {
+    return (&s - p_.sequences.data()) * p_.heads + head;
+  }
+
+  void PackKeys(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t keys) {
+    p_.key.Pointers(s, head, first, keys, pointers_);
+    PackKeyPart(p_.head_dim, 0, keys);
+    if (p_.rope_dim) {
+      p_.key_rope.Pointers(s, head, first, keys, pointers_);
+      PackKeyPart(p_.rope_dim, z_.rope_at, keys);
+    }
+    p_.value.Pointers(s, head, first, keys, pointers_);
+    if (z_.bf16) {
+      prim_.pack_transposed_vnni_bf16(pointers_, keys, p_.value_dim, value16_t_.data(), kScoreLd);
+    } else {
+      prim_.pack_transposed_f32(pointers_, p_.dtype, keys, p_.value_dim, value_t_.data(), kScoreLd);
+    }
+  }
+
+  void PackKeyPart(std::int64_t channels, std::int64_t at, std::int64_t keys) {
+    if (z_.bf16) {
+      prim_.pack_vnni_bf16(pointers_, keys, channels, key16_pairs_.data() + at * 2, z_.depth_ld);
+      prim_.pack_transposed_vnni_bf16(pointers_, keys, channels, key16_t_.data() + at * kScoreLd, kScoreLd);
+    } else {
+      prim_.pack_f32(pointers_, p_.dtype, keys, channels, key_.data() + at, z_.depth_ld);
+      prim_.pack_transposed_f32(pointers_, p_.dtype, keys, channels, key_t_.data() + at * kScoreLd, kScoreLd);
+    }
+  }
+
+  void PackRows(const RowRange& tile) {
+    PackQueryPart(tile, p_.query, p_.head_dim, 0);
+    if (p_.rope_dim) PackQueryPart(tile, p_.query_rope, p_.rope_dim, z_.rope_at);
+    RowPointers(p_, in_.grad_out, tile, pointers_);
+    if (z_.bf16) {
+      prim_.pack_bf16(pointers_, tile.Count(), p_.value_dim, grad_out16_.data(), z_.value_ld);
+      prim_.pack_vnni_bf16(pointers_, tile.Count(), p_.value_dim, grad_out16_pairs_.data(), z_.value_ld);
+    } else {
+      prim_.pack_f32(pointers_, p_.dtype, tile.Count(), p_.value_dim, grad_out_.data(), z_.value_ld);
+    }
+  }
+
+  void PackQueryPart(const RowRange& tile, const Strided& source, std::int64_t channels, std::int64_t at) {
+    RowPointers(p_, source, tile, pointers_);
+    if (z_.bf16) {
+      prim_.pack_bf16(pointers_, tile.Count(), channels, query16_.data() + at, z_.depth_ld);
+      prim_.pack_vnni_bf16(pointers_, tile.Count(), channels, query16_pairs_.data() + at * 2, z_.depth_ld);
+    } else {
+      prim_.pack_f32(pointers_, p_.dtype, tile.Count(), channels, query_.data() + at, z_.depth_ld);
+    }
+  }
+
+  void WalkRows(const RowRange& rows, std::int64_t first, std::int64_t keys, float* dq, float* dk, float* dv) {
+    bool packed = false;
+    for (std::int64_t at = 0; at < rows.Count(); at += kTileRows) {
+      RowRange tile = rows;
+      tile.begin = rows.begin + at;
+      tile.end = std::min(rows.end, tile.begin + kTileRows);
+      window_.Classify(tile, first, keys);
+      if (window_.kind == TileKind::kSkipped) continue;
+      if (!packed) PackKeys(*rows.sequence, rows.kv_head, first, keys);
+      packed = true;
+      PackRows(tile);
+      Products(tile.Count(), keys);
+      GradientOfScores(tile, at, first, keys);
+      Accumulate(tile.Count(), keys, dq + at * z_.depth_ld, dk, dv);
+    }
+  }
+
+  // scores = Q K^T, grad_scores = dO V^T
+  void Products(std::int64_t rows, std::int64_t keys) {
+    const std::int64_t n = PadLane(keys);
+    if (z_.bf16) {
+      prim_.gemm_bf16(rows, n, z_.depth, query16_.data(), z_.depth_ld, key16_t_.data(), kScoreLd, scores_.data(),
+                      kScoreLd, false);
+      prim_.gemm_bf16(rows, n, p_.value_dim + p_.value_dim % 2, grad_out16_.data(), z_.value_ld, value16_t_.data(),
+                      kScoreLd, grad_scores_.data(), kScoreLd, false);
+    } else {
+      prim_.gemm_f32(rows, n, z_.depth, query_.data(), z_.depth_ld, 1, key_t_.data(), kScoreLd, scores_.data(),
+                     kScoreLd, false);
+      prim_.gemm_f32(rows, n, p_.value_dim, grad_out_.data(), z_.value_ld, 1, value_t_.data(), kScoreLd,
+                     grad_scores_.data(), kScoreLd, false);
+    }
+  }
+
+  // scores -> probabilities; grad_scores -> gradient of scale * (q . k), after the bias took its share.
+  void GradientOfScores(const RowRange& tile, std::int64_t at, std::int64_t first, std::int64_t keys) {
+    const float scale = BiasAndMask(p_, prim_, tile, first, keys, scores_.data(), kScoreLd);
+    prim_.exp_rows(tile.Count(), keys, scores_.data(), kScoreLd, window_.Rows(), scale, shift_.data() + at,
+                   factor_.data() + at);
+    if (p_.dropout.active) {
+      std::copy_n(scores_.data(), tile.Count() * kScoreLd, dropped_.data());
+      ApplyDropout(p_, prim_, tile, first, keys, dropped_.data(), kScoreLd);
+      ApplyDropout(p_, prim_, tile, first, keys, grad_scores_.data(), kScoreLd);
+    }
+    const bool biased = out_.grad_bias != nullptr;
+    prim_.softmax_grad_rows(tile.Count(), keys, scores_.data(), kScoreLd, grad_scores_.data(), kScoreLd,
+                            delta_.data() + at, biased ? 1.0f : p_.scale);
+    if (!biased) return;
+    AddBiasGradient(p_, out_, tile, first, keys, grad_scores_.data(), kScoreLd);
+    for (std::int64_t i = 0; i < tile.Count(); ++i) {
+      float* row = grad_scores_.data() + i * kScoreLd;
+      for (std::int64_t j = 0; j < keys; ++j) row[j] *= p_.scale;
+    }
+  }
+
+  // dV += P^T dO, dK += dS^T Q, dQ += dS K
+  void Accumulate(std::int64_t rows, std::int64_t keys, float* dq, float* dk, float* dv) {
+    const float* probabilities = p_.dropout.active ? dropped_.data() : scores_.data();
+    if (!z_.bf16) {
+      prim_.gemm_f32(keys, z_.value_ld, rows, probabilities, 1, kScoreLd, grad_out_.data(), z_.value_ld, dv,
+                     z_.value_ld, true);
+      prim_.gemm_f32(keys, z_.depth_ld, rows, grad_scores_.data(), 1, kScoreLd, query_.data(), z_.depth_ld, dk,
+                     z_.depth_ld, true);
+      prim_.gemm_f32(rows, z_.depth_ld, keys, grad_scores_.data(), kScoreLd, 1, key_.data(), z_.depth_ld, dq,
+                     z_.depth_ld, true);
+      return;
+    }
+    const std::int64_t even_rows = rows + rows % 2;
+    prim_.transpose_bf16(rows, keys, probabilities, kScoreLd, p16_t_.data(), kRowLd);
+    prim_.gemm_bf16(keys, z_.value_ld, even_rows, p16_t_.data(), kRowLd, grad_out16_pairs_.data(), z_.value_ld, dv,
+                    z_.value_ld, true);
+    prim_.transpose_bf16(rows, keys, grad_scores_.data(), kScoreLd, ds16_t_.data(), kRowLd);
+    prim_.gemm_bf16(keys, z_.depth_ld, even_rows, ds16_t_.data(), kRowLd, query16_pairs_.data(), z_.depth_ld, dk,
+                    z_.depth_ld, true);
+    prim_.round_bf16(rows, PadLane(keys), grad_scores_.data(), kScoreLd, ds16_.data(), kScoreLd);
+    prim_.gemm_bf16(rows, z_.depth_ld, keys + keys % 2, ds16_.data(), kScoreLd, key16_pairs_.data(), z_.depth_ld, dq,
+                    z_.depth_ld, true);
+  }
+
+  void StoreKeyGradients(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t keys, const float* dk,
+                         const float* dv) {
+    for (std::int64_t j = 0; j < keys; ++j) {
+      const std::int64_t token = s.kv_first + first + j;
+      const float* key_row = dk + j * z_.depth_ld;
+      prim_.from_f32(p_.head_dim, key_row, 1.0f, p_.dtype, out_.grad_key.At(s.batch, head, token));
+      prim_.from_f32(p_.value_dim, dv + j * z_.value_ld, 1.0f, p_.dtype, out_.grad_value.At(s.batch, head, token));
+      if (p_.rope_dim) {
+        prim_.from_f32(p_.rope_dim, key_row + z_.rope_at, 1.0f, p_.dtype, out_.grad_key_rope.At(s.batch, head, token));
+      }
+    }
+  }
+
+  const Problem& p_;
+  const BackwardInputs& in_;
+  const BackwardOutputs& out_;
+  const Primitives& prim_;
+  Sizes z_;
+  TileWindow window_;
+  const void* pointers_[kTileKeys];
+  std::vector<float> shift_, factor_, delta_;
+  Buffer<float> query_, grad_out_, key_, key_t_, value_t_;
+  Buffer<std::uint16_t> query16_, query16_pairs_, grad_out16_, grad_out16_pairs_, key16_pairs_, key16_t_, value16_t_;
+  Buffer<std::uint16_t> p16_t_, ds16_t_, ds16_;
+  Buffer<float> scores_, grad_scores_, dropped_, grad_key_, grad_value_;
+  Buffer<float> head_key_, head_value_;  // gradients of all keys of a task while a group's heads add to them
+  std::int64_t reserved_keys_ = 0;
+};
+
+std::vector<Task> MakeTasks(const Problem& p, const BackwardOutputs& out, int threads) {
+  std::vector<Task> tasks;
+  std::int64_t longest = 0;
+  for (const Sequence& s : p.sequences) longest = std::max(longest, s.kv_len);
+  for (std::int64_t head = 0; head < p.kv_heads; ++head) {
+    if (out.bias_shared_by_batch) {
+      Task task{{}, head, 0, longest};
+      for (const Sequence& s : p.sequences) task.sequences.push_back(&s);
+      tasks.push_back(std::move(task));
+      continue;
+    }
+    for (const Sequence& s : p.sequences) tasks.push_back({{&s}, head, 0, s.kv_len});
+  }
+  // Bias gradients of different keys may fall on one element: their tasks are not divided.
+  const auto count = static_cast<std::int64_t>(tasks.size());
+  if (out.grad_bias || count == 0 || count >= threads) return tasks;
+  const std::int64_t wanted = (threads + count - 1) / count;
+  std::vector<Task> parts;
+  for (const Task& t : tasks) {
+    const std::int64_t tiles = (t.key_end + kTileKeys - 1) / kTileKeys;
+    const std::int64_t shares = std::clamp<std::int64_t>(tiles, 1, wanted);
+    for (std::int64_t i = 0; i < shares; ++i) {
+      Task part = t;
+      part.key_begin = tiles * i / shares * kTileKeys;
+      part.key_end = std::min(t.key_end, tiles * (i + 1) / shares * kTileKeys);
+      part.part = i;
+      part.parts = shares;
+      parts.push_back(std::move(part));
+    }
+  }
+  return parts;
+}
+
+// Query gradients of divided tasks: one buffer for each part, added up in order.
+class SharedQueryGradients {
+ public:
+  SharedQueryGradients(const Problem& p, const Sizes& z, const std::vector<Task>& tasks) : p_(p), z_(z) {
+    std::int64_t rows = 0;
+    for (const Task& t : tasks) {
+      first_row_.push_back(rows);
+      if (t.parts > 1) rows += t.sequences[0]->q_len * p.Group();
+    }
+    buffer_.Resize(rows * z.depth_ld);
+  }
+
+  float* Of(std::size_t task) const { return buffer_.data() + first_row_[task] * z_.depth_ld; }
+
+  void Store(const std::vector<Task>& tasks, BackwardWorker* worker) const {
+    for (std::size_t t = 0; t < tasks.size(); t += tasks[t].parts) {
+      if (tasks[t].parts == 1) continue;
+      const Sequence& s = *tasks[t].sequences[0];
+      const std::int64_t count = s.q_len * p_.Group() * z_.depth_ld;
+      float* total = Of(t);
+      for (std::int64_t part = 1; part < tasks[t].parts; ++part) {
+        const float* other = Of(t + part);
+        for (std::int64_t x = 0; x < count; ++x) total[x] += other[x];
+      }
+      worker->StoreQueryGradient({&s, tasks[t].kv_head, 0, s.q_len * p_.Group()}, total);
+    }
+  }
+
+ private:
+  const Problem& p_;
+  const Sizes& z_;
+  std::vector<std::int64_t> first_row_;
+  Buffer<float> buffer_;
+};
+
+}  // namespace
+
+void Backward(const Problem& p, const BackwardInputs& inputs, const BackwardOutputs& outputs,
+              const Executor& executor) {
+  const Primitives& primitives = BestPrimitives();
+  const Sizes sizes(p, primitives);
+  std::int64_t work = 0, longest = 0;
+  for (const Sequence& s : p.sequences) {
+    work += s.q_len * s.kv_len * p.heads * (p.head_dim + p.value_dim);
+    longest = std::max(longest, s.q_len);
+  }
+  const int threads = work < kSerialWork ? 1 : executor.threads;
+  const std::vector<Task> tasks = MakeTasks(p, outputs, threads);
+  const SharedQueryGradients shared(p, sizes, tasks);
+  std::atomic<std::size_t> next{0};
+  const auto body = [&](int) {
+    BackwardWorker worker(p, inputs, outputs, primitives);
+    Buffer<float> grad_query(longest * sizes.depth_ld);
+    for (std::size_t i = next++; i < tasks.size(); i = next++) {
+      const bool divided = tasks[i].parts > 1;
+      const std::int64_t head_stride = divided ? tasks[i].sequences[0]->q_len * sizes.depth_ld : 0;
+      worker.Run(tasks[i], divided ? shared.Of(i) : grad_query.data(), head_stride);
+    }
+    if (primitives.release) primitives.release();
+  };
+  executor.run(static_cast<int>(std::min<std::size_t>(threads, std::max<std::size_t>(1, tasks.size()))), body);
+  if (std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.parts > 1; })) {
+    BackwardWorker worker(p, inputs, outputs, primitives);
+    shared.Store(tasks, &worker);
+  }
+}
+
+}  // namespace npufa::cpu

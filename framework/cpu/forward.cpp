@@ -1,0 +1,406 @@
+// Flash attention forward: prefill, training and decode. Scores exist one tile at a time (Dao 2023, FlashAttention-2);
+// decode with few tasks splits the keys and merges partial results by their log-sum-exp (Flash-Decoding).
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tiles.h"
+
+namespace npufa::cpu {
+
+namespace {
+
+constexpr float kNegInf = -std::numeric_limits<float>::infinity();
+constexpr std::int64_t kChunkRows = 8 * kTileRows;  // rows that share one packing of a key tile
+constexpr std::int64_t kStreamRows = 8;             // up to here keys are read once without packing
+constexpr std::int64_t kSplitKeys = 512;            // smallest share of keys worth a task of its own
+constexpr std::int64_t kSerialWork = 1 << 16;       // multiply-adds below which other threads are not woken
+constexpr std::int64_t kStatisticsWidth = 8;
+
+// A task: rows of one key/value head against keys [key_begin, key_end).
+struct Task {
+  RowRange rows;
+  std::int64_t key_begin, key_end;
+  std::int64_t partial = -1;  // index of the first partial row, or -1 when the task finishes its rows
+};
+
+struct Layout {
+  std::int64_t value_ld;  // of accumulators
+  explicit Layout(const Problem& p) : value_ld(PadLane(p.value_dim)) {}
+};
+
+// Unnormalised result of rows: accumulator, running maximum and sum.
+struct Partial {
+  float* acc;
+  float* max;
+  float* sum;
+};
+
+class Finisher {
+ public:
+  Finisher(const Problem& p, const ForwardOutputs& o, const Primitives& primitives)
+      : p_(p), o_(o), primitives_(primitives) {}
+
+  void Finish(const RowRange& rows, std::int64_t r, const float* acc, float max, float sum) {
+    const Sequence& s = *rows.sequence;
+    const std::int64_t head = rows.QueryHead(p_, r);
+    const std::int64_t token = rows.Token(r);
+    const bool keys = max != kNegInf;
+    if (keys && p_.sink) AddSink(p_.sink[head], &max, &sum);
+    const float factor = keys ? p_.product_scale / sum : 0.0f;
+    char* out = o_.out.At(s.batch, head, s.q_first + token);
+    if (o_.quantisation.scale) {
+      Quantise(acc, keys, factor, head, reinterpret_cast<std::int8_t*>(out));
+    } else {
+      primitives_.from_f32(p_.value_dim, acc, factor, p_.out_dtype, out);
+    }
+    if (o_.softmax_max) {
+      const std::int64_t at =
+          (s.statistics_first + head * s.statistics_head + token * s.statistics_row) * kStatisticsWidth;
+      std::fill_n(o_.softmax_max + at, kStatisticsWidth, keys ? max : 0.0f);
+      std::fill_n(o_.softmax_sum + at, kStatisticsWidth, keys ? sum : 0.0f);
+    }
+    if (o_.softmax_lse) {
+      o_.softmax_lse[s.batch * o_.lse_batch + head * o_.lse_head + (s.q_first + token) * o_.lse_token] =
+          keys ? max + std::log(sum) : std::numeric_limits<float>::infinity();
+    }
+  }
+
+ private:
+  static void AddSink(float sink, float* max, float* sum) {
+    const float top = sink > *max ? sink : *max;
+    *sum = *sum * std::exp(*max - top) + std::exp(sink - top);
+    *max = top;
+  }
+
+  void Quantise(const float* acc, bool keys, float factor, std::int64_t head, std::int8_t* out) const {
+    const OutputQuantisation& q = o_.quantisation;
+    for (std::int64_t x = 0; x < p_.value_dim; ++x) {
+      const std::int64_t at = head * q.head + x * q.channel;
+      const float value = std::nearbyint(acc[x] * factor * q.scale[at] + (q.offset ? q.offset[at] : 0.0f));
+      out[x] = !keys ? 0 : value >= 127.0f ? 127 : value > -128.0f ? static_cast<std::int8_t>(value) : -128;
+    }
+  }
+
+  const Problem& p_;
+  const ForwardOutputs& o_;
+  const Primitives& primitives_;
+};
+
+class ForwardWorker {
+ public:
+  // `max_rows` is the largest row count of a task.
+  ForwardWorker(const Problem& p, const Primitives& primitives, std::int64_t max_rows)
+      : p_(p), prim_(primitives), layout_(p), keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
+        values_(p, primitives, p.value, p.value_antiquant, p.value_dim),
+        bf16_(primitives.bf16_products && p.dtype == DType::kBFloat16 && !p.Quantised()), max_rows_(max_rows),
+        pointers_(max_rows) {
+    const std::int64_t even = bf16_ ? 2 : 1;
+    rope_at_ = (p.head_dim + even - 1) / even * even;
+    depth_ = p.rope_dim ? rope_at_ + (p.rope_dim + even - 1) / even * even : rope_at_;
+    query_ld_ = PadLane(rope_at_) + PadLane(p.rope_dim);
+    value_ld_ = layout_.value_ld + kSkew;
+    accumulators_.Resize(max_rows * layout_.value_ld);
+  }
+
+  // Result of the task's rows, unnormalised.
+  Partial Run(const Task& task) {
+    const std::int64_t rows = task.rows.Count();
+    const Partial result{accumulators_.data(), max_, sum_};
+    std::fill_n(result.acc, rows * layout_.value_ld, 0.0f);
+    std::fill_n(max_, rows, kNegInf);
+    std::fill_n(sum_, rows, 0.0f);
+    if (task.key_begin >= task.key_end) return result;
+    const bool stream = rows <= kStreamRows && p_.rope_dim == 0;
+    Allocate(stream);
+    LoadQuery(task.rows, stream);
+    for (std::int64_t first = task.key_begin; first < task.key_end; first += kTileKeys) {
+      const std::int64_t keys = std::min(kTileKeys, task.key_end - first);
+      stream ? StreamKeys(task.rows, first, keys) : PackedKeys(task.rows, first, keys);
+    }
+    return result;
+  }
+
+ private:
+  static constexpr std::int64_t kScoreLd = kTileKeys + kSkew;
+
+  void Allocate(bool stream) {
+    if (!scores_.data()) scores_.Resize(kTileRows * kScoreLd);
+    const bool bf16 = bf16_ && !stream;
+    if (bf16 ? query16_.data() != nullptr : query_.data() != nullptr) return;
+    if (bf16) {
+      query16_.Resize(max_rows_ * query_ld_);
+      key16_.Resize((depth_ + 2) * kScoreLd);
+      value16_.Resize((kTileKeys + 2) * value_ld_);
+      p16_.Resize(kTileRows * kScoreLd);
+      return;
+    }
+    query_.Resize(max_rows_ * query_ld_);
+    if (stream) return;
+    key_.Resize(depth_ * kScoreLd);
+    value_.Resize(kTileKeys * value_ld_);
+  }
+
+  void LoadQuery(const RowRange& rows, bool stream) {
+    const bool bf16 = bf16_ && !stream;
+    RowPointers(p_, p_.query, rows, pointers_.data());
+    if (bf16) {
+      prim_.pack_bf16(pointers_.data(), rows.Count(), p_.head_dim, query16_.data(), query_ld_);
+    } else {
+      prim_.pack_f32(pointers_.data(), p_.dtype, rows.Count(), p_.head_dim, query_.data(), query_ld_);
+    }
+    if (p_.rope_dim == 0) return;
+    RowPointers(p_, p_.query_rope, rows, pointers_.data());
+    if (bf16) {
+      prim_.pack_bf16(pointers_.data(), rows.Count(), p_.rope_dim, query16_.data() + rope_at_, query_ld_);
+    } else {
+      prim_.pack_f32(pointers_.data(), p_.dtype, rows.Count(), p_.rope_dim, query_.data() + rope_at_, query_ld_);
+    }
+  }
+
+  void PackKeys(const RowRange& rows, std::int64_t first, std::int64_t keys) {
+    const Sequence& s = *rows.sequence;
+    const RowBlock k = keys_.Load(s, rows.kv_head, first, keys);
+    const RowBlock v = values_.Load(s, rows.kv_head, first, keys);
+    if (bf16_) {
+      prim_.pack_transposed_vnni_bf16(k.rows, keys, p_.head_dim, key16_.data(), kScoreLd);
+      prim_.pack_vnni_bf16(v.rows, keys, p_.value_dim, value16_.data(), value_ld_);
+    } else {
+      prim_.pack_transposed_f32(k.rows, k.dtype, keys, p_.head_dim, key_.data(), kScoreLd);
+      prim_.pack_f32(v.rows, v.dtype, keys, p_.value_dim, value_.data(), value_ld_);
+    }
+    if (p_.rope_dim == 0) return;
+    p_.key_rope.Pointers(s, rows.kv_head, first, keys, rope_pointers_);
+    if (bf16_) {
+      prim_.pack_transposed_vnni_bf16(rope_pointers_, keys, p_.rope_dim, key16_.data() + rope_at_ * kScoreLd, kScoreLd);
+    } else {
+      prim_.pack_transposed_f32(rope_pointers_, p_.dtype, keys, p_.rope_dim, key_.data() + rope_at_ * kScoreLd, kScoreLd);
+    }
+  }
+
+  void PackedKeys(const RowRange& rows, std::int64_t first, std::int64_t keys) {
+    bool packed = false;
+    for (std::int64_t at = 0; at < rows.Count(); at += kTileRows) {
+      RowRange tile = rows;
+      tile.begin = rows.begin + at;
+      tile.end = std::min(rows.end, tile.begin + kTileRows);
+      window_.Classify(tile, first, keys);
+      if (window_.kind == TileKind::kSkipped) continue;
+      if (!packed) PackKeys(rows, first, keys);
+      packed = true;
+      ScoreTile(tile, at, keys);
+      const bool p16 = Softmax(tile, at, first, keys, bf16_);
+      float* acc = accumulators_.data() + at * layout_.value_ld;
+      if (p16) {
+        prim_.gemm_bf16(tile.Count(), layout_.value_ld, keys + keys % 2, p16_.data(), kScoreLd, value16_.data(),
+                        value_ld_, acc, layout_.value_ld, true);
+      } else {
+        prim_.gemm_f32(tile.Count(), layout_.value_ld, keys, scores_.data(), kScoreLd, 1, value_.data(), value_ld_, acc,
+                       layout_.value_ld, true);
+      }
+    }
+  }
+
+  void ScoreTile(const RowRange& tile, std::int64_t at, std::int64_t keys) {
+    if (bf16_) {
+      prim_.gemm_bf16(tile.Count(), PadLane(keys), depth_, query16_.data() + at * query_ld_, query_ld_, key16_.data(),
+                      kScoreLd, scores_.data(), kScoreLd, false);
+    } else {
+      prim_.gemm_f32(tile.Count(), PadLane(keys), depth_, query_.data() + at * query_ld_, query_ld_, 1, key_.data(),
+                     kScoreLd, scores_.data(), kScoreLd, false);
+    }
+  }
+
+  // Turns the score tile into probabilities and rescales the accumulators; true when they are in p16_.
+  bool Softmax(const RowRange& tile, std::int64_t at, std::int64_t first, std::int64_t keys, bool bf16) {
+    float correction[kTileRows];
+    const float scale = BiasAndMask(p_, prim_, tile, first, keys, scores_.data(), kScoreLd);
+    const bool plain = !p_.dropout.active && !p_.quantised_products;
+    prim_.softmax_rows(tile.Count(), keys, scores_.data(), kScoreLd, window_.Rows(), scale, max_ + at,
+                       sum_ + at, correction, bf16 && plain ? p16_.data() : nullptr, kScoreLd);
+    if (p_.dropout.active) ApplyDropout(p_, prim_, tile, first, keys, scores_.data(), kScoreLd);
+    if (p_.quantised_products) {
+      for (std::int64_t i = 0; i < tile.Count(); ++i) {
+        prim_.quantize_row(keys, scores_.data() + i * kScoreLd, p_.p_scale);
+      }
+    }
+    if (bf16 && !plain) {
+      prim_.round_bf16(tile.Count(), PadLane(keys), scores_.data(), kScoreLd, p16_.data(), kScoreLd);
+    }
+    if (std::any_of(correction, correction + tile.Count(), [](float c) { return c != 1.0f; })) {
+      prim_.scale_rows(tile.Count(), layout_.value_ld, accumulators_.data() + at * layout_.value_ld, layout_.value_ld,
+                       correction);
+    }
+    return bf16;
+  }
+
+  void StreamKeys(const RowRange& rows, std::int64_t first, std::int64_t keys) {
+    window_.Classify(rows, first, keys);
+    if (window_.kind == TileKind::kSkipped) return;
+    const Sequence& s = *rows.sequence;
+    const RowBlock k = keys_.Load(s, rows.kv_head, first, keys);
+    prim_.dot_rows(rows.Count(), keys, p_.head_dim, query_.data(), query_ld_, k.rows, k.dtype, scores_.data(), kScoreLd);
+    Softmax(rows, 0, first, keys, false);
+    const RowBlock v = values_.Load(s, rows.kv_head, first, keys);
+    prim_.accumulate_rows(rows.Count(), keys, p_.value_dim, scores_.data(), kScoreLd, v.rows, v.dtype,
+                          accumulators_.data(), layout_.value_ld);
+  }
+
+  const Problem& p_;
+  const Primitives& prim_;
+  Layout layout_;
+  RowLoader keys_, values_;
+  bool bf16_;
+  std::int64_t max_rows_;
+  std::int64_t rope_at_ = 0, depth_ = 0, query_ld_ = 0, value_ld_ = 0;
+  std::vector<const void*> pointers_;
+  const void* rope_pointers_[kTileKeys];
+  TileWindow window_;
+  Buffer<float> query_, key_, value_, scores_, accumulators_;
+  Buffer<std::uint16_t> query16_, key16_, value16_, p16_;
+  float max_[kChunkRows], sum_[kChunkRows];
+};
+
+// Rows per task: whole heads where a sequence is long, the rows of all heads of a group together where it is short.
+std::vector<Task> MakeTasks(const Problem& p) {
+  std::vector<Task> tasks;
+  for (const Sequence& s : p.sequences) {
+    if (s.q_len == 0) continue;
+    const bool by_head = s.q_len >= kTileRows;
+    const std::int64_t span = by_head ? s.q_len : s.q_len * p.Group();
+    for (std::int64_t head = 0; head < p.kv_heads; ++head) {
+      for (std::int64_t base = 0; base < s.q_len * p.Group(); base += span) {
+        for (std::int64_t r = 0; r < span; r += kChunkRows) {
+          Task task{{&s, head, base + r, base + std::min(span, r + kChunkRows)}, 0, 0};
+          const Window keys = KeyRange(task.rows);
+          task.key_begin = keys.begin;
+          task.key_end = std::max(keys.begin, keys.end);
+          tasks.push_back(task);
+        }
+      }
+    }
+  }
+  return tasks;
+}
+
+std::int64_t Work(const Problem& p, const Task& t) {
+  return t.rows.Count() * (t.key_end - t.key_begin) * (p.head_dim + p.rope_dim + p.value_dim);
+}
+
+// Splits the keys of every task when there are too few tasks for the threads. Parts of a task stay adjacent.
+std::vector<Task> SplitKeys(const std::vector<Task>& tasks, int threads, std::int64_t* partial_rows) {
+  constexpr std::int64_t kTasksPerThread = 2;
+  *partial_rows = 0;
+  const auto count = static_cast<std::int64_t>(tasks.size());
+  if (threads == 1 || count == 0 || count >= threads) return tasks;
+  const std::int64_t wanted = (threads * kTasksPerThread + count - 1) / count;
+  std::vector<Task> parts;
+  for (const Task& t : tasks) {
+    const std::int64_t keys = t.key_end - t.key_begin;
+    const std::int64_t shares = std::clamp<std::int64_t>(keys / kSplitKeys, 1, wanted);
+    if (shares == 1) {
+      parts.push_back(t);
+      continue;
+    }
+    const std::int64_t share = (keys + shares - 1) / shares;
+    for (std::int64_t begin = t.key_begin; begin < t.key_end; begin += share) {
+      Task part = t;
+      part.key_begin = begin;
+      part.key_end = std::min(t.key_end, begin + share);
+      part.partial = *partial_rows;
+      *partial_rows += t.rows.Count();
+      parts.push_back(part);
+    }
+  }
+  return parts;
+}
+
+// Merges the adjacent parts [first, last) of one task, in order.
+void Merge(const Problem& p, const std::vector<Task>& parts, std::size_t first, std::size_t last, const Partial& all,
+           Finisher* finisher) {
+  const std::int64_t ld = Layout(p).value_ld;
+  const RowRange& rows = parts[first].rows;
+  std::vector<float> acc(ld);
+  for (std::int64_t r = 0; r < rows.Count(); ++r) {
+    float max = kNegInf;
+    for (std::size_t i = first; i < last; ++i) {
+      const float m = all.max[parts[i].partial + r];
+      if (m > max || std::isnan(m)) max = m;
+    }
+    float sum = 0.0f;
+    std::fill(acc.begin(), acc.end(), 0.0f);
+    for (std::size_t i = first; i < last && max != kNegInf; ++i) {
+      const std::int64_t at = parts[i].partial + r;
+      const float weight = all.max[at] == kNegInf ? 0.0f : std::exp(all.max[at] - max);
+      sum += weight * all.sum[at];
+      for (std::int64_t x = 0; x < ld; ++x) acc[x] += weight * all.acc[at * ld + x];
+    }
+    finisher->Finish(rows, rows.begin + r, acc.data(), max, sum);
+  }
+}
+
+void MergeAll(const Problem& p, const ForwardOutputs& outputs, const Primitives& primitives,
+              const std::vector<Task>& parts, const Partial& partial) {
+  Finisher finisher(p, outputs, primitives);
+  for (std::size_t first = 0; first < parts.size();) {
+    std::size_t last = first + 1;
+    if (parts[first].partial >= 0) {
+      const RowRange& rows = parts[first].rows;
+      while (last < parts.size() && parts[last].rows.sequence == rows.sequence &&
+             parts[last].rows.kv_head == rows.kv_head && parts[last].rows.begin == rows.begin) {
+        ++last;
+      }
+      Merge(p, parts, first, last, partial, &finisher);
+    }
+    first = last;
+  }
+}
+
+}  // namespace
+
+void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& executor) {
+  const Primitives& primitives = BestPrimitives();
+  std::int64_t partial_rows = 0;
+  std::vector<Task> tasks = MakeTasks(p);
+  std::int64_t work = 0, max_rows = 0;
+  for (const Task& t : tasks) {
+    work += Work(p, t);
+    max_rows = std::max(max_rows, t.rows.Count());
+  }
+  const int threads = work < kSerialWork ? 1 : executor.threads;
+  tasks = SplitKeys(tasks, threads, &partial_rows);
+  const std::int64_t ld = Layout(p).value_ld;
+  Buffer<float> acc(partial_rows * ld), max(partial_rows), sum(partial_rows);
+
+  // Long tasks first, so that the last ones to finish are short; every task is computed alone, whatever the order.
+  std::vector<std::size_t> order(tasks.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return Work(p, tasks[a]) > Work(p, tasks[b]); });
+  std::atomic<std::size_t> next{0};
+  const auto body = [&](int) {
+    ForwardWorker worker(p, primitives, max_rows);
+    Finisher finisher(p, outputs, primitives);
+    for (std::size_t i = next++; i < order.size(); i = next++) {
+      const Task& task = tasks[order[i]];
+      const Partial result = worker.Run(task);
+      const std::int64_t rows = task.rows.Count();
+      if (task.partial < 0) {
+        for (std::int64_t r = 0; r < rows; ++r) {
+          finisher.Finish(task.rows, task.rows.begin + r, result.acc + r * ld, result.max[r], result.sum[r]);
+        }
+        continue;
+      }
+      std::copy_n(result.acc, rows * ld, acc.data() + task.partial * ld);
+      std::copy_n(result.max, rows, max.data() + task.partial);
+      std::copy_n(result.sum, rows, sum.data() + task.partial);
+    }
+    if (primitives.release) primitives.release();
+  };
+  executor.run(static_cast<int>(std::min<std::size_t>(threads, std::max<std::size_t>(1, tasks.size()))), body);
+  if (partial_rows > 0) MergeAll(p, outputs, primitives, tasks, {acc.data(), max.data(), sum.data()});
+}
+
+}  // namespace npufa::cpu

@@ -1,0 +1,85 @@
+// What the forward and the backward loops share: loading rows, windows of a row tile, bias, mask and dropout of scores.
+#pragma once
+
+#include <vector>
+
+#include "buffer.h"
+#include "primitives.h"
+#include "problem.h"
+
+namespace npufa::cpu {
+
+inline constexpr std::int64_t kTileRows = 48;   // query rows of a score tile: a multiple of every micro-kernel height
+inline constexpr std::int64_t kTileKeys = 256;  // keys of a score tile: packed key and value stay in L2
+// Distance added to leading dimensions so that rows of a power-of-two width do not share cache sets.
+inline constexpr std::int64_t kSkew = 16;
+
+struct RowBlock {
+  const void* const* rows;
+  DType dtype;
+};
+
+// Rows of a RowSource as pointers: into storage, or into dequantised float32 copies.
+class RowLoader {
+ public:
+  RowLoader(const Problem& problem, const Primitives& primitives, const RowSource& source, const Antiquant& antiquant,
+            std::int64_t channels);
+  RowBlock Load(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t count);
+
+ private:
+  void Dequantise(const Sequence& s, std::int64_t head, std::int64_t token, const void* stored, float* row) const;
+
+  const Problem& problem_;
+  const Primitives& primitives_;
+  const RowSource& source_;
+  const Antiquant& antiquant_;
+  std::int64_t channels_, stride_;
+  std::vector<const void*> pointers_;
+  Buffer<float> scratch_;
+};
+
+// Consecutive query rows of one key/value head: row r is query token r % q_len of head head * group + r / q_len.
+struct RowRange {
+  const Sequence* sequence;
+  std::int64_t kv_head;
+  std::int64_t begin, end;
+
+  std::int64_t Count() const { return end - begin; }
+  std::int64_t Token(std::int64_t r) const { return r % sequence->q_len; }
+  std::int64_t QueryHead(const Problem& p, std::int64_t r) const { return kv_head * p.Group() + r / sequence->q_len; }
+};
+
+// Windows of up to kTileRows rows against a key tile.
+struct TileWindow {
+  TileKind kind = TileKind::kSkipped;
+  std::int32_t begin[kTileRows], end[kTileRows];
+
+  void Classify(const RowRange& rows, std::int64_t first_key, std::int64_t keys);
+  RowWindow Rows() const { return kind == TileKind::kFull ? RowWindow{} : RowWindow{begin, end}; }
+};
+
+// The keys any row of the range may see.
+Window KeyRange(const RowRange& rows);
+
+// Pointers to rows of a strided tensor in the order of `rows`.
+void RowPointers(const Problem& p, const Strided& tensor, const RowRange& rows, const void** out);
+
+// Where the bias of keys [column, column + keys) of matrix row `row` is stored; columns past the stored ones have none.
+struct StoredBiasRow {
+  std::int64_t row, column, columns;
+};
+StoredBiasRow LocateBias(const Bias& bias, std::int64_t row, std::int64_t column, std::int64_t keys);
+
+// Adds bias and mask to a tile of scores [rows x keys]. Returns the scale that is still to be applied.
+float BiasAndMask(const Problem& p, const Primitives& primitives, const RowRange& rows, std::int64_t first_key,
+                  std::int64_t keys, float* scores, std::int64_t ld);
+
+// Applies the dropout mask (kept values divided by keep_prob) to a tile of probabilities or their gradients.
+void ApplyDropout(const Problem& p, const Primitives& primitives, const RowRange& rows, std::int64_t first_key,
+                  std::int64_t keys, float* values, std::int64_t ld);
+
+// Adds the gradient of a tile of biased scores to the gradient of the bias.
+void AddBiasGradient(const Problem& p, const BackwardOutputs& out, const RowRange& tile, std::int64_t first_key,
+                     std::int64_t keys, const float* grad, std::int64_t ld);
+
+}  // namespace npufa::cpu
