@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+usage: ./build.sh <command> [arguments]
+
+  quickstart      build, then run examples/quickstart.py
+  build           compile the operators and install npufa into .venv in development mode
+  test [args]     build with the test modules, then run pytest; args go to pytest (-m "not slow", -k decode, a path)
+  bench [args]    build, then print the table of benchmarks/attention.py; args go to it
+  clean           remove everything that was compiled; .venv stays
+  --help          this text
+
+Needs Python 3.11 to 3.14 with venv and g++ 11 or newer; test also needs Python's headers. Everything else is installed
+into .venv on the first run. Paths in arguments are relative to the repository.
+
+Environment: PYTHON (interpreter for a new .venv), CXX (default g++), CMAKE_BUILD_PARALLEL_LEVEL (default: all cores).
+END
+}
+
+say() { printf '== %s\n' "$*"; }
+die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+
+# Runs the rest only when the content of the files differs from the last success: once <name> <files> -- <command>
+once() {
+  local stamp=".venv/npufa-$1.stamp" files=() sum
+  shift
+  while [ "$1" != -- ]; do files+=("$1"); shift; done
+  shift
+  sum=$(sha256sum "${files[@]}")
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
+    "$@"
+    printf '%s\n' "$sum" >"$stamp"
+  fi
+}
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  die "no Python 3.11 to 3.14, for which torch and the tools have wheels; \
+found $("${PYTHON:-python3}" --version 2>/dev/null || printf 'no %s' "${PYTHON:-python3}"): install one or set PYTHON"
+}
+
+pip_install() {
+  say "pip install $*"
+  .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off "$@" ||
+    die "pip install failed. torch has wheels for Linux with glibc 2.28 or newer on x86_64 and aarch64; \
+otherwise check the network and pip's configuration"
+}
+
+compiler() {
+  local version
+  export CXX="${CXX:-g++}" CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
+  version=$($CXX -dumpversion 2>/dev/null) || die "no C++ compiler: $CXX not found (Debian, Ubuntu: apt install g++)"
+  [ "${version%%.*}" -ge 11 ] || die "$CXX is version $version; torch's headers need g++ 11 or newer"
+}
+
+environment() {
+  local python
+  compiler
+  if ! .venv/bin/python -c '' 2>/dev/null; then
+    python=$(find_python)
+    say "creating .venv with $("$python" --version)"
+    rm -rf .venv
+    "$python" -m venv .venv || die "$python -m venv failed (Debian, Ubuntu: apt install python3-venv)"
+  fi
+  once dev requirements-dev.txt -- pip_install -r requirements-dev.txt
+  PATH="$PWD/.venv/bin:$PATH"
+}
+
+example_requirements() {
+  if [ -f requirements-examples.txt ]; then
+    once examples requirements-examples.txt -- pip_install -r requirements-examples.txt
+  fi
+}
+
+# compile <cmake options> -- <targets>
+compile() {
+  local options=()
+  while [ "$1" != -- ]; do options+=("$1"); shift; done
+  shift
+  say "compiling with $CXX, $CMAKE_BUILD_PARALLEL_LEVEL jobs"
+  # Locked: two builds in one directory at a time spoil each other.
+  flock build.sh cmake -S . -B build -G Ninja --log-level=NOTICE -DPython_EXECUTABLE="$PWD/.venv/bin/python" \
+    ${options[@]+"${options[@]}"} || die "cmake failed"
+  flock build.sh cmake --build build --target "$@" || die "compilation failed"
+  once package python/pyproject.toml python/setup.py -- pip_install --no-build-isolation --no-deps -e python
+}
+
+test_modules() {
+  local include
+  include=$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+  [ -e "$include/Python.h" ] || die "the test modules need $include/Python.h (Debian, Ubuntu: apt install python3-dev)"
+  compile -DNPUFA_BUILD_TESTS=ON -- all all_verify_interface_header_sets
+}
+
+no_arguments() { [ "$2" -eq 0 ] || die "$1 takes no arguments; see ./build.sh --help"; }
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+exec </dev/null
+command="${1:---help}"
+[ $# -eq 0 ] || shift
+case "$command" in
+  quickstart)
+    no_arguments quickstart $#
+    environment
+    example_requirements
+    compile -- npufa_torch
+    say "examples/quickstart.py"
+    exec python examples/quickstart.py
+    ;;
+  build)
+    no_arguments build $#
+    environment
+    compile -- npufa_torch
+    say "done: .venv/bin/python -m npufa info"
+    ;;
+  test)
+    environment
+    example_requirements
+    test_modules
+    say "pytest $*"
+    exec python -m pytest "$@"
+    ;;
+  bench)
+    environment
+    compile -- npufa_torch
+    exec python benchmarks/attention.py "$@"
+    ;;
+  clean)
+    no_arguments clean $#
+    rm -rf build python/npufa/lib python/npufa.egg-info
+    say "removed build, python/npufa/lib"
+    ;;
+  -h | --help | help)
+    usage
+    ;;
+  *)
+    usage >&2
+    die "unknown command: $command"
+    ;;
+esac

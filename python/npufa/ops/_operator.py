@@ -1,0 +1,43 @@
+"""Turns a documented signature into a call of the registered operator of that name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def operator(function: Callable[P, R]) -> Callable[P, R]:
+    """Calls `torch.ops.npufa.<name of the function>` with the arguments as given; the body is not used."""
+    overload: Callable[P, R] = getattr(torch.ops.npufa, function.__name__).default
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return overload(*args, **kwargs)
+
+    return call
+
+
+def alias(spelling: str, argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Accepts `spelling` as another name of the keyword `argument`."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            value = kwargs.pop(spelling, None)
+            if value is not None:
+                if argument in kwargs:
+                    raise ValueError(
+                        f"npufa::{function.__name__}: {spelling} is another spelling of {argument}, "
+                        f"got {spelling}={value} and {argument}={kwargs[argument]}; expected one of them")
+                kwargs[argument] = value
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate

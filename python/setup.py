@@ -1,0 +1,53 @@
+"""Compiles libnpufa_torch.so with the CMake project one level up; everything else is in pyproject.toml."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class CMakeBuild(build_ext):
+    def get_ext_filename(self, fullname: str) -> str:
+        return os.path.join(*fullname.split(".")) + ".so"
+
+    def build_extension(self, ext: Extension) -> None:
+        if not (ROOT / "CMakeLists.txt").exists():
+            raise SystemExit(f"{ROOT / 'CMakeLists.txt'} is missing: npufa is built from its repository")
+        torch = find_spec("torch")
+        if torch is None:
+            raise SystemExit("torch is missing: install the version of pyproject.toml or let pip isolate the build")
+        # An isolated build has a torch of its own that vanishes afterwards; any other one shares build.sh's directory.
+        isolated = not Path(torch.origin).is_relative_to(sys.prefix)
+        build = Path(self.build_temp).resolve() if isolated else ROOT / "build"
+        library = (build / "lib" if isolated else ROOT / "python/npufa/lib") / "libnpufa_torch.so"
+        for step in (
+            ["-S", str(ROOT), "-B", str(build), "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}",
+             f"-DNPUFA_LIBRARY_DIR={library.parent}"],
+            ["--build", str(build), "--target", "npufa_torch"],
+        ):
+            subprocess.run(["flock", str(ROOT / "build.sh"), "cmake", *step], check=True)
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(library, target)
+
+
+class PlatformWheel(bdist_wheel):
+    """The library uses no Python ABI: one wheel per platform serves every Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(
+    ext_modules=[Extension("npufa.lib.libnpufa_torch", sources=[])],
+    cmdclass={"build_ext": CMakeBuild, "bdist_wheel": PlatformWheel},
+    options={"build": {"build_base": str(ROOT / "build" / "wheel")}},
+)
