@@ -28,7 +28,10 @@ void ReadTensorLengths(const Arguments& a, AttentionCall<Int>* call) {
   if constexpr (std::is_same_v<Int, std::int64_t>) {
     if (q.defined()) call->q_lens = ReadLengths(q);
     if (kv.defined()) call->kv_lens = ReadLengths(kv);
-  } else if (q.defined() && kv.defined()) {
+  } else if (q.defined() != kv.defined()) {
+    // Packed layouts refuse the missing one; padded ones take no notice of a length that fits anything.
+    (q.defined() ? call->q_lens : call->kv_lens) = std::vector<Int>{Int(0)};
+  } else if (q.defined()) {
     call->lengths_on_device = true;
     call->sequences = q.sym_size(0);
     if (KnownNe(kv.sym_size(0), call->sequences)) {

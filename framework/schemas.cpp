@@ -95,4 +95,5 @@ TORCH_LIBRARY(npufa, m) {
       "Tensor(c!) seq_lens, Tensor(d!) slot_mapping, Tensor block_tables, int num_seqs, int num_queries, "
       "int block_size, *, Tensor? spec_token=None, Tensor? accepted_num=None) -> ()");
   m.def("_cpu_capability() -> str");
+  m.def("_cpu_capabilities() -> str[]");
 }

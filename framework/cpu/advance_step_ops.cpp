@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "attention_calls.h"
-#include "primitives.h"
 
 namespace npufa::cpu {
 
@@ -120,10 +119,6 @@ void AdvanceStep(const c10::OperatorHandle& op, Stack* stack) {
 
 TORCH_LIBRARY_IMPL(npufa, CPU, m) {
   m.impl("npu_advance_step_flashattn", torch::CppFunction::makeFromBoxedFunction<&AdvanceStep>());
-}
-
-TORCH_LIBRARY_IMPL(npufa, CompositeExplicitAutograd, m) {
-  m.impl("_cpu_capability", []() -> std::string { return BestPrimitives().name; });
 }
 
 }  // namespace npufa::cpu

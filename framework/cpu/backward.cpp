@@ -54,6 +54,7 @@ class BackwardWorker {
   // time, written out as soon as it is complete).
   void Run(const Task& task, float* grad_query, std::int64_t head_stride) {
     for (const Sequence* s : task.sequences) {
+      if (s->q_len == 0) continue;
       const std::int64_t key_end = std::min(task.key_end, s->kv_len);
       const bool accumulate = p_.Group() > 1;
       if (accumulate) ReserveKeyGradients(key_end - task.key_begin);

@@ -2,7 +2,7 @@
 #include <ATen/cpu/Utils.h>
 #include <ATen/native/CPUBlas.h>
 
-#include "primitives.h"
+#include "capability.h"
 
 namespace npufa::cpu {
 

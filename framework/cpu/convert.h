@@ -6,8 +6,8 @@
 namespace npufa::cpu::NPUFA_ISA {
 namespace {
 
-// Between 32-bit lanes and narrower unsigned elements. GCC 12 compiles __builtin_convertvector into halves, or for 8-bit
-// elements into single lanes.
+// Between 32-bit lanes and narrower unsigned elements. GCC 12 compiles __builtin_convertvector into halves, or for
+// 8-bit elements into single lanes.
 NPUFA_INLINE VecU Widen(VecU16 v) {
 #if defined(__AVX512F__)
   return reinterpret_cast<VecU>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(v)));

@@ -6,7 +6,7 @@
 namespace npufa::cpu::NPUFA_ISA {
 namespace {
 
-constexpr int kQueryBlock = kRegisters == 32 ? 8 : 4;
+constexpr int kQueryBlock = kWidth == 16 ? 8 : 4;
 constexpr int kSums = kRegisters == 32 ? 16 : 8;  // independent accumulators of a block
 constexpr std::int64_t kLineBytes = 64;
 
@@ -18,8 +18,8 @@ NPUFA_INLINE void PrefetchBytes(const void* p, std::int64_t bytes) {
 
 // s[g][j] for kRows queries.
 template <class Format, int kRows>
-inline void DotBlock(std::int64_t n, std::int64_t d, const float* q, std::int64_t ldq, const void* const* rows, float* s,
-                     std::int64_t lds) {
+inline void DotBlock(std::int64_t n, std::int64_t d, const float* q, std::int64_t ldq, const void* const* rows,
+                     float* s, std::int64_t lds) {
   using Raw = typename Format::Raw;
   constexpr int kFit = kSums / kRows;
   // More keys at a time would only mean more rows to fetch at the same moment.
@@ -89,14 +89,14 @@ NPUFA_INLINE void AccumulateColumns(std::int64_t begin, std::int64_t end, std::i
     const Raw* row = static_cast<const Raw*>(rows[j]) + x;
     const std::int64_t next = j + ahead < n ? j + ahead : n - 1;
     PrefetchBytes(static_cast<const Raw*>(rows[next]) + x, kVecs * kWidth * static_cast<int>(sizeof(Raw)));
-    VecF value[kVecs];
+    VecF weight[kRows];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) value[v] = Format::Load(row + v * kWidth);
+    for (int g = 0; g < kRows; ++g) weight[g] = Splat(p[g * ldp + j]);
 #pragma GCC unroll 8
-    for (int g = 0; g < kRows; ++g) {
-      const VecF weight = Splat(p[g * ldp + j]);
+    for (int v = 0; v < kVecs; ++v) {
+      const VecF value = Format::Load(row + v * kWidth);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) sum[g][v] = Fma(weight, value[v], sum[g][v]);
+      for (int g = 0; g < kRows; ++g) sum[g][v] = Fma(weight[g], value, sum[g][v]);
     }
   }
 #pragma GCC unroll 8

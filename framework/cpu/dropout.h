@@ -32,8 +32,8 @@ class Philox {
     }
   }
 
-  // The words of counters first, first + 1, ... in order. A counter occupies a 64-bit lane of each of four vectors; what
-  // stands in the upper halves never matters, since products take the lower ones.
+  // The words of counters first, first + 1, ... in order. A counter occupies a 64-bit lane of each of four vectors;
+  // what stands in the upper halves never matters, since products take the lower ones.
   NPUFA_INLINE void Generate(std::uint64_t first, VecU (&words)[2]) const {
     using Halves = std::make_integer_sequence<int, kWidth / 2>;
     VecU64 index;

@@ -6,8 +6,8 @@
 namespace npufa::cpu::NPUFA_ISA {
 namespace {
 
-// row[j] = f(j, row[j]) for j < n, where f(j, v) may read further inputs at [j, j + kWidth) and f_tail(j, v, count) only
-// at [j, j + count).
+// row[j] = f(j, row[j]) for j < n, where f(j, v) may read further inputs at [j, j + kWidth) and f_tail(j, v, count)
+// only at [j, j + count).
 template <class F, class Tail>
 NPUFA_INLINE void UpdateRow(std::int64_t n, float* row, F f, Tail f_tail) {
   std::int64_t j = 0;

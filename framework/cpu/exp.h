@@ -37,8 +37,8 @@ NPUFA_INLINE VecF Exp(VecF x) {
 #if defined(__AVX512F__)
   return _mm512_scalef_ps(p, n);
 #else
-  // n stands in the low bits of `shifted`, and n + 127 is the exponent field of 2^n: for the lowest n all bits are 0, which
-  // is the number 0. 2^128 is out of range, so the form that has to reach it doubles the product by 2^(n - 1).
+  // n stands in the low bits of `shifted`, and n + 127 is the exponent field of 2^n: for the lowest n all bits are 0,
+  // which is the number 0. 2^128 is out of range, so the form that has to reach it doubles the product by 2^(n - 1).
   constexpr std::uint32_t kBias = kBoundedAbove ? 127 : 126;
   const VecF scaled = p * FromBits((Bits(shifted) << 23) + (kBias << 23));
   return kBoundedAbove ? scaled : scaled + scaled;

@@ -48,8 +48,8 @@ class Finisher {
     const std::int64_t head = rows.QueryHead(p_, r);
     const std::int64_t token = rows.Token(r);
     const bool keys = max != kNegInf;
-    if (keys && p_.sink) AddSink(p_.sink[head], &max, &sum);
-    const float factor = keys ? p_.product_scale / sum : 0.0f;
+    const float weight = keys && p_.sink ? AddSink(p_.sink[head], &max, &sum) : 1.0f;
+    const float factor = keys ? p_.product_scale * weight / sum : 0.0f;
     char* out = o_.out.At(s.batch, head, s.q_first + token);
     if (o_.quantisation.scale) {
       Quantise(acc, keys, factor, head, reinterpret_cast<std::int8_t*>(out));
@@ -69,10 +69,14 @@ class Finisher {
   }
 
  private:
-  static void AddSink(float sink, float* max, float* sum) {
+  // Takes the sink into maximum and sum; returns what the accumulator, still relative to the old maximum, is to be
+  // multiplied by.
+  static float AddSink(float sink, float* max, float* sum) {
     const float top = sink > *max ? sink : *max;
-    *sum = *sum * std::exp(*max - top) + std::exp(sink - top);
+    const float weight = std::exp(*max - top);
+    *sum = *sum * weight + std::exp(sink - top);
     *max = top;
+    return weight;
   }
 
   void Quantise(const float* acc, bool keys, float factor, std::int64_t head, std::int8_t* out) const {
@@ -127,20 +131,23 @@ class ForwardWorker {
   static constexpr std::int64_t kScoreLd = kTileKeys + kSkew;
 
   void Allocate(bool stream) {
-    if (!scores_.data()) scores_.Resize(kTileRows * kScoreLd);
-    const bool bf16 = bf16_ && !stream;
-    if (bf16 ? query16_.data() != nullptr : query_.data() != nullptr) return;
-    if (bf16) {
-      query16_.Resize(max_rows_ * query_ld_);
-      key16_.Resize((depth_ + 2) * kScoreLd);
-      value16_.Resize((kTileKeys + 2) * value_ld_);
-      p16_.Resize(kTileRows * kScoreLd);
-      return;
-    }
-    query_.Resize(max_rows_ * query_ld_);
+    Reserve(&scores_, kTileRows * kScoreLd);
+    if (stream || !bf16_) Reserve(&query_, max_rows_ * query_ld_);
     if (stream) return;
-    key_.Resize(depth_ * kScoreLd);
-    value_.Resize(kTileKeys * value_ld_);
+    if (bf16_) {
+      Reserve(&query16_, max_rows_ * query_ld_);
+      Reserve(&key16_, (depth_ + 2) * kScoreLd);
+      Reserve(&value16_, (kTileKeys + 2) * value_ld_);
+      Reserve(&p16_, kTileRows * kScoreLd);
+    } else {
+      Reserve(&key_, depth_ * kScoreLd);
+      Reserve(&value_, kTileKeys * value_ld_);
+    }
+  }
+
+  template <class T>
+  static void Reserve(Buffer<T>* buffer, std::int64_t count) {
+    if (buffer->data() == nullptr) buffer->Resize(count);
   }
 
   void LoadQuery(const RowRange& rows, bool stream) {

@@ -79,8 +79,8 @@ NPUFA_INLINE void MultiplyBlock(const Operands& t, const char* a, const char* b,
 #pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) sum[i][v] = VecF{};
   }
-  // Rows are reached from one pointer per group of four as base + {0, 1, 2, 3} strides; the empty asm keeps the compiler
-  // from turning them into a pointer per row, which do not fit into the registers.
+  // Rows are reached from one pointer per group of four as base + {0, 1, 2, 3} strides; the empty asm keeps the
+  // compiler from turning them into a pointer per row, which do not fit into the registers.
   constexpr int kGroups = (kRows + 3) / 4;
   const char* group[kGroups];
 #pragma GCC unroll 4
@@ -122,8 +122,8 @@ NPUFA_INLINE void MultiplyBlock(const Operands& t, const char* a, const char* b,
   }
 }
 
-// Block shapes: as many sums as the registers hold beside kVecs of b and one of a (on NEON, one of a per row). A few rows
-// alone take more columns, so that there are enough independent sums to hide the latency of a multiply-add.
+// Block shapes: as many sums as the registers hold beside kVecs of b and one of a (on NEON, one of a per row). A few
+// rows alone take more columns, so that there are enough independent sums to hide the latency of a multiply-add.
 #if defined(__AVX512F__)
 constexpr int kBlockRows = 12, kBlockVecs = 2;
 constexpr int kHalfWideRows = 6, kHalfWideVecs = 4;

@@ -1,7 +1,7 @@
 # npufa_primitives: the tile primitives of the CPU backend, one table per instruction set (see primitives.h).
 # Needs no torch; include from the top-level CMakeLists.txt.
 
-add_library(npufa_primitives STATIC ${CMAKE_CURRENT_LIST_DIR}/primitives.cpp)
+add_library(npufa_primitives STATIC ${CMAKE_CURRENT_LIST_DIR}/capability.cpp)
 target_include_directories(npufa_primitives PUBLIC ${CMAKE_CURRENT_LIST_DIR} ${CMAKE_CURRENT_LIST_DIR}/../../op_host/common)
 target_compile_features(npufa_primitives PUBLIC cxx_std_17)
 set_target_properties(npufa_primitives PROPERTIES

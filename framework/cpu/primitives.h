@@ -1,9 +1,10 @@
 // The instruction-set dependent part of the CPU backend: a table of tile primitives, one table per instruction set.
 // Everything above it (loops, masks, layouts, work split) is compiled once and calls through the table.
 //
-// Conventions. Scores, probabilities and accumulators are float32. Column counts named `n` or `d` that a primitive
-// writes are padded by the caller's buffers to a multiple of kLane; the padding is written with zeros unless said
-// otherwise. `ld*` are distances between rows in elements. bfloat16 is passed as its bit pattern (uint16_t).
+// Conventions. Scores, probabilities and accumulators are float32. Where a comment names PadLane, the rows of the
+// caller's buffer reach that far and the columns beyond `n` or `d` are written with zeros; elsewhere exactly `n` or `d`
+// columns are written. Inputs are never read beyond their elements. `ld*` are distances between rows in elements.
+// bfloat16 is passed as its bit pattern (uint16_t).
 #pragma once
 
 #include <cstdint>
@@ -47,8 +48,8 @@ struct Primitives {
   // dst pairs columns x and x + 1: dst[((x / 2) * ld + j) * 2 + x % 2], x < d rounded up to even, j < PadLane(n).
   void (*pack_transposed_vnni_bf16)(const void* const* rows, std::int64_t n, std::int64_t d, std::uint16_t* dst,
                                     std::int64_t ld);
-  // Rounds a float32 tile to bfloat16 (nearest even): dst[i * ldd + j] / transposed: dst[j * ldd + i] with
-  // i padded to an even count by zeros.
+  // Rounds a float32 tile to bfloat16 (nearest even): dst[i * ldd + j], j < PadLane(n) / transposed: dst[j * ldd + i],
+  // j < n, with i padded to an even count by zeros.
   void (*round_bf16)(std::int64_t m, std::int64_t n, const float* src, std::int64_t lds, std::uint16_t* dst,
                      std::int64_t ldd);
   void (*transpose_bf16)(std::int64_t m, std::int64_t n, const float* src, std::int64_t lds, std::uint16_t* dst,
@@ -58,8 +59,10 @@ struct Primitives {
   // row_max[i] (-inf at first) and sum row_sum[i]:
   //   x_j = scores * scale on the window, new maximum M = max(row_max, x_j), correction[i] = exp(row_max - M) (1 when
   //   neither has a key), p_j = exp(x_j - M), 0 outside the window and where x_j is -inf; row_sum = row_sum *
-  //   correction + sum p_j. NaN scores propagate into p and row_sum.
-  // p replaces the scores up to PadLane(n), or goes to p_bf16 (when not null) rounded to bfloat16.
+  //   correction + sum p_j. NaN scores propagate into p and row_sum; where
+  //   a row had nothing but NaN and masked scores, row_max becomes NaN, so that it cannot pass for a row without keys.
+  // A score of -inf is masked whatever the scale. p replaces the scores up to PadLane(n), or goes to p_bf16 (when not
+  // null) rounded to bfloat16, and the scores are left undefined.
   void (*softmax_rows)(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,
                        float* row_max, float* row_sum, float* correction, std::uint16_t* p_bf16, std::int64_t ldp);
   // p_j = exp(scores * scale - shift[i]) * factor[i] in place, 0 outside the window and up to PadLane(n).
@@ -98,14 +101,5 @@ struct Primitives {
   // Called by a worker thread when it is done; null when there is nothing to give back (AMX tiles).
   void (*release)() = nullptr;
 };
-
-// The best table that the running CPU can execute. The environment variable
-// NPUFA_CPU_CAPABILITY (a table name) forces one of them; an unknown or unusable name raises std::runtime_error.
-const Primitives& BestPrimitives();
-// Null when no such table is compiled in or offered, or the CPU cannot run it.
-const Primitives* FindPrimitives(const char* name);
-// Adds a table from outside this library before the first call of BestPrimitives: the best one if `preferred`, else one
-// that only NPUFA_CPU_CAPABILITY chooses. The table must outlive the process.
-void OfferPrimitives(const Primitives& table, bool preferred);
 
 }  // namespace npufa::cpu

@@ -181,9 +181,9 @@ NPUFA_INLINE VecF SwapLanes(VecF v, std::integer_sequence<int, kLanes...>) {
   return __builtin_shufflevector(v, v, (kLanes ^ kBit)...);
 }
 
-// v[0 .. kCount) become one vector while lanes are summed over the bits [kFrom, kFrom * kCount) of their index: reducing
-// kWidth vectors from 1 on leaves in lane i the sum of the lanes of v[i]. A caller short of registers reduces groups of
-// vectors first and what they leave, from kFrom = the size of a group on, later.
+// v[0 .. kCount) become one vector while lanes are summed over the bits [kFrom, kFrom * kCount) of their index:
+// reducing kWidth vectors from 1 on leaves in lane i the sum of the lanes of v[i]. A caller short of registers reduces
+// groups of vectors first and what they leave, from kFrom = the size of a group on, later.
 template <int kFrom, int kCount, int kSize>
 NPUFA_INLINE VecF SumLanes(VecF (&v)[kSize]) {
   if constexpr (kCount == 1) {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "buffer.h"
-#include "primitives.h"
+#include "capability.h"
 #include "problem.h"
 
 namespace npufa::cpu {

@@ -180,8 +180,7 @@ void DescribePse(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   const bool head_ok = t.Dim() == 4 && IsOneOr(t.Size(0), spec->batch) && !KnownNe(t.Size(1), spec->heads) &&
                        ScoreExtents<Int>::Fits(t.Size(3), x.columns);
   if (head_ok) {
-    const bool one_row = KnownEq(t.Size(2), Int(1)) && !spec->IsPackedBatch();
-    if (one_row || ScoreExtents<Int>::Fits(t.Size(2), x.rows)) {
+    if (KnownEq(t.Size(2), Int(1)) || ScoreExtents<Int>::Fits(t.Size(2), x.rows)) {
       spec->pse = PseForm::kFull;
       return;
     }

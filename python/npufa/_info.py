@@ -26,6 +26,8 @@ class Info:
     machine: str
     cpu_capability: str
     """Instruction set in use; the environment variable NPUFA_CPU_CAPABILITY forces one."""
+    cpu_capabilities: list[str]
+    """Instruction sets that NPUFA_CPU_CAPABILITY may name here, best first."""
     threads: int
     """Threads of torch, `torch.get_num_threads()`."""
     torch_npu: str | None
@@ -51,6 +53,7 @@ def info() -> Info:
         python=platform.python_version(),
         machine=platform.machine(),
         cpu_capability=torch.ops.npufa._cpu_capability(),
+        cpu_capabilities=torch.ops.npufa._cpu_capabilities(),
         threads=torch.get_num_threads(),
         torch_npu=_version_of("torch-npu"),
         cann=os.environ.get("ASCEND_HOME_PATH"),

@@ -1,5 +1,5 @@
 // The choice among the tables that were compiled in.
-#include "primitives.h"
+#include "capability.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -52,10 +52,7 @@ const Primitives& Choose() {
   if (wanted != nullptr && *wanted != '\0') {
     if (const Primitives* table = FindPrimitives(wanted)) return *table;
     std::string usable;
-    for (const Candidate& candidate : kCandidates) {
-      if (candidate.usable()) usable += (usable.empty() ? "" : ", ") + std::string(candidate.table().name);
-    }
-    if (offered != nullptr) usable += ", " + std::string(offered->name);
+    for (const std::string& name : UsablePrimitives()) usable += (usable.empty() ? "" : ", ") + name;
     throw std::runtime_error("npufa: NPUFA_CPU_CAPABILITY is not usable here, got " + std::string(wanted) +
                              "; expected one of " + usable);
   }
@@ -71,6 +68,16 @@ const Primitives& Choose() {
 const Primitives& BestPrimitives() {
   static const Primitives& chosen = Choose();
   return chosen;
+}
+
+std::vector<std::string> UsablePrimitives() {
+  std::vector<std::string> names;
+  if (offered != nullptr && offered_is_best) names.push_back(offered->name);
+  for (const Candidate& candidate : kCandidates) {
+    if (candidate.usable()) names.push_back(candidate.table().name);
+  }
+  if (offered != nullptr && !offered_is_best) names.push_back(offered->name);
+  return names;
 }
 
 void OfferPrimitives(const Primitives& table, bool preferred) {
