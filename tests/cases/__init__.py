@@ -1,0 +1,25 @@
+"""Seeded generators of legal calls to every operator, and their comparison with the float64 reference."""
+
+from .advance import advance_case
+from .compare import check, tolerance
+from .draw import Draw
+from .fusion import fusion_case, fusion_grad_case
+from .inference import fused_infer_case, incre_case, prompt_case
+from .model import Case
+
+GENERATORS = {
+    "fusion": fusion_case,
+    "fusion_grad": fusion_grad_case,
+    "prompt": prompt_case,
+    "incre": incre_case,
+    "fused_infer": fused_infer_case,
+    "advance_step": advance_case,
+}
+
+__all__ = ["Case", "Draw", "GENERATORS", "advance_case", "check", "fused_infer_case", "fusion_case",
+           "fusion_grad_case", "incre_case", "prompt_case", "random_case", "tolerance"]
+
+
+def random_case(kind, seed, /, **fixed):
+    """The legal call number `seed` of one kind; `fixed` pins features (see the generators)."""
+    return GENERATORS[kind](Draw(seed), **fixed)

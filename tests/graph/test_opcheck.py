@@ -1,0 +1,41 @@
+"""torch.library.opcheck: schema, autograd registration, fake tensors and AOT dispatch of every operator."""
+
+import pytest
+import torch
+from cases import random_case
+from cases.model import operator
+
+CALLS = [
+    ("npu_fusion_attention", "fusion", dict(version=1, layout="BNSD", dropout=False)),
+    ("npu_fusion_attention", "fusion", dict(version=1, layout="TND", dropout=False)),
+    ("npu_fusion_attention_v2", "fusion", dict(version=2, layout="BSH", dropout=False, rope=True)),
+    ("npu_fusion_attention_v3", "fusion", dict(version=3, layout="BSND", dropout=False)),
+    ("npu_fusion_attention_v3", "fusion", dict(version=3, layout="TND", dropout=False)),
+    ("npu_fusion_attention_grad", "fusion_grad", dict(version=1, layout="BNSD")),
+    ("npu_fusion_attention_grad_v2", "fusion_grad", dict(version=2, layout="TND")),
+    ("npu_fusion_attention_grad_v3", "fusion_grad", dict(version=3, layout="SBH")),
+    ("npu_prompt_flash_attention", "prompt", dict(layout="BNSD_BSND")),
+    ("npu_prompt_flash_attention", "prompt", dict(layout="BSH", int8=True)),
+    ("npu_incre_flash_attention", "incre", dict(layout="BSND", paged=True)),
+    ("npu_incre_flash_attention", "incre", dict(layout="BNSD", antiquant=True)),
+    ("npu_fused_infer_attention_score", "fused_infer", dict(layout="BNSD", kind="paged", lse=True)),
+    ("npu_fused_infer_attention_score", "fused_infer", dict(layout="BSH_NBSD", kind="prefix")),
+    ("npu_fused_infer_attention_score", "fused_infer", dict(layout="TND_NTD", kind="plain", lse=True)),
+    ("npu_fused_infer_attention_score", "fused_infer", dict(layout="BSND", kind="rope", sq=1)),
+    ("npu_advance_step_flashattn", "advance_step", dict(speculative=False)),
+    ("npu_advance_step_flashattn", "advance_step", dict(speculative=True)),
+]
+
+
+def wants_grad(name, value):
+    return isinstance(value, torch.Tensor) and value.is_floating_point() and name in ("query", "key", "value", "pse", "sink")
+
+
+@pytest.mark.parametrize("op,kind,fixed", CALLS, ids=lambda x: x if isinstance(x, str) else None)
+def test_opcheck(op, kind, fixed):
+    case = random_case(kind, 3, **fixed)
+    assert case.op == op
+    kw = case.kwargs
+    if kind == "fusion":
+        kw = {n: v.detach().requires_grad_() if wants_grad(n, v) else v for n, v in kw.items()}
+    torch.library.opcheck(getattr(operator(op), "default"), (), kw)
