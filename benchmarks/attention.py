@@ -1,0 +1,161 @@
+"""Compares npufa with torch.nn.functional.scaled_dot_product_attention on the same problems, in one process.
+
+    python benchmarks/attention.py                      every case, some minutes
+    python benchmarks/attention.py --quick              the short cases
+    python benchmarks/attention.py --filter 'decode bf16'   cases whose name holds every word
+    python benchmarks/attention.py --check              exit code 1 when a case is below its bar beyond the noise
+
+A ratio above 1 means that npufa is faster. Both sides are compared numerically before they are timed; the calls
+alternate. The noise is half the 95 % confidence interval of the median ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import npufa
+from cases import NAMES, Case, all_cases
+from timing import TOLERANCE, Measurement, measure, worst_row_error
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    case: Case
+    error: float
+    measurement: Measurement
+
+    @property
+    def verdict(self) -> str:
+        bar, result = self.case.bar, self.measurement
+        if bar is None:
+            return ""
+        if result.ratio >= bar:
+            return "ok"
+        return "within noise" if result.ratio + result.noise >= bar else "BELOW"
+
+    def as_json(self) -> dict[str, object]:
+        case = self.case
+        names = {"group": case.group, "operator": case.operator, "problem": case.problem, "dtype": NAMES[case.dtype]}
+        return names | asdict(self.measurement) | {"bar": case.bar, "error": self.error, "verdict": self.verdict}
+
+
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, str]:
+    """What the numbers depend on."""
+    info = npufa.info()
+    return {
+        "machine": f"{processor()}, {os.cpu_count()} CPUs, {platform.machine()}",
+        "threads": str(torch.get_num_threads()),
+        "torch": f"{torch.__version__} ({torch.backends.cpu.get_cpu_capability()})",
+        "npufa": f"{info.npufa} ({info.cpu_capability})",
+    }
+
+
+def run_case(case: Case, seconds: float) -> Row:
+    """Checks that both sides agree, then times them."""
+    sides = case.build()
+    error = worst_row_error(sides.ours(), sides.comparable(sides.torch()))
+    if not error <= TOLERANCE[case.dtype]:
+        raise SystemExit(
+            f"{case.name}: results differ, relative row error {error:.1e}, tolerance {TOLERANCE[case.dtype]:.0e}"
+        )
+    return Row(case, error, measure(sides.ours, sides.torch, seconds))
+
+
+def show_progress(text: str) -> None:
+    """Rewrites one line of a terminal; does nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def print_table(rows: list[Row]) -> None:
+    width = max(len(row.case.problem) for row in rows)
+    print(
+        f"{'operator':32s}{'problem':{width}s}  {'dtype':5s}{'npufa ms':>10s}{'torch ms':>10s}"
+        f"{'ratio':>7s}{'noise':>7s}{'bar':>5s}"
+    )
+    group = ""
+    for row in rows:
+        case, result = row.case, row.measurement
+        if case.group != group:
+            group = case.group
+            print(f"-- {group}")
+        bar = "" if case.bar is None else f"{case.bar:.1f}"
+        times = f"{result.ours * 1e3:10.3f}{result.torch * 1e3:10.3f}{result.ratio:7.2f}{result.noise:7.2f}{bar:>5s}"
+        print(f"{case.operator:32s}{case.problem:{width}s}  {NAMES[case.dtype]:5s}{times}  {row.verdict}".rstrip())
+
+
+def select(words: str, quick: bool) -> list[Case]:
+    """The cases of the table that were asked for."""
+    cases = [case for case in all_cases() if all(word in case.name for word in words.split())]
+    return [case for case in cases if case.quick or not quick]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="short cases, one second each")
+    parser.add_argument(
+        "--filter",
+        default="",
+        metavar="WORDS",
+        help="only cases whose name holds every word, e.g. 'prefill S2048 bf16'",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 when a case is below its bar by more than the noise"
+    )
+    parser.add_argument("--seconds", type=float, help="time per case (default 3, with --quick 1)")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    cases = select(arguments.filter, arguments.quick)
+    if not cases:
+        print("no case has all the words of --filter; --list prints the names", file=sys.stderr)
+        return 2
+    if arguments.list:
+        print("\n".join(case.name for case in cases))
+        return 0
+    header = environment()
+    for name, value in header.items():
+        print(f"{name:8s} {value}")
+    seconds = arguments.seconds or (1.0 if arguments.quick else 3.0)
+    rows = []
+    for number, case in enumerate(cases, 1):
+        show_progress(f"[{number}/{len(cases)}] {case.name}")
+        rows.append(run_case(case, seconds))
+    show_progress("")
+    print_table(rows)
+    if arguments.json:
+        arguments.json.write_text(
+            json.dumps({"environment": header, "rows": [row.as_json() for row in rows]}, indent=1) + "\n"
+        )
+    below = [row for row in rows if row.verdict == "BELOW"]
+    barred = sum(row.case.bar is not None for row in rows)
+    print(f"{barred - len(below)} of {barred} cases with a bar reach it (noise counted in their favour)")
+    return 1 if arguments.check and below else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
