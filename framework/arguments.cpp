@@ -7,6 +7,8 @@ namespace npufa {
 
 DType FromTorch(at::ScalarType type) {
   switch (type) {
+    case at::kDouble:
+      return DType::kFloat64;
     case at::kFloat:
       return DType::kFloat32;
     case at::kHalf:

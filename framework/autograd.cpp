@@ -1,7 +1,8 @@
 // Gradients of npu_fusion_attention (v1, v2, v3) through the grad operators, which have none of their own.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/csrc/autograd/functions/basic_ops.h>
+#include <torch/csrc/autograd/functions/utils.h>
 #include <torch/library.h>
 
 #include "arguments.h"
@@ -152,6 +153,41 @@ void FusionAutograd(const c10::OperatorHandle& op, Stack* stack) {
   }
 }
 
+// Operators without a derivative: the call works, a backward pass through its result raises.
+void RaiseOnBackward(const c10::OperatorHandle& op, Stack* stack, const std::string& message) {
+  variable_list inputs;
+  for (auto value = stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()); value != stack->end();
+       ++value) {
+    if (value->isTensor() && value->toTensor().defined()) inputs.push_back(value->toTensor());
+  }
+  const bool tracked = torch::autograd::compute_requires_grad(inputs);
+  {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    op.callBoxed(*stack);
+  }
+  if (!tracked) return;
+  const c10::intrusive_ptr<torch::autograd::Node> node =
+      c10::make_intrusive<torch::autograd::Error>(message, torch::autograd::collect_next_edges(inputs));
+  for (std::size_t i = stack->size() - op.schema().returns().size(); i < stack->size(); ++i) {
+    torch::autograd::set_history((*stack)[i].toTensor(), node);
+  }
+}
+
+std::string ShortName(const c10::OperatorHandle& op) {
+  const std::string& name = op.schema().name();
+  return name.substr(name.rfind(':') + 1);
+}
+
+void GradAutograd(const c10::OperatorHandle& op, Stack* stack) {
+  RaiseOnBackward(op, stack, "npufa::" + ShortName(op) + ": dy has no second derivative, got a backward pass through "
+                  "the gradient; expected create_graph=False");
+}
+
+void InferenceAutograd(const c10::OperatorHandle& op, Stack* stack) {
+  RaiseOnBackward(op, stack, "npufa::" + ShortName(op) + ": query has no derivative in an inference operator, got a "
+                  "backward pass; expected npu_fusion_attention for training");
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(npufa, Autograd, m) {
@@ -159,11 +195,12 @@ TORCH_LIBRARY_IMPL(npufa, Autograd, m) {
   for (const char* name : {"npu_fusion_attention", "npu_fusion_attention_v2", "npu_fusion_attention_v3"}) {
     m.impl(name, CppFunction::makeFromBoxedFunction<&FusionAutograd>());
   }
-  for (const char* name :
-       {"npu_fusion_attention_grad", "npu_fusion_attention_grad_v2", "npu_fusion_attention_grad_v3",
-        "_npu_fusion_attention_grad_masked", "npu_prompt_flash_attention", "npu_incre_flash_attention",
-        "npu_fused_infer_attention_score"}) {
-    m.impl(name, torch::autograd::autogradNotImplementedFallback());
+  for (const char* name : {"npu_fusion_attention_grad", "npu_fusion_attention_grad_v2", "npu_fusion_attention_grad_v3",
+                           "_npu_fusion_attention_grad_masked"}) {
+    m.impl(name, CppFunction::makeFromBoxedFunction<&GradAutograd>());
+  }
+  for (const char* name : {"npu_prompt_flash_attention", "npu_incre_flash_attention", "npu_fused_infer_attention_score"}) {
+    m.impl(name, CppFunction::makeFromBoxedFunction<&InferenceAutograd>());
   }
 }
 

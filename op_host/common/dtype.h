@@ -6,6 +6,7 @@
 namespace npufa {
 
 enum class DType : std::uint8_t {
+  kFloat64,
   kFloat32,
   kFloat16,
   kBFloat16,
@@ -34,6 +35,7 @@ constexpr int SizeOf(DType t) {
     case DType::kFloat16:
     case DType::kBFloat16:
       return 2;
+    case DType::kFloat64:
     case DType::kInt64:
     case DType::kUInt64:
       return 8;
@@ -44,6 +46,8 @@ constexpr int SizeOf(DType t) {
 
 constexpr const char* NameOf(DType t) {
   switch (t) {
+    case DType::kFloat64:
+      return "float64";
     case DType::kFloat32:
       return "float32";
     case DType::kFloat16:
