@@ -14,9 +14,6 @@ namespace npufa::cpu {
 
 namespace {
 
-constexpr std::int64_t kStatisticsWidth = 8;
-constexpr std::int64_t kSerialWork = 1 << 16;
-
 struct Task {
   std::vector<const Sequence*> sequences;  // more than one where they share a bias gradient
   std::int64_t kv_head, key_begin, key_end;

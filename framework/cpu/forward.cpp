@@ -16,8 +16,6 @@ constexpr float kNegInf = -std::numeric_limits<float>::infinity();
 constexpr std::int64_t kChunkRows = 8 * kTileRows;  // rows that share one packing of a key tile
 constexpr std::int64_t kStreamRows = 8;             // up to here keys are read once without packing
 constexpr std::int64_t kSplitKeys = 512;            // smallest share of keys worth a task of its own
-constexpr std::int64_t kSerialWork = 1 << 16;       // multiply-adds below which other threads are not woken
-constexpr std::int64_t kStatisticsWidth = 8;
 
 // A task: rows of one key/value head against keys [key_begin, key_end).
 struct Task {
@@ -26,10 +24,8 @@ struct Task {
   std::int64_t partial = -1;  // index of the first partial row, or -1 when the task finishes its rows
 };
 
-struct Layout {
-  std::int64_t value_ld;  // of accumulators
-  explicit Layout(const Problem& p) : value_ld(PadLane(p.value_dim)) {}
-};
+// Distance between accumulator rows.
+std::int64_t AccumulatorLd(const Problem& p) { return PadLane(p.value_dim); }
 
 // Unnormalised result of rows: accumulator, running maximum and sum.
 struct Partial {
@@ -97,7 +93,7 @@ class ForwardWorker {
  public:
   // `max_rows` is the largest row count of a task.
   ForwardWorker(const Problem& p, const Primitives& primitives, std::int64_t max_rows)
-      : p_(p), prim_(primitives), layout_(p), keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
+      : p_(p), prim_(primitives), acc_ld_(AccumulatorLd(p)), keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
         values_(p, primitives, p.value, p.value_antiquant, p.value_dim),
         bf16_(primitives.bf16_products && p.dtype == DType::kBFloat16 && !p.Quantised()), max_rows_(max_rows),
         pointers_(max_rows) {
@@ -105,15 +101,15 @@ class ForwardWorker {
     rope_at_ = (p.head_dim + even - 1) / even * even;
     depth_ = p.rope_dim ? rope_at_ + (p.rope_dim + even - 1) / even * even : rope_at_;
     query_ld_ = PadLane(rope_at_) + PadLane(p.rope_dim);
-    value_ld_ = layout_.value_ld + kSkew;
-    accumulators_.Resize(max_rows * layout_.value_ld);
+    value_ld_ = acc_ld_ + kSkew;
+    accumulators_.Resize(max_rows * acc_ld_);
   }
 
   // Result of the task's rows, unnormalised.
   Partial Run(const Task& task) {
     const std::int64_t rows = task.rows.Count();
     const Partial result{accumulators_.data(), max_, sum_};
-    std::fill_n(result.acc, rows * layout_.value_ld, 0.0f);
+    std::fill_n(result.acc, rows * acc_ld_, 0.0f);
     std::fill_n(max_, rows, kNegInf);
     std::fill_n(sum_, rows, 0.0f);
     if (task.key_begin >= task.key_end) return result;
@@ -199,13 +195,13 @@ class ForwardWorker {
       packed = true;
       ScoreTile(tile, at, keys);
       const bool p16 = Softmax(tile, at, first, keys, bf16_);
-      float* acc = accumulators_.data() + at * layout_.value_ld;
+      float* acc = accumulators_.data() + at * acc_ld_;
       if (p16) {
-        prim_.gemm_bf16(tile.Count(), layout_.value_ld, keys + keys % 2, p16_.data(), kScoreLd, value16_.data(),
-                        value_ld_, acc, layout_.value_ld, true);
+        prim_.gemm_bf16(tile.Count(), acc_ld_, keys + keys % 2, p16_.data(), kScoreLd, value16_.data(),
+                        value_ld_, acc, acc_ld_, true);
       } else {
-        prim_.gemm_f32(tile.Count(), layout_.value_ld, keys, scores_.data(), kScoreLd, 1, value_.data(), value_ld_, acc,
-                       layout_.value_ld, true);
+        prim_.gemm_f32(tile.Count(), acc_ld_, keys, scores_.data(), kScoreLd, 1, value_.data(), value_ld_, acc,
+                       acc_ld_, true);
       }
     }
   }
@@ -237,7 +233,7 @@ class ForwardWorker {
       prim_.round_bf16(tile.Count(), PadLane(keys), scores_.data(), kScoreLd, p16_.data(), kScoreLd);
     }
     if (std::any_of(correction, correction + tile.Count(), [](float c) { return c != 1.0f; })) {
-      prim_.scale_rows(tile.Count(), layout_.value_ld, accumulators_.data() + at * layout_.value_ld, layout_.value_ld,
+      prim_.scale_rows(tile.Count(), acc_ld_, accumulators_.data() + at * acc_ld_, acc_ld_,
                        correction);
     }
     return bf16;
@@ -252,12 +248,12 @@ class ForwardWorker {
     Softmax(rows, 0, first, keys, false);
     const RowBlock v = values_.Load(s, rows.kv_head, first, keys);
     prim_.accumulate_rows(rows.Count(), keys, p_.value_dim, scores_.data(), kScoreLd, v.rows, v.dtype,
-                          accumulators_.data(), layout_.value_ld);
+                          accumulators_.data(), acc_ld_);
   }
 
   const Problem& p_;
   const Primitives& prim_;
-  Layout layout_;
+  std::int64_t acc_ld_;
   RowLoader keys_, values_;
   bool bf16_;
   std::int64_t max_rows_;
@@ -327,7 +323,7 @@ std::vector<Task> SplitKeys(const std::vector<Task>& tasks, int threads, std::in
 // Merges the adjacent parts [first, last) of one task, in order.
 void Merge(const Problem& p, const std::vector<Task>& parts, std::size_t first, std::size_t last, const Partial& all,
            Finisher* finisher) {
-  const std::int64_t ld = Layout(p).value_ld;
+  const std::int64_t ld = AccumulatorLd(p);
   const RowRange& rows = parts[first].rows;
   std::vector<float> acc(ld);
   for (std::int64_t r = 0; r < rows.Count(); ++r) {
@@ -378,7 +374,7 @@ void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& ex
   }
   const int threads = work < kSerialWork ? 1 : executor.threads;
   tasks = SplitKeys(tasks, threads, &partial_rows);
-  const std::int64_t ld = Layout(p).value_ld;
+  const std::int64_t ld = AccumulatorLd(p);
   Buffer<float> acc(partial_rows * ld), max(partial_rows), sum(partial_rows);
 
   // Long tasks first, so that the last ones to finish are short; every task is computed alone, whatever the order.

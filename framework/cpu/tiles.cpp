@@ -121,11 +121,10 @@ void RowPointers(const Problem& p, const Strided& tensor, const RowRange& rows, 
 StoredBiasRow LocateBias(const Bias& bias, std::int64_t row, std::int64_t column, std::int64_t keys) {
   if (bias.kind == Bias::Kind::kCompressed) {
     // The bias depends on the distance alone: rows before the stored ones are the last row, shifted.
-    constexpr std::int64_t kStored = 1024;
-    const std::int64_t skipped = bias.rows_total - kStored;
+    const std::int64_t skipped = bias.rows_total - kAlibiRows;
     if (row < skipped) {
       column += bias.rows_total - 1 - row;
-      row = kStored - 1;
+      row = kAlibiRows - 1;
     } else {
       row -= skipped;
     }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "attention_spec.h"
 #include "buffer.h"
 #include "capability.h"
 #include "problem.h"
@@ -13,6 +14,8 @@ inline constexpr std::int64_t kTileRows = 48;   // query rows of a score tile: a
 inline constexpr std::int64_t kTileKeys = 256;  // keys of a score tile: packed key and value stay in L2
 // Distance added to leading dimensions so that rows of a power-of-two width do not share cache sets.
 inline constexpr std::int64_t kSkew = 16;
+// Multiply-adds below which other threads are not woken.
+inline constexpr std::int64_t kSerialWork = 1 << 16;
 
 struct RowBlock {
   const void* const* rows;
