@@ -87,21 +87,26 @@ def show_progress(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def print_table(rows: list[Row]) -> None:
-    width = max(len(row.case.problem) for row in rows)
-    print(
-        f"{'operator':32s}{'problem':{width}s}  {'dtype':5s}{'npufa ms':>10s}{'torch ms':>10s}"
-        f"{'ratio':>7s}{'noise':>7s}{'bar':>5s}"
-    )
-    group = ""
-    for row in rows:
+class Table:
+    """Prints each row as soon as it is measured."""
+
+    def __init__(self, cases: list[Case]) -> None:
+        self.width = max(len(case.problem) for case in cases)
+        self.group = ""
+        print(
+            f"{'operator':32s}{'problem':{self.width}s}  {'dtype':5s}{'npufa ms':>10s}{'torch ms':>10s}"
+            f"{'ratio':>7s}{'noise':>7s}{'bar':>5s}"
+        )
+
+    def add(self, row: Row) -> None:
         case, result = row.case, row.measurement
-        if case.group != group:
-            group = case.group
-            print(f"-- {group}")
+        if case.group != self.group:
+            self.group = case.group
+            print(f"-- {self.group}")
         bar = "" if case.bar is None else f"{case.bar:.1f}"
         times = f"{result.ours * 1e3:10.3f}{result.torch * 1e3:10.3f}{result.ratio:7.2f}{result.noise:7.2f}{bar:>5s}"
-        print(f"{case.operator:32s}{case.problem:{width}s}  {NAMES[case.dtype]:5s}{times}  {row.verdict}".rstrip())
+        line = f"{case.operator:32s}{case.problem:{self.width}s}  {NAMES[case.dtype]:5s}{times}  {row.verdict}"
+        print(line.rstrip(), flush=True)
 
 
 def select(words: str, quick: bool) -> list[Case]:
@@ -123,7 +128,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 when a case is below its bar by more than the noise"
     )
-    parser.add_argument("--seconds", type=float, help="time per case (default 3, with --quick 1)")
+    parser.add_argument("--seconds", type=float, help="time per case (default 1.5, with --quick 1)")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
     return parser.parse_args()
 
@@ -140,13 +145,13 @@ def main() -> int:
     header = environment()
     for name, value in header.items():
         print(f"{name:8s} {value}")
-    seconds = arguments.seconds or (1.0 if arguments.quick else 3.0)
-    rows = []
+    seconds = arguments.seconds or (1.0 if arguments.quick else 1.5)
+    rows, table = [], Table(cases)
     for number, case in enumerate(cases, 1):
         show_progress(f"[{number}/{len(cases)}] {case.name}")
         rows.append(run_case(case, seconds))
-    show_progress("")
-    print_table(rows)
+        show_progress("")
+        table.add(rows[-1])
     if arguments.json:
         arguments.json.write_text(
             json.dumps({"environment": header, "rows": [row.as_json() for row in rows]}, indent=1) + "\n"
