@@ -20,6 +20,6 @@ __all__ = ["Case", "Draw", "GENERATORS", "advance_case", "check", "fused_infer_c
            "fusion_grad_case", "incre_case", "prompt_case", "random_case", "tolerance"]
 
 
-def random_case(kind, seed, /, **fixed):
+def random_case(kind, seed, /, long=False, **fixed):
     """The legal call number `seed` of one kind; `fixed` pins features (see the generators)."""
-    return GENERATORS[kind](Draw(seed), **fixed)
+    return GENERATORS[kind](Draw(seed, long), **fixed)

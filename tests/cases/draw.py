@@ -9,11 +9,14 @@ HEAD_DIMS = (1, 2, 3, 7, 8, 16, 24, 31, 32, 33, 40, 64, 72, 80, 96, 128, 160, 19
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
-class Draw:
-    """One stream of random choices, reproducible from its seed."""
+LONG_SIZES = (1, 3, 129, 255, 256, 257, 400, 511, 512, 513, 640, 1000, 1023, 1025, 1300)
 
-    def __init__(self, seed):
-        self.seed = seed
+
+class Draw:
+    """One stream of random choices, reproducible from its seed; `long` ones span several tiles of any size."""
+
+    def __init__(self, seed, long=False):
+        self.seed, self.long = seed, long
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -41,7 +44,7 @@ class Draw:
 
     def size(self, limit):
         """A sequence length with a liking for tile borders."""
-        return self.pick(*[s for s in SIZES if s <= max(limit, 1)])
+        return self.pick(*[s for s in (LONG_SIZES if self.long else SIZES) if s <= max(limit, 1)])
 
     def head_dim(self, limit, multiple=1):
         return self.pick(*[d for d in HEAD_DIMS if d % multiple == 0 and d <= max(limit, multiple)])
@@ -64,11 +67,15 @@ class Draw:
 
     def dims(self, budget=150_000, head_dim=None, multiple=1):
         """B, N, Nkv, Sq, Skv, D whose score matrices together hold at most ~`budget` elements."""
-        d = head_dim or self.head_dim(self.pick(64, 128, 512), multiple)
+        d = head_dim or self.head_dim(self.pick(64, 128, 64 if self.long else 512), multiple)
         batch = self.pick(1, 1, 2, 3)
         kv_heads = self.pick(1, 1, 2, 3)
         heads = kv_heads * self.pick(1, 1, 2, 4, 5)
+        longest = 200
+        if self.long:
+            batch, kv_heads, heads = self.pick((1, 1, 1), (1, 1, 2), (2, 1, 1), (1, 2, 2))
+            budget, longest = 16 * budget, 1300
         allowed = max(1, budget // (batch * heads) // max(1, d // 32))
-        sq = self.size(min(allowed, 200))
-        skv = self.size(min(max(1, allowed // sq), 200))
+        sq = self.size(min(allowed, longest))
+        skv = self.size(min(max(1, allowed // sq), longest))
         return batch, heads, kv_heads, sq, skv, d

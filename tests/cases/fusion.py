@@ -78,6 +78,7 @@ def _packed(d, kw, dtype, fixed):
     batch, heads, kv_heads, _, _, dim = d.dims(head_dim=fixed.get("head_dim"))
     batch = d.integer(1, 4)
     limit = 129 if dim * heads <= 128 else 33
+    limit = 700 if d.long else limit
     q_sizes, k_sizes = packed_lengths(d, batch, limit), packed_lengths(d, batch, limit)
     if d.chance(0.4):
         k_sizes = list(q_sizes)
@@ -156,7 +157,7 @@ VERSIONED = {1: {"pre_tokens": "pre_tockens", "next_tokens": "next_tockens"}, 2:
              3: {"pre_tokens": "pre_tockens", "next_tokens": "next_tockens"}}
 
 
-def _draw(d, fixed):
+def draw_call(d, fixed):
     """Arguments in the reference's spelling, and the version they are meant for."""
     version = fixed.get("version") or d.pick(1, 1, 2, 3)
     layout = fixed.get("layout") or d.pick(*LAYOUTS)
@@ -191,7 +192,7 @@ def spelled(kw, version):
 
 def fusion_case(d, **fixed):
     """`fixed`: version, layout, dtype, head_dim, sparse_mode, pse, sink, dropout, rope."""
-    version, kw = _draw(d, fixed)
+    version, kw = draw_call(d, fixed)
     if version == 3:
         kw.pop("keep_prob", None)  # v3 draws its own seed: see test_dropout
     return forward_case(kw, version, {"seed": d.seed})
@@ -224,7 +225,7 @@ GRAD_OUTPUTS = {1: ("query", "key", "value", "pse", "sink"), 3: ("query", "key",
 
 def fusion_grad_case(d, **fixed):
     """The gradient operator called directly, fed with the forward's (reference) outputs."""
-    version, kw = _draw(d, fixed)
+    version, kw = draw_call(d, fixed)
     kw.pop("dropout_mask", None)
     if "keep_prob" in kw:
         kw |= {"seed": kw.get("seed", 11), "offset": kw.get("offset", 4)}

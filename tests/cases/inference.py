@@ -22,12 +22,6 @@ def lengths_list(d, batch, limit):
     return [d.pick(limit, limit, d.integer(0, limit), d.integer(min(1, limit), limit)) for _ in range(count)]
 
 
-def used_lengths(lengths, batch, default):
-    if lengths is None:
-        return [default] * batch
-    return list(lengths) * batch if len(lengths) == 1 else list(lengths[:batch])
-
-
 def inference_pse(d, dtype, batch, heads, sq, skv, packed=False):
     """pse_shift of every documented shape; int8 queries take float16."""
     lead = d.pick((batch, heads), (1, heads))
@@ -182,7 +176,7 @@ def incre_case(d, **fixed):
 
 def _decode_shape(d, fixed):
     batch, heads, kv_heads, _, skv, dim = d.dims(head_dim=fixed.get("head_dim"))
-    return batch, heads, kv_heads, d.pick(skv, d.size(200)), dim
+    return batch, heads, kv_heads, d.pick(skv, d.size(1300 if d.long else 200)), dim
 
 
 def _padding(d, size, lengths):
@@ -360,6 +354,7 @@ class _Fused:
         d, kw = self.d, self.kw
         batch = d.integer(1, 4)
         limit = 64 if self.dim * self.heads <= 128 else 17
+        limit = 700 if d.long else limit
         q_sizes = [1] * batch if self.fixed.get("sq") == 1 else packed_lengths(d, batch, limit)
         k_sizes = packed_lengths(d, batch, limit)
         q_total = max(sum(q_sizes) + (d.integer(1, 4) if d.chance(0.15) else 0), 1)

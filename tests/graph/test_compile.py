@@ -4,8 +4,8 @@ import pytest
 import torch
 from cases import Draw, random_case
 from cases.model import operator
+from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.testing import CompileCounterWithBackend
-from torch.fx.experimental.proxy_tensor import make_fx
 
 BACKENDS = ("aot_eager", "inductor")
 INFERENCE = {
@@ -110,65 +110,55 @@ def incre_arguments(batch, skv, heads=4, kv_heads=2, dim=16):
     return (d.normal((batch, heads, 1, dim)), d.normal((batch, kv_heads, skv, dim)), d.normal((batch, kv_heads, skv, dim)))
 
 
-INCRE = dict(num_heads=4, num_key_value_heads=2, input_layout="BNSD", scale_value=0.25)
-FUSED = dict(num_heads=4, num_key_value_heads=2, input_layout="BNSD", scale=0.25)
+def incre(q, k, v, lengths=None, table=None, block_size=0):
+    """Constants stand in the call: a float from outside would become a symbol of its own under dynamic=True."""
+    return torch.ops.npufa.npu_incre_flash_attention(
+        q, k, v, num_heads=4, num_key_value_heads=2, input_layout="BNSD", scale_value=0.25, actual_seq_lengths=lengths,
+        block_table=table, block_size=block_size)
 
 
-def decode(kind):
-    if kind == "incre":
-        op = operator("npu_incre_flash_attention")
-        return lambda q, k, v, lengths: op(q, k, v, actual_seq_lengths=lengths, **INCRE)
-    op = operator("npu_fused_infer_attention_score")
-    return lambda q, k, v, lengths: op(q, k, v, actual_seq_lengths_kv=lengths, **FUSED)[0]
+def fused_infer(q, k, v, lengths=None, mode=0):
+    return torch.ops.npufa.npu_fused_infer_attention_score(
+        q, k, v, num_heads=4, num_key_value_heads=2, input_layout="BNSD", scale=0.25, actual_seq_lengths_kv=lengths,
+        sparse_mode=mode, softmax_lse_flag=True)
 
 
-@pytest.mark.parametrize("kind", ["incre", "fused_infer"])
-def test_changing_lengths_do_not_recompile(kind):
+def check_one_graph(fn, calls):
+    """Every call gives what eager mode gives, all from one compiled graph."""
+    operator("npu_incre_flash_attention")
     counter = CompileCounterWithBackend("aot_eager")
-    fn = decode(kind)
     compiled = torch.compile(fn, backend=counter, fullgraph=True, dynamic=True)
+    for arguments in calls:
+        assert_same(compiled(*arguments), fn(*arguments))
+    assert counter.frame_count == 1, f"{counter.frame_count} graphs for {len(calls)} calls"
+
+
+# Sizes that differ from each other and from the numbers of heads: equal ones are taken to be one symbol.
+@pytest.mark.parametrize("fn", [incre, fused_infer])
+def test_changing_lengths_do_not_recompile(fn):
     q, k, v = incre_arguments(3, 40)
-    for lengths in ([5, 9, 30], [6, 10, 31], [7, 11, 32], [40, 2, 17]):
-        assert_same(compiled(q, k, v, lengths), fn(q, k, v, lengths))
-    assert counter.frame_count == 1, f"{counter.frame_count} graphs for four lists of lengths"
+    check_one_graph(fn, [(q, k, v, n) for n in ([5, 9, 30], [6, 10, 31], [7, 11, 32], [40, 2, 17])])
 
 
-@pytest.mark.parametrize("kind", ["incre", "fused_infer"])
-def test_changing_batch_and_cache_do_not_recompile(kind):
-    counter = CompileCounterWithBackend("aot_eager")
-    fn = decode(kind)
-    compiled = torch.compile(fn, backend=counter, fullgraph=True, dynamic=True)
-    for batch, skv in ((2, 40), (3, 41), (5, 100), (8, 17)):
-        arguments = incre_arguments(batch, skv)
-        assert_same(compiled(*arguments, None), fn(*arguments, None))
-    assert counter.frame_count == 1, f"{counter.frame_count} graphs for four shapes"
+@pytest.mark.parametrize("fn", [incre, fused_infer])
+def test_changing_batch_and_cache_do_not_recompile(fn):
+    check_one_graph(fn, [incre_arguments(*sizes) for sizes in ((3, 40), (5, 41), (6, 100), (9, 17))])
 
 
 def test_changing_prompt_sizes_do_not_recompile():
-    counter = CompileCounterWithBackend("aot_eager")
-    op = operator("npu_fused_infer_attention_score")
-    fn = lambda q, k, v: op(q, k, v, sparse_mode=3, softmax_lse_flag=True, **FUSED)  # noqa: E731
-    compiled = torch.compile(fn, backend=counter, fullgraph=True, dynamic=True)
-    d = Draw(5)
-    for batch, sq, skv in ((2, 7, 40), (3, 8, 41), (4, 30, 30)):
-        arguments = d.normal((batch, 4, sq, 16)), d.normal((batch, 2, skv, 16)), d.normal((batch, 2, skv, 16))
-        assert_same(compiled(*arguments), fn(*arguments))
-    assert counter.frame_count == 1
+    d, calls = Draw(5), []
+    for batch, sq, skv in ((3, 7, 40), (5, 8, 41), (6, 30, 31)):
+        calls.append((d.normal((batch, 4, sq, 16)), d.normal((batch, 2, skv, 16)), d.normal((batch, 2, skv, 16))))
+    check_one_graph(lambda q, k, v: fused_infer(q, k, v, None, 3), calls)
 
 
 def test_changing_paged_state_does_not_recompile():
-    counter = CompileCounterWithBackend("aot_eager")
-    op = operator("npu_incre_flash_attention")
-    fn = lambda q, k, v, table, lengths: op(  # noqa: E731
-        q, k, v, block_table=table, block_size=16, actual_seq_lengths=lengths, **INCRE)
-    compiled = torch.compile(fn, backend=counter, fullgraph=True, dynamic=True)
-    d = Draw(6)
+    d, calls = Draw(6), []
     pool = d.normal((12, 2, 16, 16))
     for step in range(4):
         table = torch.randperm(12, generator=d.generator)[:8].view(2, 4).int()
-        arguments = (d.normal((2, 4, 1, 16)), pool, pool + 1, table, [20 + step, 40 + 3 * step])
-        assert_same(compiled(*arguments), fn(*arguments))
-    assert counter.frame_count == 1
+        calls.append((d.normal((2, 4, 1, 16)), pool, pool + 1, [20 + step, 40 + 3 * step], table))
+    check_one_graph(lambda q, k, v, lengths, table: incre(q, k, v, lengths, table, 16), calls)
 
 
 def test_changing_packed_lengths_do_not_recompile():
@@ -188,8 +178,7 @@ def test_changing_packed_lengths_do_not_recompile():
 
 class Decoder(torch.nn.Module):
     def forward(self, query, key, value):
-        out = torch.ops.npufa.npu_fused_infer_attention_score(query, key, value, sparse_mode=3, **FUSED)[0]
-        return out.transpose(1, 2).flatten(2)
+        return fused_infer(query, key, value, None, 3)[0].transpose(1, 2).flatten(2)
 
 
 def test_export():
@@ -226,11 +215,18 @@ def test_advance_step(backend, speculative):
 
 
 def test_advance_step_functionalises():
-    kw, again = (random_case("advance_step", 6, speculative=False).kwargs for _ in range(2))
-    want = advance(kw)
-    tensors, rest = split_arguments(random_case("advance_step", 6, speculative=False))
-    names = list(tensors)
-    fn = lambda *values: advance({**dict(zip(names, values)), **rest})  # noqa: E731
-    graph = make_fx(torch.func.functionalize(fn))(*[again[n] for n in names])
-    fresh = [v.clone() for v in split_arguments(random_case("advance_step", 6, speculative=False))[0].values()]
-    assert_same(graph(*fresh), want)
+    """In the functional graph the mutation is an auto_functionalized call, and its results are written back."""
+    graphs = []
+
+    def keep(graph, _):
+        graphs.append(graph)
+        return graph
+
+    eager, compiled = (random_case("advance_step", 6, speculative=False).kwargs for _ in range(2))
+    want = advance(eager)
+    got = torch.compile(advance, backend=aot_autograd(fw_compiler=keep), fullgraph=True)(compiled)
+    assert_same(got, want)
+    assert_same([compiled[n] for n in MUTATED], [eager[n] for n in MUTATED])
+    targets = [str(node.target) for node in graphs[0].graph.nodes]
+    assert any("auto_functionalized" in t for t in targets), targets
+    assert not any(t.startswith("npufa.") for t in targets), targets

@@ -62,6 +62,53 @@ def test_minus_infinity_pse_masks():
     grad_case(dict(query=q, key=k, value=v, head_num=2, input_layout="BNSD", pse=pse, scale=0.3), 1, Draw(2)).verify()
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_very_negative_bias_is_not_a_mask(dtype):
+    """Finite scores take part however small they are: a row of equal ones averages v."""
+    lowest = -65504.0 if dtype == torch.float16 else -3e38
+    q, k, v = qkv(dtype=dtype)
+    q[:, :, 2:7] = 0                                  # else the sum rounds the products away
+    pse = torch.zeros(1, 2, 9, 12, dtype=dtype)
+    pse[:, :, 2:5] = lowest
+    pse[:, :, 6, :4] = lowest
+    infer(q, k, v, pse_shift=pse).verify()
+    fusion(q, k, v, pse=pse).verify()
+    infer(q[:, :, :1], k, v, "incre", pse_shift=pse[:, :, 2:3]).verify()
+
+
+def blocked(width, sq=70, skv=1100):
+    """A mask whose first `width` columns, a block in the middle and some whole rows are masked out."""
+    mask = torch.zeros(sq, skv, dtype=torch.bool)
+    mask[:, :width], mask[10:40, 600:900], mask[[3, 5, 69]], mask[20, 5] = True, True, True, False
+    return mask
+
+
+@pytest.mark.parametrize("width", [64, 300, 1024])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_whole_tiles_masked_out(width, dtype):
+    """A running maximum of minus infinity must not turn into NaN when later tiles have keys."""
+    mask = blocked(width)
+    q, k, v = qkv(sq=70, skv=1100, dtype=dtype)
+    bias = torch.zeros(1, 2, 70, 1100, dtype=dtype).masked_fill_(mask, -torch.inf)
+    call = dict(query=q, key=k, value=v, head_num=2, input_layout="BNSD", scale=0.3)
+    fusion(q, k, v, atten_mask=mask, sparse_mode=1).verify()
+    fusion(q, k, v, pse=bias).verify()
+    grad_case(dict(call, atten_mask=mask, sparse_mode=1), 1, Draw(1)).verify()
+    grad_case(dict(call, pse=bias), 1, Draw(1)).verify()
+    infer(q, k, v, atten_mask=mask, sparse_mode=1).verify()
+    infer(q, k, v, "prompt", pse_shift=bias, sparse_mode=3).verify()
+    for row in (3, 20, 30):
+        infer(q[:, :, row:row + 1], k, v, "incre", atten_mask=mask[row:row + 1]).verify()
+        infer(q[:, :, row:row + 1], k, v, pse_shift=bias[:, :, row:row + 1]).verify()
+
+
+@pytest.mark.parametrize("value", [-float("inf"), -1e4, 0.0, 80.0, 1e4])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_extreme_sinks(value, dtype):
+    q, k, v = qkv(sq=40, skv=300, dtype=dtype)
+    fusion(q, k, v, sink=torch.tensor([value, 0.5]), sparse_mode=3).verify()
+
+
 # -- empty tensors -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_empty_keys(dtype):
@@ -327,6 +374,25 @@ def test_inference_mode_and_no_grad():
         with context():
             fusion(q, k, v).verify()
             infer(q, k, v).verify()
+
+
+def test_many_heads_and_sequences():
+    q, k, v = qkv(batch=3, heads=256, kv_heads=4, sq=2, skv=5, dim=8)
+    fusion(q, k, v, sparse_mode=3).verify()
+    infer(q, k, v).verify()
+    q, k, v = qkv(batch=130, heads=2, kv_heads=1, sq=1, skv=7, dim=8)
+    infer(q, k, v, "incre", actual_seq_lengths=[n % 8 for n in range(130)]).verify()
+    d = Draw(7)
+    q, k = d.normal((200, 2, 8)), d.normal((400, 2, 8))
+    lengths = dict(actual_seq_qlen=list(range(1, 201)), actual_seq_kvlen=list(range(2, 401, 2)))
+    forward_case(dict(query=q, key=k, value=k, head_num=2, input_layout="TND", sparse_mode=3, **lengths)).verify()
+
+
+def test_scalar_padding_sizes():
+    q, k, v = qkv(sq=9, skv=12)
+    for shape in ((), (1,)):
+        infer(q, k, v, actual_seq_lengths=[4], actual_seq_lengths_kv=[7], query_padding_size=torch.full(shape, 2),
+              kv_padding_size=torch.full(shape, 3)).verify()
 
 
 def test_expanded_batches():

@@ -163,6 +163,11 @@ def test_dropout_with_masked_tiles_keeps_the_numbering():
                           keep_prob=0.8, seed=4, offset=0, **extra)).verify()
 
 
+def test_everything_dropped():
+    out = dropped(keep_prob=1e-12, seed=3)[0]
+    assert bool((out == 0).all())
+
+
 @pytest.mark.parametrize("keep_prob", [0.9, 0.5])
 def test_expectation(keep_prob):
     """Averaged over seeds, dropout leaves the output unchanged."""

@@ -74,3 +74,13 @@ def test_nothing_is_drawn_by_a_failing_call():
     after = torch.rand(2)
     torch.manual_seed(1)
     assert torch.equal(after, torch.rand(2))
+
+
+@pytest.mark.parametrize("base", ["prompt", "incre", "fused"])
+def test_inference_operators_have_no_derivative(base):
+    """Differentiating an inference operator fails instead of silently losing the gradient."""
+    op, kw = BASES[base]()
+    result = operator(op)(**kw | dict(query=kw["query"].clone().requires_grad_()))
+    out = result if isinstance(result, torch.Tensor) else result[0]
+    with pytest.raises(RuntimeError):
+        out.sum().backward()

@@ -121,7 +121,15 @@ def test_packed_lengths(layout, lengths, kv_lengths, total, kv_total, mode):
     assert out.shape == ((4, total, 16) if layout == "TND_NTD" else (total, 4, 16))
 
 
-def pages(d, shape, used, block_size, blocks):
+def test_packed_compressed_alibi():
+    d = Draw(5)
+    q, k, v = (d.normal((1056, 1, 8)) for _ in range(3))
+    inference_case("fused_infer", dict(
+        query=q, key=k, value=v, num_heads=1, input_layout="TND", scale=0.3, sparse_mode=3, actual_seq_lengths=[20, 1056],
+        actual_seq_lengths_kv=[20, 1056], pse_shift=d.normal((1, 1, 1024, 1036)))).verify()
+
+
+def pages(d, used, block_size, blocks):
     """A block table for `used` lengths with -1 behind each sequence."""
     width = -(-max(used) // block_size)
     order = torch.randperm(blocks, generator=d.generator).to(torch.int32)
@@ -138,7 +146,7 @@ def pages(d, shape, used, block_size, blocks):
 def test_packed_queries_over_pages(layout, cache):
     """Lengths of paged keys are per sequence, not cumulative; the 4-D form is recognised by its shape."""
     d, used = Draw(6), [37, 5, 64]
-    table = pages(d, None, used, 16, 12)
+    table = pages(d, used, 16, 12)
     shape = {"three": (12, 16, 32), "heads_first": (12, 2, 16, 16), "block_first": (12, 16, 2, 16)}[cache]
     query = d.normal((4, 11, 16) if layout == "NTD_TND" else (11, 4, 16), torch.float16)
     inference_case("fused_infer", dict(
@@ -149,7 +157,7 @@ def test_packed_queries_over_pages(layout, cache):
 
 def test_equal_extents_mean_block_first():
     d, used = Draw(7), [6, 3]
-    table = pages(d, None, used, 2, 6)
+    table = pages(d, used, 2, 6)
     kw = dict(query=d.normal((5, 4, 8)), key=d.normal((6, 2, 2, 8)), value=d.normal((6, 2, 2, 8)), num_heads=4,
               num_key_value_heads=2, input_layout="TND", actual_seq_lengths=[2, 5], actual_seq_lengths_kv=used,
               block_table=table, block_size=2)
@@ -160,7 +168,7 @@ def test_equal_extents_mean_block_first():
 @pytest.mark.parametrize("block_size", [1, 7, 16, 128])
 def test_paged_masks_cover_whole_blocks(sq, block_size):
     d, used = Draw(8), [33, 50]
-    table = pages(d, None, used, block_size, 110)
+    table = pages(d, used, block_size, 110)
     columns = table.shape[1] * block_size
     mask = d.mask((2, columns) if sq == 1 else (2, 1, sq, columns))
     shape = (110, 2, block_size, 16)

@@ -1,6 +1,7 @@
 """npu_fusion_attention, _v2 and _v3 against the float64 reference."""
 
-import warnings
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -152,15 +153,18 @@ def test_packed_lengths(q_lengths, q_total, k_lengths, k_total, softmax_layout, 
                softmax_layout=softmax_layout, version=version).verify()
 
 
-def test_plain_lengths_warn():
-    case = packed([40, 30, 25], [40, 30, 25], 95, 95)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for _ in range(3):
-            case.call()
-    texts = [str(w.message) for w in caught]
-    assert len(texts) <= 1, texts
-    assert all("cumulative" in t for t in texts), texts
+PLAIN_LENGTHS = """
+import torch, npufa
+x = torch.randn(95, 1, 8)
+for _ in range(3):
+    torch.ops.npufa.npu_fusion_attention(x, x, x, 1, "TND", actual_seq_qlen=[40, 30, 25], actual_seq_kvlen=[40, 30, 25])
+"""
+
+
+def test_plain_lengths_warn_once():
+    result = subprocess.run([sys.executable, "-c", PLAIN_LENGTHS], capture_output=True, text=True, timeout=100)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("arning") == 1 and "cumulative" in result.stderr, result.stderr
 
 
 @pytest.mark.parametrize("pre,nxt", [
@@ -210,9 +214,9 @@ def test_versions_agree(layout):
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_large_scores_do_not_overflow(dtype):
-    """Integers keep the scores (here up to tens of thousands) exact, so only the softmax is at stake."""
+    """Integers keep the scores exact (beyond the range of float16), so only the softmax is at stake."""
     d = Draw(4)
-    q, k, v = (d.integers((1, 2, 33, 16), -60, 60, dtype) for _ in range(3))
+    q, k, v = (d.integers((1, 2, 33, 16), -250, 250, dtype) for _ in range(3))
     forward_case(dict(query=q, key=k, value=v, head_num=2, input_layout="BNSD", scale=1.0)).verify()
 
 

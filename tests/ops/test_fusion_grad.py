@@ -5,8 +5,7 @@ import reference
 import torch
 from cases import Draw, random_case
 from cases.draw import FLOATS
-from cases.fusion import LAYOUTS, compare_gradient, grad_case, op_name, place, spelled
-from cases.fusion import _draw as draw_call
+from cases.fusion import LAYOUTS, compare_gradient, draw_call, grad_case, op_name, place, spelled
 from cases.model import operator
 
 DIFFERENTIABLE = ("query", "key", "value", "pse", "query_rope", "key_rope", "sink")
@@ -182,6 +181,25 @@ def test_backward_twice_is_bit_identical():
         leaves = check_backward(explicit(heads=6, kv_heads=2, sq=130, skv=200, dtype=torch.bfloat16), 1, Draw(4))
         grads.append([leaf.grad for leaf in leaves.values()])
     assert all(torch.equal(a, b) for a, b in zip(*grads))
+
+
+def test_backward_again_on_a_retained_graph():
+    kw = explicit(keep_prob=0.8)
+    leaf = kw["query"].detach().requires_grad_()
+    out = operator("npu_fusion_attention")(**{**kw, "query": leaf})[0].sum()
+    first, = torch.autograd.grad(out, leaf, retain_graph=True)
+    second, = torch.autograd.grad(out, leaf)
+    assert torch.equal(first, second)
+
+
+def test_changing_an_input_before_backward_raises():
+    kw = explicit()
+    leaf = kw["query"].detach().requires_grad_()
+    query = leaf * 1
+    out = operator("npu_fusion_attention")(**{**kw, "query": query})[0]
+    query.detach().add_(1)
+    with pytest.raises(RuntimeError, match="inplace"):
+        out.sum().backward()
 
 
 def test_checkpointing_recomputes_the_same_gradient():

@@ -7,18 +7,33 @@ DEFAULT = {"fusion": 120, "fusion_grad": 60, "prompt": 60, "incre": 60, "fused_i
 BATCH = 20
 
 
+LONG = {"fusion": 20, "fusion_grad": 20, "prompt": 20, "incre": 20, "fused_infer": 40}
+
+
 def batches(counts, first=0):
     return [(kind, start) for kind, count in counts.items() for start in range(first, first + count, BATCH)]
 
 
-def run(kind, start):
+def run(kind, start, **features):
     for seed in range(start, start + BATCH):
-        random_case(kind, seed).verify()
+        random_case(kind, seed, **features).verify()
 
 
 @pytest.mark.parametrize("kind,start", batches(DEFAULT, first=10_000))
 def test_random_calls(kind, start):
     run(kind, start)
+
+
+@pytest.mark.parametrize("kind,start", batches(LONG, first=10_000))
+def test_long_calls(kind, start):
+    """Sequences that span several tiles, whatever the tile size."""
+    run(kind, start, long=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind,start", batches({kind: 300 for kind in LONG}, first=20_000))
+def test_many_long_calls(kind, start):
+    run(kind, start, long=True)
 
 
 @pytest.mark.slow

@@ -72,7 +72,3 @@ def join(parts, layout, batch, sequence, heads, head_dim, spans=None, like=None,
     if part == "BSH":
         return stacked.permute(0, 2, 1, 3).flatten(2)
     return stacked.permute(2, 0, 1, 3).flatten(2)  # SBH
-
-
-def output_layout(layout):
-    return output_part(layout)
