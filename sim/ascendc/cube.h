@@ -1,0 +1,6 @@
+// Instructions of the cube core.
+#pragma once
+
+#include "fixpipe.h"
+#include "load_data.h"
+#include "mmad.h"

@@ -1,0 +1,16 @@
+// The Ascend C kernel API (CANN 8.x, dav-2201) on the host compiler.
+#pragma once
+
+#if defined(__DAV_C220_CUBE__) == defined(__DAV_C220_VEC__)
+#error "compile a kernel with exactly one of -D__DAV_C220_CUBE__ (cube program) and -D__DAV_C220_VEC__ (vector program)"
+#endif
+
+#include "ascendc/cube.h"
+#include "ascendc/data_copy.h"
+#include "ascendc/dtypes.h"
+#include "ascendc/macros.h"
+#include "ascendc/pipe.h"
+#include "ascendc/sync.h"
+#include "ascendc/system.h"
+#include "ascendc/tensor.h"
+#include "ascendc/vector.h"

@@ -1,0 +1,43 @@
+// Checks of one instruction's operands: bounds, alignment, unwritten bytes, and order against earlier accesses.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core.h"
+
+namespace npufa_sim {
+
+class AccessCheck {
+ public:
+  AccessCheck(Core& core, const Instruction& ins, std::uint32_t index, std::uint32_t site);
+  void Run();
+
+ private:
+  using Operand = Instruction::Operand;
+
+  void Bounds(const Operand& operand);
+  void GmBounds(const Operand& operand, std::uint64_t first, std::uint64_t last);
+  void LocalBounds(const Operand& operand, std::uint64_t first, std::uint64_t last);
+  void Alignment(const Operand& operand);
+  void Local(const Operand& operand);
+  void Global(const Operand& operand);
+  void GlobalCell(const Operand& operand, GmRegionState& region, GmPage& page, std::int64_t cell, std::uint32_t mask);
+
+  bool Ordered(const Operand& operand, Pipe pipe, std::uint32_t index) const;
+  bool Ordered(const GmTouch& touch) const;
+  void Race(const Operand& operand, std::int64_t address, const char* kind, Pipe other, std::uint32_t other_site,
+            int other_core);
+  void Unwritten(const Operand& operand, std::int64_t address);
+  [[noreturn]] void OutOfBounds(const Operand& operand, const std::string& message, const char* advice);
+  KernelFinding Describe(const char* check, const Operand& operand) const;
+
+  Core& core_;
+  const Instruction& ins_;
+  const std::uint32_t index_;
+  const std::uint32_t site_;
+  const Clock& clock_;
+  bool raced_ = false, unwritten_ = false;  // of the operand at hand: one report each
+};
+
+}  // namespace npufa_sim

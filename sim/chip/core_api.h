@@ -1,0 +1,61 @@
+// What a kernel's core can do besides data instructions: order, identity, modes. Implemented by the chip, called by the
+// Ascend C layer on the core that is executing.
+#pragma once
+
+#include <cstdint>
+
+#include "types.h"
+
+namespace npufa_sim {
+
+void SetFlag(Pipe src, Pipe dst, int id, Site site);
+void WaitFlag(Pipe src, Pipe dst, int id, Site site);
+void PipeBarrier(Pipe pipe, Site site);
+void PipeBarrierAll(Site site);
+
+// Modes as CrossCoreSetFlag: 0 all cores of this kind, 1 the vector cores of a group, 2 cube and vectors of a group.
+void CrossCoreSet(int mode, Pipe pipe, int flag, Site site);
+void CrossCoreWait(int flag, Site site);
+void SyncAll(bool vector_only, Site site);
+
+std::int64_t BlockIndex();   // GetBlockIdx
+std::int64_t BlockCount();   // GetBlockNum
+std::int64_t SubBlockIndex();
+std::int64_t SubBlockCount();
+std::uint64_t TilingKey();
+// `scheduler`: flags between cores work in kernels of this type.
+void DeclareTaskType(std::uint64_t tiling_key, bool any_key, int type, bool scheduler);
+
+// Bytes of a local memory of the current core; 0 where it has none.
+std::uint32_t SpaceBytes(Space space);
+// Registers a buffer so that addresses in reports carry its name; returns its start address. Faults when the memory is full.
+std::uint64_t AllocateLocal(Space space, std::uint32_t bytes, Site site);
+std::uint64_t AllocatedBytes(Space space);
+void ResetLocal();
+
+// Modes that stay set until changed.
+struct VectorMask {
+  std::uint64_t low = ~0ULL, high = ~0ULL;
+  bool counter = false;
+};
+VectorMask& CurrentMask();
+
+enum class AtomicKind : std::uint8_t { kNone, kAdd, kMax, kMin };
+enum class AtomicType : std::uint8_t { kFloat, kHalf, kBfloat16, kInt32, kInt16, kInt8 };
+struct AtomicMode {
+  AtomicKind kind = AtomicKind::kNone;
+  AtomicType type = AtomicType::kFloat;
+};
+AtomicMode& CurrentAtomic();
+
+// Register-like state a layer above keeps per core (load-3D feature map, padding value, fixpipe settings ...); zeroed at
+// the start of a kernel.
+inline constexpr int kScratchWords = 64;
+std::uint64_t* Scratch();
+
+// A fault of the kernel that has no operand: deadlock, misuse of a queue, an unsupported form. Throws KernelFault.
+[[noreturn]] void Fault(const char* check, Site site, const char* instruction, const char* message, const char* advice);
+// Reported; the kernel goes on.
+void Finding(const char* check, Site site, const char* instruction, const char* message, const char* advice);
+
+}  // namespace npufa_sim

@@ -1,0 +1,89 @@
+#include "cross_core.h"
+
+namespace npufa_sim {
+
+std::uint32_t CrossCoreFlags::Signal(const std::tuple<int, int, int>& channel_key, int core, int participants,
+                                     const Clock& clock, const std::vector<int>& receivers, Site site) {
+  std::lock_guard lock(mutex_);
+  Channel& channel = channels_[channel_key];
+  const std::uint64_t sequence = channel.sent[core]++;
+  auto [found, is_new] = channel.open.try_emplace(sequence);
+  CrossEvent& event = found->second;
+  if (is_new) {
+    event.id = next_event_++;
+    event.participants = participants;
+    event.receivers = receivers;
+  }
+  event.setters.push_back(core);
+  event.site = site;
+  event.clocks.emplace_back(core / kGroupCores, clock);
+  const std::uint32_t id = event.id;
+  if (static_cast<int>(event.setters.size()) == participants) {
+    const CrossDelivery delivery{id, Merge(event), site};
+    for (const int receiver : receivers) inboxes_[receiver][std::get<2>(channel_key)].push_back(delivery);
+    channel.open.erase(found);
+  }
+  return id;
+}
+
+Clock CrossCoreFlags::Merge(const CrossEvent& event) const {
+  bool one_group = true;
+  for (const auto& [group, clock] : event.clocks) one_group &= group == event.clocks.front().first;
+  Clock merged;
+  if (one_group) {
+    for (const auto& [group, clock] : event.clocks) merged.Join(clock);
+    return merged;
+  }
+  // Known to everybody from here on; a group's own part travels in the chip-wide clock as well.
+  auto chip = std::make_shared<ChipClock>(static_cast<std::size_t>(groups_) * kGroupSlots);
+  for (const auto& [group, clock] : event.clocks) {
+    for (int i = 0; i < kGroupSlots; ++i) {
+      std::uint32_t& slot = (*chip)[group * kGroupSlots + i];
+      slot = std::max(slot, clock.own[i]);
+    }
+    if (clock.chip) {
+      for (std::size_t i = 0; i < chip->size(); ++i) (*chip)[i] = std::max((*chip)[i], (*clock.chip)[i]);
+    }
+  }
+  merged.chip = std::move(chip);
+  return merged;
+}
+
+bool CrossCoreFlags::Take(int core, int flag, CrossDelivery* delivery) {
+  std::lock_guard lock(mutex_);
+  auto& inbox = inboxes_[core][flag];
+  if (inbox.empty()) return false;
+  *delivery = std::move(inbox.front());
+  inbox.pop_front();
+  return true;
+}
+
+bool CrossCoreFlags::Ready(int core, int flag) {
+  std::lock_guard lock(mutex_);
+  return !inboxes_[core][flag].empty();
+}
+
+int CrossCoreFlags::Pending(int core, int flag) {
+  std::lock_guard lock(mutex_);
+  return static_cast<int>(inboxes_[core][flag].size());
+}
+
+std::vector<CrossLeftOver> CrossCoreFlags::LeftOver() {
+  std::lock_guard lock(mutex_);
+  std::vector<CrossLeftOver> left;
+  for (const auto& [key, channel] : channels_) {
+    for (const auto& [sequence, event] : channel.open) {
+      left.push_back({std::get<2>(key), event.site, event.participants, event.setters, event.receivers});
+    }
+  }
+  for (std::size_t core = 0; core < inboxes_.size(); ++core) {
+    for (int flag = 0; flag < kCrossFlags; ++flag) {
+      for (const CrossDelivery& delivery : inboxes_[core][flag]) {
+        left.push_back({flag, delivery.site, 0, {}, {static_cast<int>(core)}});
+      }
+    }
+  }
+  return left;
+}
+
+}  // namespace npufa_sim

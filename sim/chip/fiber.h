@@ -1,0 +1,31 @@
+// A program with its own stack that runs until it yields. All switches happen on one host thread.
+#pragma once
+
+#include <ucontext.h>
+
+#include <cstddef>
+#include <functional>
+
+namespace npufa_sim {
+
+class Fiber {
+ public:
+  explicit Fiber(std::function<void()> program);
+  ~Fiber();
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
+  void Resume();  // until the program yields or ends
+  void Yield();   // from inside the program
+  bool done() const { return done_; }
+
+ private:
+  static void Enter(unsigned low, unsigned high);
+
+  std::function<void()> program_;
+  ucontext_t here_, caller_;
+  std::byte* stack_;
+  bool done_ = false;
+};
+
+}  // namespace npufa_sim

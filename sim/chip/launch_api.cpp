@@ -1,0 +1,84 @@
+// C entry points to launch one kernel from two shared libraries (cube and vector program), for Python.
+#include <dlfcn.h>
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "json_text.h"
+#include "launch.h"
+#include "time_api.h"
+
+namespace npufa_sim {
+namespace {
+
+void* Load(const char* path, const char* kernel) {
+  if (!path || !*path) return nullptr;
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw std::runtime_error(dlerror());
+  void* entry = dlsym(library, kernel);
+  if (!entry) throw std::runtime_error(std::string(path) + " has no kernel " + kernel);
+  return entry;
+}
+
+std::string ToJson(const LaunchResult& result, const std::string& kernel) {
+  std::ostringstream out;
+  out << "{\"completed\":" << (result.completed ? "true" : "false")
+      << ",\"text\":" << JsonString(result.findings.empty() ? "" : FormatFindings(kernel, result.findings))
+      << ",\"findings\":[";
+  const char* comma = "";
+  for (const KernelFinding& finding : result.findings) {
+    out << comma << "{\"check\":" << JsonString(finding.check) << ",\"instruction\":" << JsonString(finding.instruction)
+        << ",\"operand\":" << JsonString(finding.operand) << ",\"space\":" << JsonString(finding.space)
+        << ",\"core\":" << JsonString(finding.core) << ",\"file\":" << JsonString(finding.file)
+        << ",\"line\":" << finding.line << ",\"message\":" << JsonString(finding.message)
+        << ",\"advice\":" << JsonString(finding.advice) << ",\"count\":" << finding.count << "}";
+    comma = ",";
+  }
+  out << "]}";
+  return out.str();
+}
+
+}  // namespace
+}  // namespace npufa_sim
+
+extern "C" {
+
+struct npufa_sim_argument {
+  const char* name;
+  void* data;  // null for an absent optional tensor
+  std::uint64_t bytes;
+  int writable, written;
+};
+
+// JSON: completed, findings, text; or {"error": ...}. The string lives until the next call on this thread.
+const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cube_path, const char* vector_path,
+                             std::uint32_t block_dim, std::uint64_t tiling_key, const npufa_sim_argument* arguments,
+                             int count, int check, int threads) {
+  using namespace npufa_sim;
+  static thread_local std::string reply;
+  try {
+    const ChipDescription* chip = FindChip(soc);
+    if (!chip) throw std::invalid_argument(std::string("no chip named ") + soc);
+    Launch launch;
+    launch.kernel = kernel;
+    launch.cube_entry = Load(cube_path, kernel);
+    launch.vector_entry = Load(vector_path, kernel);
+    launch.block_dim = block_dim;
+    launch.tiling_key = tiling_key;
+    for (int i = 0; i < count; ++i) {
+      launch.arguments.push_back(arguments[i].data);
+      if (!arguments[i].data) continue;
+      launch.regions.push_back({arguments[i].name, arguments[i].data, arguments[i].bytes, arguments[i].writable != 0,
+                                arguments[i].written != 0});
+    }
+    LaunchResult result = Run(*chip, launch, {check != 0, Profiling(), threads});
+    reply = ToJson(result, launch.kernel);
+    if (Profiling() && result.completed) KeepTrace(*chip, std::move(result.trace));
+  } catch (const std::exception& error) {
+    reply = "{\"error\":" + JsonString(error.what()) + "}";
+  }
+  return reply.c_str();
+}
+
+}  // extern "C"

@@ -1,0 +1,345 @@
+#include "machine.h"
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <exception>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "core.h"
+#include "fiber.h"
+
+namespace npufa_sim {
+namespace {
+
+thread_local Core* current_core = nullptr;
+thread_local Fiber* current_fiber = nullptr;
+
+struct Probe {
+  bool active = false;
+  std::uint64_t tiling_key = 0;
+  TaskDeclaration task;
+};
+thread_local Probe probe;
+struct ProbeDone {};
+
+constexpr std::size_t kMaxArguments = 64;
+
+template <std::size_t... I>
+void CallWith(void* entry, const std::vector<void*>& arguments, std::index_sequence<I...>) {
+  reinterpret_cast<void (*)(decltype((void)I, static_cast<void*>(nullptr))...)>(entry)(arguments[I]...);
+}
+
+template <std::size_t... N>
+void Dispatch(void* entry, const std::vector<void*>& arguments, std::index_sequence<N...>) {
+  using Call = void (*)(void*, const std::vector<void*>&);
+  static constexpr Call table[] = {
+      [](void* e, const std::vector<void*>& a) { CallWith(e, a, std::make_index_sequence<N>()); }...};
+  table[arguments.size()](entry, arguments);
+}
+
+void CallKernel(void* entry, const std::vector<void*>& arguments) {
+  Dispatch(entry, arguments, std::make_index_sequence<kMaxArguments + 1>());
+}
+
+// A core with its program.
+struct Runner {
+  Core core;
+  std::unique_ptr<Fiber> fiber;
+};
+
+struct Group {
+  int id = -1;
+  std::array<Runner, kGroupCores> runners;
+  std::array<bool, kGroupCores> used{};
+
+  bool done() const {
+    for (int i = 0; i < kGroupCores; ++i)
+      if (used[i] && !runners[i].fiber->done()) return false;
+    return true;
+  }
+};
+
+class Machine {
+ public:
+  Machine(LaunchState& state, std::vector<CoreTrace>& traces) : state_(state), traces_(traces) {}
+
+  void Run(int threads) {
+    workers_ = threads;
+    std::vector<std::thread> pool;
+    for (int i = 1; i < threads; ++i) pool.emplace_back([this] { Work(); });
+    Work();
+    for (std::thread& thread : pool) thread.join();
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void Work() {
+    std::vector<std::unique_ptr<Group>> running, idle;
+    while (true) {
+      const std::uint64_t seen = Arrivals();
+      bool moved = false;
+      for (std::size_t i = 0; i < running.size();) {
+        moved |= Advance(*running[i]);
+        if (running[i]->done()) {
+          Collect(*running[i]);
+          idle.push_back(std::move(running[i]));
+          running.erase(running.begin() + i);
+        } else {
+          ++i;
+        }
+      }
+      if (moved) continue;
+      const int next = state_.failed ? state_.groups : next_group_.fetch_add(1);
+      if (next < state_.groups) {
+        if (idle.empty()) idle.push_back(NewGroup());
+        running.push_back(std::move(idle.back()));
+        idle.pop_back();
+        StartGroup(*running.back(), next);
+        continue;
+      }
+      if (running.empty()) break;
+      if (!Sleep(seen)) ReportDeadlock(running);
+    }
+    std::lock_guard lock(mutex_);
+    --workers_;
+    ++arrivals_;
+    wake_.notify_all();
+  }
+
+  std::unique_ptr<Group> NewGroup() {
+    auto group = std::make_unique<Group>();
+    for (int i = 0; i < kGroupCores; ++i)
+      group->runners[i].core.Configure(state_.chip, i == 0 ? CoreKind::kCube : CoreKind::kVector);
+    return group;
+  }
+
+  void StartGroup(Group& group, int id) {
+    group.id = id;
+    for (int i = 0; i < kGroupCores; ++i) {
+      const int vector = i - 1;
+      group.used[i] = i == 0 ? state_.HasCube() : vector < state_.VectorsPerGroup();
+      if (i > 0 && state_.type == TaskType::kAivOnly) {
+        group.used[i] = static_cast<std::uint32_t>(id * 2 + vector) < state_.launch.block_dim;
+      }
+      if (!group.used[i]) continue;
+      Core& core = group.runners[i].core;
+      core.Start(&state_, id, i);
+      group.runners[i].fiber = std::make_unique<Fiber>([this, &core] { Program(core); });
+    }
+  }
+
+  void Program(Core& core) {
+    const Launch& launch = state_.launch;
+    try {
+      CallKernel(core.kind() == CoreKind::kCube ? launch.cube_entry : launch.vector_entry, launch.arguments);
+      if (!state_.failed) core.Finish();
+    } catch (const KernelFault&) {
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      error_ = std::current_exception();
+      state_.failed = true;
+    }
+  }
+
+  // Runs each core of the group until it waits; true when any of them got on.
+  bool Advance(Group& group) {
+    bool moved = false;
+    for (int i = 0; i < kGroupCores; ++i) {
+      Runner& runner = group.runners[i];
+      if (!group.used[i] || runner.fiber->done()) continue;
+      Core& core = runner.core;
+      if (core.waiting && !state_.failed && !state_.cross.Ready(core.id(), core.waiting_flag)) continue;
+      SetCurrent(&core);
+      current_fiber = runner.fiber.get();
+      runner.fiber->Resume();
+      SetCurrent(nullptr);
+      moved = true;
+    }
+    if (moved) {
+      std::lock_guard lock(mutex_);
+      ++arrivals_;
+      wake_.notify_all();
+    }
+    return moved;
+  }
+
+  void Collect(Group& group) {
+    if (!state_.options.trace) return;
+    std::lock_guard lock(mutex_);
+    for (int i = 0; i < kGroupCores; ++i) {
+      if (group.used[i]) traces_[group.id * kGroupCores + i] = group.runners[i].core.TakeTrace();
+    }
+  }
+
+  std::uint64_t Arrivals() {
+    std::lock_guard lock(mutex_);
+    return arrivals_;
+  }
+
+  // False when every worker sleeps: nobody is left to set a flag. `seen`: arrivals before this worker looked at its
+  // cores.
+  bool Sleep(std::uint64_t seen) {
+    std::unique_lock lock(mutex_);
+    if (arrivals_ != seen || state_.failed) return true;
+    if (seen != last_seen_) {
+      last_seen_ = seen;
+      sleepers_ = 0;
+    }
+    if (++sleepers_ >= workers_) {
+      deadlocked_ = true;
+      wake_.notify_all();
+    }
+    wake_.wait(lock, [&] { return arrivals_ != seen || deadlocked_ || state_.failed; });
+    return !deadlocked_;
+  }
+
+  // Each worker reports the cores it runs.
+  void ReportDeadlock(const std::vector<std::unique_ptr<Group>>& running) {
+    const std::vector<CrossLeftOver> left = state_.cross.LeftOver();
+    for (const auto& group : running) {
+      for (int i = 0; i < kGroupCores; ++i) {
+        if (!group->used[i] || group->runners[i].fiber->done()) continue;
+        const Core& core = group->runners[i].core;
+        KernelFinding finding = core.NewFinding("deadlock", core.waiting_site, core.waiting_instruction);
+        finding.message = "waits for flag " + std::to_string(core.waiting_flag) + ", which no running core will set" +
+                          WhoHasSet(left, core);
+        finding.advice = "every wait needs a CrossCoreSetFlag by all cores that its mode asks for";
+        state_.findings.Add(std::move(finding));
+      }
+    }
+    state_.failed = true;
+  }
+
+  static std::string WhoHasSet(const std::vector<CrossLeftOver>& left, const Core& core) {
+    for (const CrossLeftOver& event : left) {
+      if (event.flag != core.waiting_flag || event.setters.empty()) continue;
+      const auto end = event.receivers.end();
+      if (std::find(event.receivers.begin(), end, core.id()) != end) return "; " + Setters(event);
+    }
+    return "";
+  }
+
+ public:
+  // "only group 0 vector 0 of 2 cores set it"
+  static std::string Setters(const CrossLeftOver& event) {
+    const std::size_t more = event.setters.size() - 1;
+    const std::string others = more > 0 ? " and " + std::to_string(more) + " more" : "";
+    return "only " + CoreName(event.setters.front()) + others + " of " + std::to_string(event.participants) +
+           " cores set it";
+  }
+
+ private:
+  LaunchState& state_;
+  std::vector<CoreTrace>& traces_;
+  std::atomic<int> next_group_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  int workers_ = 0, sleepers_ = 0;
+  std::uint64_t arrivals_ = 0, last_seen_ = 0;
+  bool deadlocked_ = false;
+  std::exception_ptr error_;
+};
+
+void ReportLeftOver(LaunchState& state) {
+  for (const CrossLeftOver& event : state.cross.LeftOver()) {
+    const bool complete = event.setters.empty();
+    KernelFinding finding;
+    finding.check = "flag-left-set";
+    finding.instruction = "CrossCoreSetFlag";
+    finding.core = CoreName(complete ? event.receivers.front() : event.setters.front());
+    finding.file = event.site.file;
+    finding.line = event.site.line;
+    finding.message = "flag " + std::to_string(event.flag) +
+                      (complete ? " was set, and " + finding.core + " did not wait for it before the kernel ended"
+                                : ": when the kernel ends " + Machine::Setters(event));
+    finding.advice = "every CrossCoreSetFlag needs its CrossCoreWaitFlag on each receiving core";
+    state.findings.Add(std::move(finding));
+  }
+}
+
+TaskDeclaration ProbeTaskType(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
+  // Buffers are real, so that whatever stands before the declaration may run.
+  LaunchState state(chip, launch, options, TaskType::kMix1To2, 1);
+  auto runner = std::make_unique<Runner>();
+  void* entry = launch.vector_entry ? launch.vector_entry : launch.cube_entry;
+  runner->core.Configure(chip, launch.vector_entry ? CoreKind::kVector : CoreKind::kCube);
+  runner->core.Start(&state, 0, launch.vector_entry ? 1 : 0);
+  probe = {true, launch.tiling_key, {}};
+  Fiber fiber([&] {
+    try {
+      CallKernel(entry, launch.arguments);
+    } catch (const ProbeDone&) {
+    } catch (const KernelFault&) {
+    }
+  });
+  SetCurrent(&runner->core);
+  current_fiber = &fiber;
+  fiber.Resume();
+  SetCurrent(nullptr);
+  probe.active = false;
+  return probe.task;
+}
+
+void Validate(const ChipDescription& chip, const Launch& launch, TaskType type) {
+  const auto fail = [&](const std::string& what) { throw std::invalid_argument(launch.kernel + ": " + what); };
+  if (launch.arguments.size() > kMaxArguments) fail("more than 64 arguments");
+  const int limit = type == TaskType::kAivOnly ? chip.aiv_count : chip.aic_count;
+  if (launch.block_dim < 1 || static_cast<int>(launch.block_dim) > limit) {
+    fail("block_dim is " + std::to_string(launch.block_dim) + ", must be 1 to " + std::to_string(limit) + " on " +
+         chip.name);
+  }
+  if (type != TaskType::kAicOnly && !launch.vector_entry) fail("no program for vector cores");
+  if (type != TaskType::kAivOnly && !launch.cube_entry) fail("no program for cube cores");
+}
+
+}  // namespace
+
+Core& Current() { return *current_core; }
+void SetCurrent(Core* core) { current_core = core; }
+void EndProbe() {
+  if (probe.active) throw ProbeDone();
+}
+
+void YieldCurrent() {
+  EndProbe();
+  current_fiber->Yield();
+}
+
+void ProbedTaskType(std::uint64_t tiling_key, bool any_key, TaskDeclaration task) {
+  if (!probe.active || (!any_key && tiling_key != probe.tiling_key)) return;
+  probe.task = task;
+  throw ProbeDone();
+}
+
+LaunchResult Run(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
+  LaunchResult result;
+  const TaskDeclaration task = ProbeTaskType(chip, launch, options);
+  TaskType type = task.type;
+  if (type == TaskType::kUndeclared) type = TaskType::kAivOnly;
+  Validate(chip, launch, type);
+  const int groups = type == TaskType::kAivOnly ? (launch.block_dim + 1) / 2 : launch.block_dim;
+  LaunchState state(chip, launch, options, type, groups);
+  state.scheduler = task.scheduler;
+  std::vector<CoreTrace> traces(groups * kGroupCores);
+  const int host = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const int threads = std::min(groups, options.threads > 0 ? options.threads : host);
+  Machine machine(state, traces);
+  machine.Run(threads);
+  result.completed = !state.failed;
+  if (result.completed && options.check) ReportLeftOver(state);
+  result.findings = state.findings.Take();
+  if (options.trace) {
+    result.trace.kernel = launch.kernel;
+    result.trace.block_dim = launch.block_dim;
+    result.trace.cross_events = state.cross.events();
+    for (CoreTrace& trace : traces) {
+      if (!trace.records.empty()) result.trace.cores.push_back(std::move(trace));
+    }
+  }
+  return result;
+}
+
+}  // namespace npufa_sim

@@ -1,0 +1,16 @@
+// Schedules the cores of a launch on host threads.
+#pragma once
+
+#include "launch.h"
+
+namespace npufa_sim {
+
+// A kernel declares its task type from inside its body: the launch first runs it until it does, or until it touches data.
+struct TaskDeclaration {
+  TaskType type = TaskType::kUndeclared;
+  bool scheduler = true;
+};
+void ProbedTaskType(std::uint64_t tiling_key, bool any_key, TaskDeclaration task);
+void EndProbe();
+
+}  // namespace npufa_sim
