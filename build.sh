@@ -9,6 +9,10 @@ usage: ./build.sh <command> [arguments]
   build           compile the operators and install npufa into .venv in development mode
   test [args]     build with the test modules, then run pytest; args go to pytest (-m "not slow", -k decode, a path)
   bench [args]    build, then print the table of benchmarks/attention.py; args go to it
+  check --cann-include DIR
+                  compile op_host, syntax only, against the headers of a CANN toolkit in DIR
+  package [--soc ascend910b|ascend910_93]...
+                  build the custom operator package (.run) on a host with a CANN toolkit (ASCEND_HOME_PATH)
   clean           remove everything that was compiled; .venv stays
   --help          this text
 
@@ -80,6 +84,12 @@ example_requirements() {
   fi
 }
 
+# In development mode; the wheel brings npufa_autoload.pth itself, see python/npufa/_autoload.py.
+install_package() {
+  pip_install --no-build-isolation --no-deps -e python
+  cp python/npufa_autoload.pth "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+}
+
 # compile <cmake options> -- <targets>
 compile() {
   local options=()
@@ -90,7 +100,7 @@ compile() {
   flock build.sh cmake -S . -B build -G Ninja --log-level=NOTICE -DPython_EXECUTABLE="$PWD/.venv/bin/python" \
     ${options[@]+"${options[@]}"} || die "cmake failed"
   flock build.sh cmake --build build --target "$@" || die "compilation failed"
-  once package python/pyproject.toml python/setup.py -- pip_install --no-build-isolation --no-deps -e python
+  once package python/pyproject.toml python/setup.py python/npufa_autoload.pth -- install_package
 }
 
 test_modules() {
@@ -111,14 +121,14 @@ case "$command" in
     no_arguments quickstart $#
     environment
     example_requirements
-    compile -- npufa_torch
+    compile -- npufa
     say "examples/quickstart.py"
     exec python examples/quickstart.py
     ;;
   build)
     no_arguments build $#
     environment
-    compile -- npufa_torch
+    compile -- npufa
     say "done: .venv/bin/python -m npufa info"
     ;;
   test)
@@ -130,8 +140,15 @@ case "$command" in
     ;;
   bench)
     environment
-    compile -- npufa_torch
+    compile -- npufa
     exec python benchmarks/attention.py "$@"
+    ;;
+  check)
+    [ $# -eq 2 ] && [ "$1" = --cann-include ] || die "usage: ./build.sh check --cann-include DIR"
+    exec scripts/check_cann_headers.sh "$2"
+    ;;
+  package)
+    exec scripts/package_cann.sh "$@"
     ;;
   clean)
     no_arguments clean $#

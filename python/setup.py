@@ -1,4 +1,4 @@
-"""Compiles libnpufa_torch.so with the CMake project one level up; everything else is in pyproject.toml."""
+"""Compiles the libraries with the CMake project one level up; everything else is in pyproject.toml."""
 
 import os
 import shutil
@@ -27,16 +27,15 @@ class CMakeBuild(build_ext):
         # An isolated build has a torch of its own that vanishes afterwards; any other one shares build.sh's directory.
         isolated = not Path(torch.origin).is_relative_to(sys.prefix)
         build = Path(self.build_temp).resolve() if isolated else ROOT / "build"
-        library = (build / "lib" if isolated else ROOT / "python/npufa/lib") / "libnpufa_torch.so"
+        libraries = build / "lib" if isolated else ROOT / "python/npufa/lib"
         for step in (
             ["-S", str(ROOT), "-B", str(build), "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}",
-             f"-DNPUFA_LIBRARY_DIR={library.parent}"],
-            ["--build", str(build), "--target", "npufa_torch"],
+             f"-DNPUFA_LIBRARY_DIR={libraries}"],
+            ["--build", str(build), "--target", "npufa"],
         ):
             subprocess.run(["flock", str(ROOT / "build.sh"), "cmake", *step], check=True)
-        target = Path(self.get_ext_fullpath(ext.name))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(library, target)
+        shutil.copytree(libraries, Path(self.get_ext_fullpath(ext.name)).parent, dirs_exist_ok=True)
+        shutil.copy(ROOT / "python/npufa_autoload.pth", self.build_lib)
 
 
 class PlatformWheel(bdist_wheel):

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import _autoload
 from ._version import TORCH_VERSION
 
 LIBRARY = Path(__file__).parent / "lib" / "libnpufa_torch.so"
-_AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 
 
 @contextlib.contextmanager
 def _torch_npu_stays_unloaded_without_cann() -> Iterator[None]:
-    """`import torch` also imports an installed torch_npu, which fails where CANN is missing: then skip that."""
-    if "torch" in sys.modules or _AUTOLOAD in os.environ or importlib.util.find_spec("torch_npu") is None:
+    if "torch" in sys.modules or not _autoload.torch_npu_would_fail():
         yield
         return
-    try:
-        ctypes.CDLL("libascendcl.so")
-    except OSError:
-        os.environ[_AUTOLOAD] = "0"
+    os.environ[_autoload.SWITCH] = "0"
     try:
         yield
     finally:
-        os.environ.pop(_AUTOLOAD, None)
+        os.environ.pop(_autoload.SWITCH, None)
 
 
 def load() -> None:

@@ -10,6 +10,7 @@
 
 #include "core.h"
 #include "fiber.h"
+#include "progress.h"
 
 namespace npufa_sim {
 namespace {
@@ -64,7 +65,8 @@ struct Group {
 
 class Machine {
  public:
-  Machine(LaunchState& state, std::vector<CoreTrace>& traces) : state_(state), traces_(traces) {}
+  Machine(LaunchState& state, std::vector<CoreTrace>& traces)
+      : state_(state), traces_(traces), progress_(state.launch.kernel, state.groups) {}
 
   void Run(int threads) {
     workers_ = threads;
@@ -167,6 +169,7 @@ class Machine {
   }
 
   void Collect(Group& group) {
+    progress_.Step();
     if (!state_.options.trace) return;
     std::lock_guard lock(mutex_);
     for (int i = 0; i < kGroupCores; ++i) {
@@ -234,6 +237,7 @@ class Machine {
  private:
   LaunchState& state_;
   std::vector<CoreTrace>& traces_;
+  Progress progress_;
   std::atomic<int> next_group_{0};
   std::mutex mutex_;
   std::condition_variable wake_;

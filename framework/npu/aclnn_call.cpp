@@ -1,0 +1,77 @@
+#include "npu/aclnn_call.h"
+
+#include <ATen/ops/empty.h>
+#include <c10/util/Exception.h>
+
+namespace npufa::npu {
+
+namespace {
+
+// A function of aclnn's object interface, which every CANN has.
+template <class Function>
+Function* ObjectFunction(const char* name) {
+  auto* function = reinterpret_cast<Function*>(TorchNpu::Get().AclnnFunction(name));
+  TORCH_CHECK(function != nullptr, "npufa: ", name, " not found in CANN's operator libraries (libopapi.so)");
+  return function;
+}
+
+}  // namespace
+
+AclObjects::~AclObjects() {
+  static const auto destroy_tensor = ObjectFunction<int(const aclTensor*)>("aclDestroyTensor");
+  static const auto destroy_array = ObjectFunction<int(const aclIntArray*)>("aclDestroyIntArray");
+  for (const aclTensor* tensor : acl_tensors_) destroy_tensor(tensor);
+  for (const aclIntArray* array : arrays_) destroy_array(array);
+}
+
+aclTensor* AclObjects::Add(const at::Tensor& tensor) {
+  tensors_.push_back(tensor);
+  acl_tensors_.push_back(TorchNpu::Get().ToAcl(tensor));
+  return acl_tensors_.back();
+}
+
+aclIntArray* AclObjects::Add(const std::vector<std::int64_t>& values) {
+  static const auto create = ObjectFunction<aclIntArray*(const std::int64_t*, std::uint64_t)>("aclCreateIntArray");
+  arrays_.push_back(create(values.data(), values.size()));
+  return arrays_.back();
+}
+
+char* AclObjects::Add(std::string text) {
+  texts_.push_back(std::make_unique<std::string>(std::move(text)));
+  return texts_.back()->data();
+}
+
+AclnnFunctions::AclnnFunctions(const char* op, const std::string& name)
+    : op_(op),
+      name_(name),
+      first_(TorchNpu::Get().AclnnFunction((name + "GetWorkspaceSize").c_str())),
+      second_(TorchNpu::Get().AclnnFunction(name.c_str())) {
+  TORCH_CHECK(first_ != nullptr && second_ != nullptr, "npufa::", op_, ": ", name_,
+              " not found; install npufa's operator package for CANN, and set ASCEND_CUSTOM_OPP_PATH to it if it is not "
+              "in ASCEND_OPP_PATH/vendors");
+}
+
+void AclnnFunctions::Check(int status, const std::string& function) const {
+  TORCH_CHECK(status == 0, "npufa::", op_, ": ", function, " failed with status ", status, "\n",
+              TorchNpu::Get().RecentError());
+}
+
+void AclnnFunctions::Launch(std::uint64_t workspace_bytes, aclOpExecutor* executor, c10::Device device,
+                            std::shared_ptr<AclObjects> objects) const {
+  const TorchNpu& torch_npu = TorchNpu::Get();
+  at::Tensor workspace;
+  if (workspace_bytes > 0) {
+    workspace = at::empty({static_cast<std::int64_t>(workspace_bytes)}, at::device(device).dtype(at::kByte));
+  }
+  void* stream = torch_npu.CurrentStream(device);
+  using Second = int (*)(void*, std::uint64_t, aclOpExecutor*, void*);
+  const auto second = reinterpret_cast<Second>(second_);
+  torch_npu.Submit(name_, [functions = *this, second, workspace, workspace_bytes, executor, stream, objects] {
+    void* memory = workspace.defined() ? workspace.data_ptr() : nullptr;
+    const int status = second(memory, workspace_bytes, executor, stream);
+    functions.Check(status, functions.name());
+    return status;
+  });
+}
+
+}  // namespace npufa::npu

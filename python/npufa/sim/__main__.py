@@ -1,0 +1,58 @@
+"""Command line: python -m npufa.sim run script.py [arguments], python -m npufa.sim chips."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+from . import chips, enable, profile
+from ._session import DEFAULT_SOC
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    script = Path(arguments.script)
+    if not script.is_file():
+        raise SystemExit(f"python -m npufa.sim run: {script} is not a file")
+    enable(arguments.soc, check=not arguments.no_check, force=arguments.force)
+    sys.argv = [arguments.script, *arguments.arguments]
+    sys.path[0] = str(script.resolve().parent)
+    if arguments.trace is None:
+        runpy.run_path(arguments.script, run_name="__main__")
+        return
+    report = profile(runpy.run_path, arguments.script, run_name="__main__")
+    print(report)
+    report.save_trace(arguments.trace)
+
+
+def _chips() -> None:
+    rows = [("chip", "cube cores", "vector cores", "MHz", "HBM GiB", "L2 MiB")]
+    for name, facts in chips().items():
+        rows.append((name, f"{facts['aic_count']:.0f}", f"{facts['aiv_count']:.0f}", f"{facts['clock_mhz']:.0f}",
+                     f"{facts['hbm_bytes'] / 2**30:.0f}", f"{facts['l2_bytes'] / 2**20:.0f}"))
+    for first, *rest in rows:
+        print(f"{first:<16}" + "".join(f"{cell:>14}" for cell in rest))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m npufa.sim", description="The simulated Ascend NPU.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run a script with torch.npu on a simulated chip")
+    run.add_argument("--soc", default=DEFAULT_SOC, help="the chip (default: %(default)s)")
+    run.add_argument("--no-check", action="store_true", help="do not check kernels: faster")
+    run.add_argument("--trace", metavar="FILE", help="profile the whole script; print the table and save the trace, "
+                     "which ui.perfetto.dev opens")
+    run.add_argument("--force", action="store_true", help="simulate although this host has a CANN")
+    run.add_argument("script")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
+    commands.add_parser("chips", help="list the known chips")
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        _run(arguments)
+    else:
+        _chips()
+
+
+if __name__ == "__main__":
+    main()

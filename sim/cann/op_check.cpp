@@ -1,0 +1,186 @@
+#include "op_check.h"
+
+#include <algorithm>
+#include <cctype>
+#include <sstream>
+
+#include "aclnn_error.h"
+#include "data_types.h"
+#include "exe_graph/runtime/infer_datatype_context.h"
+#include "exe_graph/runtime/infer_shape_context.h"
+#include "op_registry.h"
+
+namespace npufa_sim {
+
+namespace {
+
+template <class Values>
+std::string Join(const Values& values) {
+  std::ostringstream text;
+  const char* comma = "";
+  for (const auto& value : values) {
+    text << comma << value;
+    comma = ", ";
+  }
+  return text.str();
+}
+
+std::string Show(const gert::Shape& shape) {
+  std::vector<std::int64_t> sizes;
+  for (std::size_t i = 0; i < shape.GetDimNum(); ++i) sizes.push_back(shape[i]);
+  return '[' + Join(sizes) + ']';
+}
+
+bool Contains(const std::vector<ge::DataType>& types, ge::DataType type) {
+  return std::find(types.begin(), types.end(), type) != types.end();
+}
+
+// A plain format stands for every order of the axes unless the operator wants formats to match exactly.
+bool FormatMatches(const ops::OpDef& def, ge::Format wanted, ge::Format got) {
+  const bool strict = def.format_check == ops::FormatCheckOption::STRICT;
+  return wanted == got || (!strict && wanted == ge::FORMAT_ND && IsPlain(got));
+}
+
+const std::vector<ge::Format>& FormatsOf(const ops::OpParamDef& param) {
+  static const std::vector<ge::Format> kOnlyNd = {ge::FORMAT_ND};
+  return param.formats.empty() ? kOnlyNd : param.formats;
+}
+
+void CheckAlone(const ops::OpDef& def, const CallParam& param) {
+  for (const TensorView& tensor : param.tensors) {
+    if (!Contains(param.def->types, tensor.data_type)) {
+      std::vector<std::string> names;
+      for (const ge::DataType type : param.def->types) {
+        if (std::find(names.begin(), names.end(), NameOf(type)) == names.end()) names.push_back(NameOf(type));
+      }
+      throw AclnnError(kParamInvalid, CamelCase(param.def->name) + " has type " + NameOf(tensor.data_type) + "; " +
+                                          def.type + " supports " + Join(names));
+    }
+    const std::vector<ge::Format>& formats = FormatsOf(*param.def);
+    const bool known = std::any_of(formats.begin(), formats.end(),
+                                   [&](ge::Format wanted) { return FormatMatches(def, wanted, tensor.format); });
+    if (!known) {
+      throw AclnnError(kParamInvalid, CamelCase(param.def->name) + " has format " + NameOf(tensor.format) + ", which " +
+                                          def.type + " does not support");
+    }
+  }
+}
+
+bool InCombination(const ops::OpDef& def, const CallParam& param, std::size_t index) {
+  const std::vector<ge::Format>& formats = param.def->formats;
+  const bool joint_format = !param.def->any_format && !formats.empty();
+  return std::all_of(param.tensors.begin(), param.tensors.end(), [&](const TensorView& tensor) {
+    return (param.def->any_type || param.def->types[index] == tensor.data_type) &&
+           (!joint_format || FormatMatches(def, formats[index], tensor.format));
+  });
+}
+
+std::string ShowTypes(const std::vector<const CallParam*>& params) {
+  std::vector<std::string> texts;
+  for (const CallParam* param : params) {
+    if (param->tensors.empty()) continue;
+    texts.push_back(CamelCase(param->def->name) + ' ' + NameOf(param->tensors[0].data_type));
+  }
+  return Join(texts);
+}
+
+}  // namespace
+
+std::string CamelCase(const std::string& name) {
+  std::string camel;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const auto letter = static_cast<unsigned char>(name[i]);
+    if (i == 0) {
+      camel += static_cast<char>(std::tolower(letter));
+    } else if (letter == '_' && i + 1 < name.size()) {
+      camel += static_cast<char>(std::toupper(static_cast<unsigned char>(name[++i])));
+    } else {
+      camel += static_cast<char>(letter);
+    }
+  }
+  return camel;
+}
+
+std::string ConfigName(const ChipDescription& chip) {
+  std::string name = chip.short_soc_version;
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
+
+void CheckPresent(const std::vector<CallParam>& params) {
+  for (const CallParam& param : params) {
+    if (!param.present && param.def->type != ops::OPTIONAL) {
+      throw AclnnError(kParamNullptr, CamelCase(param.def->name) + " is null; it is required");
+    }
+  }
+}
+
+void ResolveForChip(const ops::OpDef& def, const ChipDescription& chip, std::vector<CallParam>* inputs,
+                    std::vector<CallParam>* outputs) {
+  const auto config = def.aicore.configs.find(ConfigName(chip));
+  if (config == def.aicore.configs.end()) {
+    throw AclnnError(kFindKernelError, def.type + " has no kernel for " + ConfigName(chip) + " (" + chip.name + ")");
+  }
+  for (CallParam& input : *inputs) input.def = &ForChip(*input.def, config->second.inputs);
+  for (CallParam& output : *outputs) output.def = &ForChip(*output.def, config->second.outputs);
+}
+
+void CheckSupported(const ops::OpDef& def, const std::vector<CallParam>& inputs,
+                    const std::vector<CallParam>& outputs) {
+  std::vector<const CallParam*> params;
+  for (const CallParam& input : inputs) params.push_back(&input);
+  for (const CallParam& output : outputs) params.push_back(&output);
+  std::size_t combinations = 1;
+  for (const CallParam* param : params) {
+    CheckAlone(def, *param);
+    if (!param->def->any_type) combinations = param->def->types.size();
+    if (!param->def->any_format && !param->def->formats.empty()) combinations = param->def->formats.size();
+  }
+  for (std::size_t index = 0; index < combinations; ++index) {
+    if (std::all_of(params.begin(), params.end(), [&](const CallParam* p) { return InCombination(def, *p, index); }))
+      return;
+  }
+  throw AclnnError(kParamInvalid, def.type + " does not support these types together: " + ShowTypes(params));
+}
+
+void CheckContiguous(const std::vector<CallParam>& inputs, const std::vector<CallParam>& outputs) {
+  const auto require = [](const CallParam& param) {
+    for (const TensorView& tensor : param.tensors) {
+      if (!tensor.IsContiguous()) throw AclnnError(kParamInvalid, CamelCase(param.def->name) + " is not contiguous");
+    }
+  };
+  for (const CallParam& input : inputs) {
+    if (!input.def->auto_contiguous && !input.def->ignore_contiguous) require(input);
+  }
+  for (const CallParam& output : outputs) require(output);
+}
+
+void CheckInferred(const ops::OpDef& def, CallState* state, const std::vector<CallParam>& outputs) {
+  state->inferred_shapes.resize(state->outputs.size());
+  state->inferred_types.assign(state->outputs.size(), ge::DT_UNDEFINED);
+  if (def.infer_shape != nullptr) {
+    gert::InferShapeContext context(state);
+    if (def.infer_shape(&context) != ge::GRAPH_SUCCESS) throw AclnnError(kInferShapeError, "shape inference failed");
+  }
+  if (def.infer_data_type != nullptr) {
+    gert::InferDataTypeContext context(state);
+    if (def.infer_data_type(&context) != ge::GRAPH_SUCCESS) throw AclnnError(kInferShapeError, "type inference failed");
+  }
+  std::size_t position = 0;
+  for (const CallParam& output : outputs) {
+    for (std::size_t i = 0; i < output.tensors.size(); ++i, ++position) {
+      const gert::Tensor& tensor = state->outputs[position];
+      const std::string name = CamelCase(output.def->name);
+      if (def.infer_shape != nullptr && tensor.GetOriginShape() != state->inferred_shapes[position]) {
+        throw AclnnError(kParamInvalid, name + " has sizes " + Show(tensor.GetOriginShape()) + "; expected " +
+                                            Show(state->inferred_shapes[position]));
+      }
+      if (def.infer_data_type != nullptr && tensor.GetDataType() != state->inferred_types[position]) {
+        throw AclnnError(kParamInvalid, name + " has type " + NameOf(tensor.GetDataType()) + "; expected " +
+                                            NameOf(state->inferred_types[position]));
+      }
+    }
+  }
+}
+
+}  // namespace npufa_sim

@@ -1,0 +1,36 @@
+// What the ACL runtime offers to the rest of the simulator: tasks on streams, the chip in use, error texts.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "../chip/launch.h"
+
+namespace npufa_sim {
+
+// Executes the task at once, one at a time over all threads, and returns its aclError; while the stream is being
+// captured the task is only kept for the graph. nullptr is the default stream.
+int SubmitToStream(void* stream, std::function<int()> task);
+
+// Text that this thread's next aclGetRecentErrMsg() returns.
+void SetRecentError(std::string message);
+
+// The chip that every device is, Ascend910B3 unless chosen otherwise, and how kernels run on it; traced while somebody
+// profiles.
+const ChipDescription& CurrentChip();
+LaunchOptions CurrentOptions();
+void SetOptions(const LaunchOptions& options);
+
+// True when [address, address + bytes) lies within one allocation of device memory.
+bool IsDeviceMemory(const void* address, std::uint64_t bytes);
+
+}  // namespace npufa_sim
+
+extern "C" {
+
+// For the Python side. Returns 0, or an aclError with its text in aclGetRecentErrMsg().
+int npufa_sim_select_chip(const char* name);
+void npufa_sim_set_checks(int enabled);
+
+}  // extern "C"
