@@ -1,7 +1,7 @@
 """A first tour of npufa, run by ``./build.sh quickstart``.
 
-Part 1 trains, prefills and decodes with single calls; part 2 runs a real sentence encoder. Every promise is checked;
-the exit code is 1 when one fails.
+Part 1 trains, prefills and decodes with single calls; part 2 runs a real sentence encoder; part 3 prefills on a simulated
+NPU. Every promise is checked; the exit code is 1 when one fails.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import npufa
+import npufa.sim
 from report import Report
+from simulated_prefill import show_caught_bug, show_simulated_prefill
 
 BATCH, HEADS, SEQ, DIM = 2, 8, 512, 64
 SCALE = 1.0 / math.sqrt(DIM)
@@ -179,9 +181,11 @@ def show_encoder(report: Report) -> None:
 
 def main() -> int:
     torch.manual_seed(0)
+    # First of all: transformers imports an installed torch_npu, which needs the simulator's libraries.
+    npufa.sim.enable(soc="Ascend910B3")
     report = Report()
     report.say(f"npufa quickstart: torch {torch.__version__}, {torch.get_num_threads()} threads")
-    for show in (show_training, show_inference, show_error, show_encoder):
+    for show in (show_training, show_inference, show_error, show_encoder, show_simulated_prefill, show_caught_bug):
         show(report)
     return report.exit_code()
 

@@ -1,0 +1,74 @@
+"""Part 3 of the quickstart: a prefill on the simulated chip, its profile, and a kernel bug that is caught."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+
+import torch
+
+import npufa
+import npufa.sim
+from report import Report
+
+HEADS, SEQ, DIM = 8, 1024, 128
+
+# Two instructions of different pipes on one buffer with nothing between them.
+BROKEN_KERNEL = """
+#include "kernel_operator.h"
+using namespace AscendC;
+
+extern "C" __global__ __aicore__ void doubled(GM_ADDR x, GM_ADDR y) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  TPipe pipe;
+  TBuf<TPosition::VECCALC> buffer;
+  pipe.InitBuffer(buffer, 256);
+  GlobalTensor<float> source, target;
+  source.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x), 64);
+  target.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(y), 64);
+  LocalTensor<float> tile = buffer.Get<float>();
+  DataCopy(tile, source, 64);
+  SetFlag<HardEvent::MTE2_V>(EVENT_ID0);
+  WaitFlag<HardEvent::MTE2_V>(EVENT_ID0);
+  Muls(tile, tile, 2.0f, 64);
+  DataCopy(target, tile, 64);
+}
+"""
+
+
+def show_simulated_prefill(report: Report) -> None:
+    """Prefill on the simulated chip against the CPU, and the modelled profile."""
+    report.part("3a. A simulated NPU under the genuine torch_npu: prefill, causal, float16, BNSD")
+    query, key, value = (torch.randn(1, HEADS, SEQ, DIM).half() for _ in range(3))
+    settings = {
+        "num_heads": HEADS,
+        "input_layout": "BNSD",
+        "scale_value": 1.0 / math.sqrt(DIM),
+        "sparse_mode": 3,
+    }
+    expected = npufa.npu_prompt_flash_attention(query, key, value, **settings)
+    on_chip = [x.npu() for x in (query, key, value)]
+    profile = npufa.sim.profile(npufa.npu_prompt_flash_attention, *on_chip, **settings)
+    output = profile.result
+    report.say(f"  {torch.npu.get_device_name(0)} (simulated): output {tuple(output.shape)} on {output.device}")
+    error = (output.cpu().float() - expected.float()).abs().max().item()
+    report.check("the kernel agrees with the CPU operator", error <= 2e-3, f"largest difference {error:.1e}")
+    report.say(f"\n{profile}")
+
+
+def show_caught_bug(report: Report) -> None:
+    """A data race that would sometimes go unnoticed on hardware."""
+    report.part("3b. A kernel without the flag between its vector instruction and the copy out")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "doubled.cpp"
+        source.write_text(BROKEN_KERNEL)
+        kernels = npufa.sim.compile_kernel(source, directory=folder)
+        x, y = torch.arange(64.0), torch.zeros(64)
+        try:
+            kernels.launch("doubled", [x, npufa.sim.Output(y)])
+        except npufa.sim.KernelError as error:
+            report.say("  " + str(error).replace(f"{folder}/", ""))
+            report.check("the simulator names the race", [f.check for f in error.findings] == ["race"])
+        else:
+            report.check("the simulator names the race", False, "nothing found")
