@@ -47,8 +47,8 @@ AclnnFunctions::AclnnFunctions(const char* op, const std::string& name)
       first_(TorchNpu::Get().AclnnFunction((name + "GetWorkspaceSize").c_str())),
       second_(TorchNpu::Get().AclnnFunction(name.c_str())) {
   TORCH_CHECK(first_ != nullptr && second_ != nullptr, "npufa::", op_, ": ", name_,
-              " not found; install npufa's operator package for CANN, and set ASCEND_CUSTOM_OPP_PATH to it if it is not "
-              "in ASCEND_OPP_PATH/vendors");
+              " not found; install npufa's operator package for CANN, and set ASCEND_CUSTOM_OPP_PATH to it if it is "
+              "not in ASCEND_OPP_PATH/vendors");
 }
 
 void AclnnFunctions::Check(int status, const std::string& function) const {

@@ -1,5 +1,5 @@
-// Calls of aclnn entry points, described by one list per operator: what each parameter is and which argument of the torch
-// operator it comes from. The C types of the entry point follow from the list.
+// Calls of aclnn entry points, described by one list per operator: what each parameter is and which argument of the
+// torch operator it comes from. The C types of the entry point follow from the list.
 #pragma once
 
 #include <ATen/core/Tensor.h>

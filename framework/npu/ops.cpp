@@ -25,6 +25,10 @@ void PromptFlashAttention(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments a(op, *stack);
   a.RequireOneDevice("query", {});
   const AttentionSpec<std::int64_t> spec = Describe(InferenceCall<std::int64_t>(a, OpKind::kPrompt));
+  // aclnn would refuse the type of the output, which is not what the caller gave.
+  if (a.OptionalTensor("quant_scale2").defined()) {
+    Fail(a.Op(), "quant_scale2", "is not supported by the NPU kernel", "a tensor", "None");
+  }
   at::Tensor out = at::empty(spec.OutputSizes(), a.Tensor("query").options().dtype(ToTorch(spec.out_dtype)));
   if (out.numel() > 0) kPromptFlashAttention.Call(a, {out});
   torch::jit::drop(*stack, op.schema().arguments().size());

@@ -35,7 +35,8 @@ TorchNpu::TorchNpu() {
   Find(kLibrary, "_Z11ConvertTypeRKN2at6TensorE", &to_acl_);
   Find(kLibrary, "_ZNK7c10_npu9NPUStream6streamEb", &stream_handle_);
   Find(kLibrary,
-       "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEERKSt8functionIFivEEb",
+       "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
+       "RKSt8functionIFivEEb",
        &run_op_api_);
   Find("libascendcl.so", "aclGetRecentErrMsg", &recent_error_);
 }

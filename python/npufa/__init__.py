@@ -38,3 +38,11 @@ __all__ = [
     "npu_incre_flash_attention",
     "npu_prompt_flash_attention",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "sim":
+        import importlib
+
+        return importlib.import_module(".sim", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

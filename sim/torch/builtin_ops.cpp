@@ -93,7 +93,9 @@ extern "C" {
 ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceCopyGetWorkspaceSize(aclTensor* selfRef, const aclTensor* src,
                                                                  std::uint64_t* workspaceSize,
                                                                  aclOpExecutor** executor) {
-  if (!selfRef || !src || !workspaceSize || !executor) return ReportApiError(kParamNullptr, __func__, "an argument is null");
+  if (!selfRef || !src || !workspaceSize || !executor) {
+    return ReportApiError(kParamNullptr, __func__, "an argument is null");
+  }
   if (!Broadcasts(*src, *selfRef)) {
     return ReportApiError(kParamInvalid, __func__,
                 "src has shape " + Shape(src->sizes) + ", expected one that broadcasts to " + Shape(selfRef->sizes));
@@ -111,8 +113,9 @@ ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceCopyGetWorkspaceSize(aclTensor* self
     });
   });
   if (!known || !run) {
-    return ReportApiError(kParamInvalid, __func__, "no copy from aclDataType " + std::to_string(src->data_type) + " to " +
-                                                 std::to_string(selfRef->data_type));
+    return ReportApiError(kParamInvalid, __func__,
+                          "no copy from aclDataType " + std::to_string(src->data_type) + " to " +
+                              std::to_string(selfRef->data_type));
   }
   return Prepare(workspaceSize, executor, std::move(run));
 }
@@ -136,7 +139,8 @@ ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceZeroGetWorkspaceSize(aclTensor* self
     };
   });
   if (!run) {
-    return ReportApiError(kParamInvalid, __func__, "aclDataType " + std::to_string(selfRef->data_type) + " is not supported");
+    return ReportApiError(kParamInvalid, __func__,
+                          "aclDataType " + std::to_string(selfRef->data_type) + " is not supported");
   }
   return Prepare(workspaceSize, executor, std::move(run));
 }

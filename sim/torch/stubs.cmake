@@ -1,8 +1,8 @@
 # The shared libraries of CANN that torch_npu's wheel is linked against, and those it opens by name for aclnn: tiny
 # libraries beside libnpufa_sim.so, which has every real body.
 set(NPUFA_SIM_SONAMES
-  libacl_op_compiler libacl_tdt_channel libascend_protobuf libascendcl libatb libfmk_parser libge_runner libgraph libhccl
-  libopapi)
+  libacl_op_compiler libacl_tdt_channel libascend_protobuf libascendcl libatb libfmk_parser libge_runner
+  libgraph libhccl libopapi)
 foreach(soname IN LISTS NPUFA_SIM_SONAMES)
   set(target npufa_sim_${soname})
   add_library(${target} SHARED sim/torch/soname/library.cpp)

@@ -41,3 +41,5 @@ def test_one_torch_version():
     assert project["project"]["dependencies"] == [pin]
     assert pin in project["build-system"]["requires"]
     assert re.search(rf"^{re.escape(pin)}$", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
+    assert project["project"]["optional-dependencies"]["npu"] == [f"torch-npu=={_version.TORCH_VERSION}"]
+    assert f"torch-npu=={_version.TORCH_VERSION}" in (ROOT / "requirements-dev.txt").read_text().split()

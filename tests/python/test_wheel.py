@@ -60,7 +60,9 @@ def test_content(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read(next(name for name in names if name.endswith("/METADATA"))).decode()
-    assert [name for name in names if name.endswith(".so")] == ["npufa/lib/libnpufa_torch.so"]
+    libraries = {name.removeprefix("npufa/lib/") for name in names if name.endswith(".so")}
+    assert {"libnpufa_torch.so", "libnpufa_sim.so", "libnpufa_sim_aten.so", "sim/libascendcl.so"} < libraries
+    assert "npufa_autoload.pth" in names
     assert "npufa/py.typed" in names
     sources = {path.relative_to(ROOT / "python").as_posix() for path in (ROOT / "python/npufa").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources

@@ -6,6 +6,7 @@ import argparse
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 from . import chips, enable, profile
 from ._session import DEFAULT_SOC
@@ -21,9 +22,19 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.trace is None:
         runpy.run_path(arguments.script, run_name="__main__")
         return
-    report = profile(runpy.run_path, arguments.script, run_name="__main__")
+    report = profile(_exit_code, arguments.script)
     print(report)
     report.save_trace(arguments.trace)
+    sys.exit(report.result)
+
+
+def _exit_code(script: str) -> Any:
+    """Runs the script; returns what it passed to sys.exit, so that its profile survives that."""
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        return end.code
+    return None
 
 
 def _chips() -> None:

@@ -31,7 +31,8 @@ Tensor OnCpu(const Tensor& t) {
   return cpu;
 }
 
-// A copy of a CPU result on its device. Not Tensor::to(), which dispatches by the device it is given and comes back here.
+// A copy of a CPU result on its device. Not Tensor::to(), which dispatches by the device it is given and comes back
+// here.
 Tensor OnDevice(const Tensor& t, c10::Device device) {
   if (t.device() == device) return t;
   const auto options = t.options().device(device);

@@ -65,6 +65,7 @@ struct Registered {
       Put(op, &backend, CppFunction::makeFromBoxedFunction<&Copy>());
     } else if (kByDeviceWithGraph.count(name) != 0) {
       Put(op, &autograd, CppFunction::makeFromBoxedFunction<&CallOnCpuWithGraph>());
+      Put(op, &backend, CppFunction::makeFromBoxedFunction<&CallOnCpuWithGraph>());  // torch.inference_mode
     } else if (op.hasKernelForDispatchKey(DispatchKey::CompositeImplicitAutograd)) {
       if (!npu) return;
       // Made of other operators, derivative included.

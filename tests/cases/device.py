@@ -1,0 +1,88 @@
+"""Tests on the simulated NPU: one process with torch_npu for all of them, so that the others run without it.
+
+    @on_device
+    def test_something(): ...   # executed in that process; arguments (pytest's parameters) are pickled
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import multiprocessing
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+SOC = "Ascend910B3"
+TIMEOUT = 60  # seconds; a test of a broken queue or event may never end
+
+_in_worker = False
+
+
+def _load(path: str):
+    spec = importlib.util.spec_from_file_location("on_device_" + Path(path).stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _serve(connection: Connection) -> None:
+    global _in_worker
+    _in_worker = True
+    import npufa.sim
+
+    npufa.sim.enable(SOC)
+    load = functools.cache(_load)
+    while (request := connection.recv()) is not None:
+        path, name, arguments = request
+        try:
+            getattr(load(path), name)(**arguments)
+            connection.send(None)
+        except BaseException:
+            connection.send(traceback.format_exc())
+
+
+class _Worker:
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def run(self, *request) -> str | None:
+        """Returns the traceback of a failure."""
+        try:
+            self.connection.send(request)
+            if self.connection.poll(TIMEOUT):
+                return self.connection.recv()
+            self.process.kill()
+            return f"no answer within {TIMEOUT} s"
+        except (EOFError, OSError):
+            self.process.join()
+            return f"the process with the device ended with code {self.process.exitcode}"
+
+
+_worker: _Worker | None = None
+
+
+def on_device(test):
+    """Runs the test where `torch.npu` is a simulated Ascend910B3."""
+
+    @functools.wraps(test)
+    def run(**arguments):
+        global _worker
+        if _in_worker:
+            test(**arguments)
+            return
+        if _worker is None or not _worker.process.is_alive():
+            _worker = _Worker()
+        failure = _worker.run(test.__code__.co_filename, test.__name__, arguments)
+        if failure is not None:
+            pytest.fail(failure, pytrace=False)
+
+    return run

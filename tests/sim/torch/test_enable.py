@@ -1,0 +1,135 @@
+"""npufa.sim.enable, the command line, and `import torch` beside an installed torch_npu."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+TIMEOUT = 60
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TORCH_DEVICE_BACKEND_AUTOLOAD"}
+
+
+def python(*arguments, **environment):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=TIMEOUT,
+                          env=ENVIRONMENT | environment)
+
+
+def run(code, **environment):
+    done = python("-c", code, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_plain_imports_work_beside_torch_npu():
+    # The first needs npufa_autoload.pth in the environment, the second does not.
+    for code in ("import torch; print(hasattr(torch, 'npu'))", "import npufa, torch; print(hasattr(torch, 'npu'))"):
+        assert run(code) == "False\n"
+
+
+def test_autoload_is_left_alone_where_it_works(tmp_path):
+    probe = "import npufa._autoload as a; print(a.cann_library(), a.torch_npu_would_fail())"
+    assert run(probe, TORCH_DEVICE_BACKEND_AUTOLOAD="0") == "None False\n"
+    (tmp_path / "libascendcl.so").touch()
+    code = ("import importlib.util as u, os; s = u.spec_from_file_location('a', u.find_spec('npufa')."
+            "submodule_search_locations[0] + '/_autoload.py'); a = u.module_from_spec(s); s.loader.exec_module(a); "
+            "print(a.cann_library(), os.environ.get(a.SWITCH))")
+    assert run(code, LD_LIBRARY_PATH=str(tmp_path)) == f"{tmp_path}/libascendcl.so None\n"
+
+
+def test_enabling():
+    found = run("""
+import importlib.metadata, sys, types, npufa.sim, pytest
+assert npufa.sim.status().soc is None
+version = importlib.metadata.version
+def missing(name): raise importlib.metadata.PackageNotFoundError(name)
+importlib.metadata.version = missing
+with pytest.raises(ImportError, match=r"not installed: pip install npufa\\[npu\\]"):
+    npufa.sim.enable()
+importlib.metadata.version = lambda name: "2.9.0"
+with pytest.raises(ImportError, match="for torch_npu 2.13.0, found 2.9.0: pip install torch-npu==2.13.0"):
+    npufa.sim.enable()
+importlib.metadata.version = version
+sys.modules["torch_npu"] = types.ModuleType("torch_npu")
+with pytest.raises(RuntimeError, match="torch_npu is loaded already"):
+    npufa.sim.enable()
+del sys.modules["torch_npu"]
+with pytest.raises(ValueError, match="soc is unknown, got 'Ascend310P'; expected one of Ascend910B1, "):
+    npufa.sim.enable("Ascend310P")
+
+npufa.sim.enable("Ascend910B1")
+npufa.sim.enable("Ascend910B1", check=False)
+status = npufa.sim.status()
+assert (status.soc, status.check, status.torch_npu, status.cann) == ("Ascend910B1", False, "2.13.0", None)
+with pytest.raises(RuntimeError, match="soc cannot change within a process, got 'Ascend910B3' after 'Ascend910B1'"):
+    npufa.sim.enable()
+import torch
+assert torch.npu.get_device_properties(0).cube_core_num == 24
+""")
+    assert found == ""  # nothing about ASCEND_HOME_PATH
+
+
+def test_stands_aside_for_a_real_cann(tmp_path):
+    (tmp_path / "libascendcl.so").touch()
+    run("""
+import os, sys
+os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
+import npufa.sim, pytest, torch
+with pytest.warns(UserWarning, match="CANN found .*/libascendcl.so.*, the real NPU stays in use; force=True simulates"):
+    npufa.sim.enable()
+assert npufa.sim.status().soc is None and "torch_npu" not in sys.modules
+npufa.sim.enable(force=True)
+assert torch.ones(2, device="npu").sum().item() == 2
+""", LD_LIBRARY_PATH=str(tmp_path))  # fmt: skip
+
+
+SCRIPT = """
+import sys
+import torch
+import helper
+print(sys.argv[1:], helper.ANSWER, torch.npu.get_device_name(), torch.randn(2, device="npu").device, __name__)
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    (tmp_path / "helper.py").write_text("ANSWER = 42\n")
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def test_run_a_script_without_changes(script):
+    done = python("-m", "npufa.sim", "run", "--soc", "Ascend910_9391", str(script), "a", "--soc", "b")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "['a', '--soc', 'b'] 42 Ascend910_9391 npu:0 __main__\n"
+
+
+def test_run_a_script_that_fails(script):
+    script.write_text("raise SystemExit(3)")
+    assert python("-m", "npufa.sim", "run", str(script)).returncode == 3
+    done = python("-m", "npufa.sim", "run", str(script.with_name("missing.py")))
+    assert done.returncode == 1 and "missing.py is not a file" in done.stderr
+
+
+PREFILL = """
+import sys, npufa, torch
+q, k, v = torch.randn(3, 1, 2, 64, 64, dtype=torch.float16, device="npu").unbind()
+npufa.npu_prompt_flash_attention(q, k, v, num_heads=2, input_layout="BNSD")
+sys.exit(4)
+"""
+
+
+def test_trace_of_a_script(script, tmp_path):
+    script.write_text(PREFILL)
+    done = python("-m", "npufa.sim", "run", "--trace", str(tmp_path / "trace.json"), str(script))
+    assert done.returncode == 4, done.stderr
+    assert "npufa_prompt_flash_attention" in done.stdout
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+
+
+def test_list_of_chips():
+    done = python("-m", "npufa.sim", "chips")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["Ascend910B3", "20", "40", "1800", "64", "192"] in rows and len(rows) == 11

@@ -1,0 +1,78 @@
+"""The functions that torch_npu's wheel takes from CANN, against sim/torch/names: all there, and each in one library."""
+
+import ctypes
+import functools
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+from npufa.sim._native import LIBRARY_DIR
+
+NAMES = Path(__file__).resolve().parents[3] / "sim/torch/names"
+SYSTEM = ("libc.so", "libm.so", "libgcc_s", "libstdc++", "libpthread", "libdl.", "librt.", "ld-linux")
+
+
+def package(name):
+    return Path(importlib.util.find_spec(name).submodule_search_locations[0])
+
+
+@functools.cache
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def symbols(library, kind):
+    """(type, name, versioned) of the dynamic symbols."""
+    for line in output("nm", "-D", kind, str(library)).splitlines():
+        *_, letter, name = line.split()
+        yield letter, name.partition("@")[0], "@" in name
+
+
+def defined(library):
+    return {name for _, name, _ in symbols(library, "--defined-only")}
+
+
+def wheel():
+    return sorted(package("torch_npu").rglob("*.so*"))
+
+
+def table():
+    return {path.stem: re.findall(r"^(\w+)\((\w+)\)$", path.read_text(), re.MULTILINE) for path in NAMES.glob("*.def")}
+
+
+def in_this_process(name):
+    return hasattr(ctypes.CDLL(None), name)
+
+
+def test_every_function_of_the_wheel_is_listed():
+    torch = list((package("torch") / "lib").glob("*.so*"))
+    known = set().union(*map(defined, [*wheel(), *torch]))
+    missing = set()
+    for library in wheel():
+        for letter, name, versioned in symbols(library, "--undefined-only"):
+            if versioned or letter in "wv" or name in known or name.startswith(("Py", "_Py")) or in_this_process(name):
+                continue
+            missing.add(name)
+    listed = [name for entries in table().values() for _, name in entries]
+    assert set(listed) == missing
+    assert len(listed) == len(set(listed)) == 190
+
+
+def test_every_library_of_the_wheel_is_listed():
+    have = {path.name for path in [*wheel(), *(package("torch") / "lib").iterdir()]}
+    headers = [output("readelf", "-d", str(library)) for library in wheel()]
+    needed = {name for header in headers for name in re.findall(r"NEEDED.*\[(.*)\]", header)}
+    sonames = {name.removesuffix(".so") for name in needed - have if not name.startswith(SYSTEM)}
+    assert sonames | {"libopapi"} == set(table())
+
+
+def test_every_name_is_where_the_table_says():
+    real = defined(LIBRARY_DIR / "libnpufa_sim.so")
+    for soname, entries in table().items():
+        library = LIBRARY_DIR / "sim" / f"{soname}.so"
+        assert f"[{soname}.so]" in output("readelf", "-d", str(library))
+        own = defined(library)
+        for kind, name in entries:
+            assert (name in real) == (kind == "REAL"), (soname, kind, name)
+            assert (name in own) == (kind != "REAL"), (soname, kind, name)

@@ -1,0 +1,155 @@
+"""The ACL runtime under torch_npu: queries, memory, streams, events, captured graphs, errors."""
+
+import ctypes
+import threading
+
+import pytest
+import torch
+from cases.device import SOC, on_device
+
+PARAM_INVALID, INVALID_HANDLE = 107000, 107017
+
+
+def acl():
+    library = ctypes.CDLL("libascendcl.so")
+    library.aclGetRecentErrMsg.restype = ctypes.c_char_p
+    library.aclrtFree.argtypes = [ctypes.c_void_p]
+    library.aclrtMemcpy.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    library.aclrtSynchronizeStream.argtypes = [ctypes.c_void_p]
+    return library
+
+
+@on_device
+def test_queries():
+    assert torch.npu.is_available() and torch.npu.device_count() == 1 and torch.npu.current_device() == 0
+    assert torch.npu.get_device_name() == SOC
+    properties = torch.npu.get_device_properties(0)
+    assert (properties.name, properties.cube_core_num, properties.vector_core_num) == (SOC, 20, 40)
+    free, total = torch.npu.mem_get_info()
+    assert total == 64 * 2**30 and 0 < free <= total
+    assert torch.accelerator.current_accelerator() == torch.device("npu")
+
+
+@on_device
+def test_memory_is_accounted_for():
+    torch.npu.empty_cache()
+    free, _ = torch.npu.mem_get_info()
+    before = torch.npu.memory_allocated()
+    x = torch.empty(1 << 24, dtype=torch.uint8, device="npu")
+    assert torch.npu.memory_allocated() - before >= 1 << 24
+    assert free - torch.npu.mem_get_info()[0] >= 1 << 24
+    del x
+    torch.npu.empty_cache()
+    assert torch.npu.mem_get_info()[0] == free
+
+
+@on_device
+def test_memory_runs_out():
+    with pytest.raises(torch.OutOfMemoryError, match="64.00 GiB total capacity"):
+        torch.empty(1 << 40, dtype=torch.uint8, device="npu")
+    assert torch.ones(2, device="npu").sum().item() == 2
+
+
+@on_device
+def test_streams_and_events():
+    stream, event = torch.npu.Stream(), torch.npu.Event(enable_timing=True)
+    start = torch.npu.Event(enable_timing=True)
+    start.record()
+    x = torch.ones(4, device="npu")
+    with torch.npu.stream(stream):
+        assert torch.npu.current_stream() == stream
+        y = x * 2
+        event.record()
+    torch.npu.current_stream().wait_event(event)
+    torch.npu.current_stream().wait_stream(stream)
+    y.record_stream(torch.npu.current_stream())
+    event.synchronize()
+    torch.npu.synchronize()
+    assert event.query() and stream.query()
+    assert start.elapsed_time(event) > 0
+    assert y.tolist() == [2] * 4
+
+
+@on_device
+def test_pinned_memory():
+    x = torch.randn(16).pin_memory()
+    assert x.is_pinned()
+    y = x.npu(non_blocking=True)
+    torch.npu.synchronize()
+    assert torch.equal(y.cpu(), x)
+
+
+@on_device
+def test_threads():
+    failures = []
+
+    def work():
+        for i in range(20):
+            if (torch.full((100,), float(i), device="npu") * 2).sum().item() != 200 * i:
+                failures.append(i)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@on_device
+def test_captured_graph_replays():
+    x, half, strided = torch.ones(4, device="npu"), torch.zeros(4, device="npu").half(), torch.zeros(4, 2, device="npu")
+    graph = torch.npu.NPUGraph()
+    with torch.npu.graph(graph):
+        half.copy_(x)
+        strided.t()[1].copy_(half)
+    assert not half.any() and not strided.any()
+    x.fill_(3)
+    graph.replay()
+    torch.npu.synchronize()
+    assert half.tolist() == [3] * 4 and strided.tolist() == [[0, 3]] * 4
+
+
+@on_device
+def test_what_cannot_be_captured():
+    x = torch.ones(4, device="npu")
+    for call, message in ((lambda: x + 1, "add.* runs on the CPU under the simulator"), (lambda: x.cpu(), "captured")):
+        with pytest.raises(RuntimeError, match=message):
+            with torch.npu.graph(torch.npu.NPUGraph()):
+                call()
+        assert (x + 1).tolist() == [2] * 4
+
+
+@on_device
+def test_errors_of_the_runtime():
+    library = acl()
+    x = torch.ones(4, device="npu")
+    host = ctypes.create_string_buffer(64)
+    assert library.aclrtFree(x.data_ptr() + 4) == PARAM_INVALID
+    assert b"aclrtFree: 0x" in library.aclGetRecentErrMsg()
+    assert library.aclGetRecentErrMsg() == b""
+    assert library.aclrtMemcpy(ctypes.addressof(host), 64, ctypes.addressof(host), 64, 2) == PARAM_INVALID
+    assert b"src = 0x" in library.aclGetRecentErrMsg()
+    assert library.aclrtMemcpy(x.data_ptr(), 8, ctypes.addressof(host), 16, 1) == 100000
+    assert b"count is 16, expected at most destMax = 8" in library.aclGetRecentErrMsg()
+    assert library.aclrtMemcpy(x.data_ptr(), 1 << 40, ctypes.addressof(host), 1 << 40, 1) == PARAM_INVALID
+    assert library.aclrtSynchronizeStream(ctypes.addressof(host)) == INVALID_HANDLE
+
+
+@on_device
+def test_operators_without_a_kernel_name_themselves():
+    import torch_npu
+
+    x = torch.randn(2, 4, 8, device="npu")
+    with pytest.raises(RuntimeError, match="aclnnFlashAttentionScore .*not found"):
+        torch_npu.npu_fusion_attention(x, x, x, 1, "BSH")
+    with pytest.raises(RuntimeError, match="operator RmsNorm has no kernel on the simulated chip"):
+        torch_npu.npu_rms_norm(x, torch.ones(8, device="npu"))
+    assert x.isfinite().all()
+
+
+@on_device
+def test_functions_that_are_missing_say_so():
+    library = acl()
+    assert library.aclrtMallocPhysical(None, 0, None, 0) == 200001
+    assert library.aclGetRecentErrMsg() == b"aclrtMallocPhysical: is not part of the simulated CANN"
