@@ -182,6 +182,8 @@ class TQueBind {
         GetTPipePtr()->Give(freeBufEvt, buffer.freeBufEvtID);
         buffer.freeBufEvtID = INVALID_TEVENTID;
       }
+      // Documented to hold anything, also what an earlier tile left.
+      npufa_sim::ForgetLocal(SpaceOf(position), buffer.address, buffer.dataLen);
       return Tensor<T>(buffer);
     }
     npufa_sim::Fault("queue", site, "AllocTensor", "every buffer of the queue is taken: the core hangs",

@@ -172,7 +172,9 @@ void AccessCheck::Unwritten(const Operand& operand, std::int64_t address) {
   unwritten_ = true;
   KernelFinding finding = Describe("unwritten", operand);
   finding.message = "reads bytes at " + std::to_string(address) + " that this kernel has not written";
-  finding.advice = "write or clear the bytes first, or leave them out by length or mask";
+  finding.advice = operand.tensor.space == Space::kGM
+                       ? "write or clear the bytes first, or wait (CrossCoreWaitFlag, SyncAll) for the core that does"
+                       : "write or clear the bytes first, or leave them out by length or mask";
   core_.Report(std::move(finding));
 }
 

@@ -189,8 +189,8 @@ void Core::BarrierAll(Site site) {
 void Core::CheckScheduler(const char* instruction, Site site) {
   if (state_->scheduler) return;
   KernelFinding finding = NewFinding("task-type", site, instruction);
-  finding.message = "kernels of type KERNEL_TYPE_AIV_ONLY and KERNEL_TYPE_AIC_ONLY run without the scheduler that carries "
-                    "flags between cores: the core hangs";
+  finding.message = "kernels of type KERNEL_TYPE_AIV_ONLY and KERNEL_TYPE_AIC_ONLY run without the scheduler that "
+                    "carries flags between cores: the core hangs";
   finding.advice = "declare KERNEL_TYPE_MIX_AIV_1_0 or KERNEL_TYPE_MIX_AIC_1_0";
   Fault(std::move(finding));
 }

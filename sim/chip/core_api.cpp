@@ -39,6 +39,9 @@ std::uint64_t AllocateLocal(Space space, std::uint32_t bytes, Site site) {
 }
 std::uint64_t AllocatedBytes(Space space) { return Current().Allocated(space); }
 void ResetLocal() { Current().ResetAllocation(); }
+void ForgetLocal(Space space, std::uint64_t address, std::uint32_t bytes) {
+  if (Current().state().options.check) Current().memory(space).Forget(address, bytes);
+}
 
 VectorMask& CurrentMask() { return Current().mask; }
 AtomicMode& CurrentAtomic() { return Current().atomic; }

@@ -32,6 +32,8 @@ std::uint32_t SpaceBytes(Space space);
 std::uint64_t AllocateLocal(Space space, std::uint32_t bytes, Site site);
 std::uint64_t AllocatedBytes(Space space);
 void ResetLocal();
+// From here on the bytes count as never written.
+void ForgetLocal(Space space, std::uint64_t address, std::uint32_t bytes);
 
 // Modes that stay set until changed.
 struct VectorMask {

@@ -1,8 +1,8 @@
 """The broken kernels of `kernels/`: what each must be reported for, and what its correct twin computes.
 
-A kernel has two entries, `<name>_broken` and `<name>_correct`, with the arguments x, y (inputs), z (output) and a workspace
-with undefined contents. The statement a report must name carries the comment `// BUG <name> ...`, behind it or on the line
-before.
+A kernel has two entries, `<name>_broken` and `<name>_correct`, with the arguments x, y (inputs), z (output) and a
+workspace with undefined contents. The statement a report must name carries the comment `// BUG <name> ...`, behind it
+or on the line before.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ _add(
 
 _add(
     "cross_core.cpp", products_of_x_plus_one,
-    ("missing_vector_to_cube", "unwritten", "DataCopy src GM", "bytes at 0"),
+    ("missing_vector_to_cube", "unwritten", "DataCopy src GM", "bytes at 0 CrossCoreWaitFlag"),
     ("missing_cube_to_vector", "race", "DataCopy src GM", "Fixpipe cube cross-core"),
     ("missing_answer_between_cores", "race", "DataCopy src GM", "DataCopy vector MTE3 cross-core"),
     ("one_vector_forgets", "deadlock", "CrossCoreWaitFlag", "flag 0 only vector 0 of 2"),
@@ -285,6 +285,7 @@ _add(
     "unwritten.cpp", x_plus_one,
     ("unwritten_ub_tail", "unwritten", "Adds src UB", "992"),
     ("unwritten_ub_store", "unwritten", "DataCopy src UB", "1792"),
+    ("stale_tile_tail", "unwritten", "Adds src UB", "480"),
     ("unwritten_accumulator", "unwritten", "Add src0 UB", "1024"),
     ("unwritten_scalar", "unwritten", "GetValue src UB", "1020", lambda x, y: np.full_like(x, x[-1])),
     ("unwritten_workspace", "unwritten", "DataCopy src GM", "992", x_itself),
@@ -311,7 +312,7 @@ _add(
     ("block_gap_too_large", "parameter", "DataCopy", "srcStride 65536 65535"),
     ("copy_length_too_large", "parameter", "DataCopyPad", "blockLen 2097152 2097151"),
     ("padding_too_long", "parameter", "DataCopyPad", "rightPadding 36 32"),
-    ("atomic_of_other_type", "parameter", "DataCopy", "float SetAtomicAdd"),
+    ("atomic_of_other_type", "parameter", "DataCopy", "float SetAtomicNone"),
     ("gather_beyond_buffer", "out-of-bounds", "Gather src UB", "[1024, 1028) 1024"),
     ("compare_count", "parameter", "Compare", "count 60 256"),
     ("cast_rounding", "parameter", "Cast", "roundMode"),

@@ -1,14 +1,19 @@
-"""Small mistakes put into a correct kernel: a removed flag, other pipes or event ids, a shortened buffer, a shifted offset.
+"""Small mistakes put into a correct kernel: a flag removed or of other pipes, a shortened buffer, a shifted offset.
 
-All mutants of a source are compiled together: the instrumented source asks at run time whether it should make mistake N.
-A mistake that does no harm is marked in the source: `// survives <kind>: <why>`.
+All mutants of a source are compiled together: the instrumented source asks at run time whether it should make mistake
+N. A mistake that does no harm is marked in the source: `// survives <kind>: <why>`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import itertools
 import re
+from typing import Callable
+
+from npufa import sim
+from npufa.sim._native import native
 
 HEADER = """#pragma once
 extern "C" {
@@ -19,9 +24,13 @@ inline bool Mutant(int number) { return npufa_mutant == number; }
 
 # A preprocessor line, or a statement with the head of the block it stands in.
 _STATEMENT = re.compile(r"^[ \t]*#.*\n|[^;{}#]+;", re.MULTILINE)
-_DATA = re.compile(r"\b(?:AscendC::)?(DataCopy|DataCopyPad|LoadData|Fixpipe|Mmad|Adds?|Muls?|Relu|Cast|Duplicate)\(|\bLoad\w*\(")
+_DATA = re.compile(
+    r"\b(?:AscendC::)?(DataCopy|DataCopyPad|LoadData|Fixpipe|Mmad|Adds?|Muls?|Relu|Cast|Duplicate)\(|\bLoad\w*\("
+)
+_COUNT = re.compile(r", (k\w+|rows \* pitch\w*|count)\);")
 _ORDER = re.compile(
-    r"(?:AscendC::)?(?:SetFlag|WaitFlag|PipeBarrier|CrossCoreSetFlag|CrossCoreWaitFlag|SyncAll)(?:<[^;{}()]*>)?\([^;{}]*\);"
+    r"(?:AscendC::)?(?:SetFlag|WaitFlag|PipeBarrier|CrossCoreSetFlag|CrossCoreWaitFlag|SyncAll)"
+    r"(?:<[^;{}()]*>)?\([^;{}]*\);"
     r"|\b\w+(?:\.|->)(?:EnQue|Free\w*)(?:<\w+>)?\(\w+\);"
     r"|(?<![>\w] )\b\w+ = \w+(?:\.|->)(?:template )?DeQue<\w+>\(\);"
 )
@@ -68,12 +77,12 @@ class Instrumented:
         start = match.start() + len(code) - len(code.lstrip())
         self._line = self._code.count("\n", 0, start) + 1
         if "InitBuffer(" in code:
-            return re.sub(r", ([^,;]+)\);", lambda m: f", ({m[1]}) - ({self._new('shorten', code)} ? 32 : 0));", code)
+            return code.replace(");", f" - ({self._new('shorten', code)} ? 32 : 0));")
         if re.match(r"\s*params\.\w+ = (?!true|false)", code):
             return code.replace(";", f" + ({self._new('parameter', code)} ? 1 : 0);")
         if _DATA.search(code):
             code = _INDEX.sub(lambda m: f"{m[1]}[{self._shifted(m[2], code)}]", code)
-            return re.sub(r", (k\w+|rows \* pitch\w*|count)\);", lambda m: f", {m[1]} - ({self._new('fewer', code)} ? 16 : 0));", code)
+            return _COUNT.sub(lambda m: f", {m[1]} - ({self._new('fewer', code)} ? 16 : 0));", code)
         return _ORDER.sub(lambda m: self._order(m[0]), code)
 
     def _shifted(self, index: str, code: str) -> str:
@@ -93,3 +102,15 @@ class Instrumented:
                 variants.append(("pipe", re.sub(r", PIPE_\w+>", ", PIPE_MTE2>", statement)))
         chain = "".join(f"if ({self._new(kind, statement)}) {code} else " for kind, code in variants)
         return "{ " + chain + statement + " }"
+
+
+def chooser(library: sim.KernelLibrary) -> Callable[[int], None]:
+    """A function that sets the mistake the library makes from now on; 0: none."""
+    native()  # what the programs are linked against at run time
+    numbers = [ctypes.c_int.in_dll(ctypes.CDLL(str(p)), "npufa_mutant") for p in (library.cube, library.vector)]
+
+    def choose(number: int) -> None:
+        for variable in numbers:
+            variable.value = number
+
+    return choose

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from npufa import sim
-from sim.checks.mutation import HEADER, Instrumented
+from sim.checks.mutation import HEADER, Instrumented, chooser
 
 PIPELINES = Path(__file__).parent / "pipelines"
 RNG_SEED = 11
@@ -67,13 +66,7 @@ def mutants(tmp_path_factory):
         source = directory / f"{name}.cpp"
         source.write_text(instrumented(name).text)
         library = sim.compile_kernel(source, include=[directory], directory=directory, optimise=False)
-        numbers = [ctypes.c_int.in_dll(ctypes.CDLL(str(p)), "npufa_mutant") for p in (library.cube, library.vector)]
-
-        def choose(number: int) -> None:
-            for variable in numbers:
-                variable.value = number
-
-        return library, choose
+        return library, chooser(library)
 
     return build
 

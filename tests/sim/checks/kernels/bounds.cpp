@@ -1,4 +1,5 @@
-// Copies and instructions that leave their memory, and memory that is not theirs. Vector kernels: z = x + 1 of 256 floats.
+// Copies and instructions that leave their memory, and memory that is not theirs. Vector kernels: z = x + 1 of 256
+// floats.
 #include "checks.h"
 
 namespace {
@@ -6,7 +7,7 @@ namespace {
 constexpr uint32_t kCount = 256;
 
 enum class Bug {
-  kNone, kGmRead, kGmWrite, kGmSize, kUb, kUbVector, kUbOffset, kWriteInput, kNull, kUbAddress, kUbLength, kOperand,
+  kNone, kGmRead, kGmWrite, kGmSize, kUb, kUbVector, kUbOffset, kWriteInput, kNull, kUbAddress, kUbLength, kOperand
 };
 
 template <Bug bug>
@@ -52,13 +53,15 @@ void Product(const Arguments& gm) {
   const uint16_t start = bug == CubeBug::kL1Read ? 1 : 0;
   const LoadData2DParams left(start, bug == CubeBug::kL0A ? 2 : 1, 0, 0, 0, false, 0);
   const LoadData2DParams right(0, bug == CubeBug::kL0B ? 2 : 1, 0, 0, 0, true, 0);
-  LoadData(bug == CubeBug::kMisaligned ? a2[16] : a2, a1, left);  // BUG off_by_one_l0a off_by_one_l1_read misaligned_l0a
+  // BUG off_by_one_l0a off_by_one_l1_read misaligned_l0a
+  LoadData(bug == CubeBug::kMisaligned ? a2[16] : a2, a1, left);
   LoadData(b2, b1, right);  // BUG off_by_one_l0b
   Order<HardEvent::MTE1_M>();
   const uint16_t m = bug == CubeBug::kLeft ? kSize + 1 : kSize, n = bug == CubeBug::kRight ? kSize + 1 : kSize;
   const auto result = bug == CubeBug::kL0C ? c[kTile] : c;
-  if constexpr (bug == CubeBug::kSwapped) Mmad(result, b2, a2, {m, n, kSize, 0, false, true});  // BUG wrong_memory_of_mmad
-  else Mmad(result, a2, b2, {m, n, kSize, 0, false, true});  // BUG mmad_beyond_l0a mmad_beyond_l0b off_by_one_l0c
+  const MmadParams multiply(m, n, kSize, 0, false, true);
+  if constexpr (bug == CubeBug::kSwapped) Mmad(result, b2, a2, multiply);  // BUG wrong_memory_of_mmad
+  else Mmad(result, a2, b2, multiply);  // BUG mmad_beyond_l0a mmad_beyond_l0b off_by_one_l0c
   Order<HardEvent::M_FIX>();
   const uint16_t rows = bug == CubeBug::kFixpipe ? kSize + 1 : kSize;
   const auto z = Gm<float>(gm.z)[bug == CubeBug::kGmWrite ? 1 : 0];

@@ -8,7 +8,7 @@ constexpr uint32_t kTile = kSize * kSize, kHalfTile = kTile / 2;
 constexpr uint16_t kSumReady = 0, kProductReady = 1, kSumRead = 2;
 
 enum class Bug {
-  kNone, kNoVectorToCube, kNoCubeToVector, kNoAnswer, kOneVectorForgets, kWrongFlag, kLeftSet, kWrongPipe, kSetEarly,
+  kNone, kNoVectorToCube, kNoCubeToVector, kNoAnswer, kOneVectorForgets, kWrongFlag, kLeftSet, kWrongPipe, kSetEarly
 };
 
 // Both vector cores store x + 1 to the workspace, half a tile each; the cube multiplies it by y; the vectors copy the

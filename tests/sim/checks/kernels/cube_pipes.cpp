@@ -23,7 +23,9 @@ const FixpipeParamsV220 kStore(kSize, kSize, kSize, kSize, false);
 
 MmadParams Multiply(bool accumulate) { return {kSize, kSize, kSize, 0, false, !accumulate}; }
 
-DataCopyCO12DstParams StoreRows(uint16_t rows) { return {kSize, rows, kSize, kSize, QuantMode_t::NoQuant, 0, false, true}; }
+DataCopyCO12DstParams StoreRows(uint16_t rows) {
+  return {kSize, rows, kSize, kSize, QuantMode_t::NoQuant, 0, false, true};
+}
 
 template <HardEvent missing>
 void Product(const Arguments& gm) {

@@ -6,8 +6,8 @@ namespace {
 constexpr uint32_t kCount = 256;
 
 enum class Bug {
-  kNone, kRepeat, kRepeatStride, kMask, kBlockStride, kOverlap, kBlockCount, kGap, kPadLength, kPadding, kAtomic, kGather,
-  kCompare, kRound,
+  kNone, kRepeat, kRepeatStride, kMask, kBlockStride, kOverlap, kBlockCount, kGap, kPadLength, kPadding, kAtomic,
+  kGather, kCompare, kRound
 };
 
 // z = x + y of 256 floats, by instructions with repeats, strides and masks.
@@ -55,7 +55,7 @@ constexpr uint16_t kSize = 16;
 constexpr uint32_t kTile = kSize * kSize;
 
 enum class CubeBug {
-  kNone, kM, kK, kLoadRepeat, kStoreColumns, kStoreStride, kStoreRows, kStoreType, kNzStride, kNzRows,
+  kNone, kM, kK, kLoadRepeat, kStoreColumns, kStoreStride, kStoreRows, kStoreType, kNzStride, kNzRows
 };
 
 // z = x y of 16 x 16 halves.

@@ -9,7 +9,7 @@ using InQueue = TQue<QuePosition::VECIN, 2>;
 using OutQueue = TQue<QuePosition::VECOUT, 2>;
 
 enum class Bug {
-  kNone, kNoEnQue, kNoDeQue, kFreeTwice, kFreeEarly, kNoFree, kForeign, kEnQueEarly, kEnQueTwice, kDeQueTwice,
+  kNone, kNoEnQue, kNoDeQue, kFreeTwice, kFreeEarly, kNoFree, kForeign, kEnQueEarly, kEnQueTwice, kDeQueTwice
 };
 
 template <Bug bug>
@@ -131,7 +131,8 @@ void Allocate(const Arguments&) {
   TPipe pipe;
   TBuf<position> first, second;
   pipe.InitBuffer(first, bytes / 2);
-  pipe.InitBuffer(second, broken ? bytes / 2 + 1 : bytes / 2);  // BUG over_allocation_l1 over_allocation_l0a over_allocation_l0c
+  // BUG over_allocation_l1 over_allocation_l0a over_allocation_l0c
+  pipe.InitBuffer(second, broken ? bytes / 2 + 1 : bytes / 2);
 }
 
 template <bool broken>

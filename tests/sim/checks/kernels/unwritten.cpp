@@ -91,6 +91,26 @@ void unwritten_atomic_target(const Arguments& gm) {
   DataCopy(Gm<float>(gm.z), tile, kCount);
 }
 
+// A buffer that comes back from the queue holds anything: the second tile is shorter than the first.
+template <bool broken>
+void stale_tile_tail(const Arguments& gm) {
+  constexpr uint32_t kTile = kCount / 2;
+  TPipe pipe;
+  TQue<QuePosition::VECIN, 1> queue;
+  pipe.InitBuffer(queue, 1, kTile * sizeof(float));
+  const auto out = Buffer<float>(pipe, kCount);
+  for (uint32_t i = 0; i < kCount; i += kTile) {
+    LocalTensor<float> in = queue.AllocTensor<float>();
+    DataCopy(in, Gm<float>(gm.x)[i], broken && i > 0 ? kTile - 8 : kTile);
+    queue.EnQue(in);
+    in = queue.DeQue<float>();
+    Adds(out[i], in, 1.0f, kTile);  // BUG stale_tile_tail
+    queue.FreeTensor(in);
+  }
+  Order<HardEvent::V_MTE3>();
+  DataCopy(Gm<float>(gm.z), out, kCount);
+}
+
 constexpr uint16_t kSize = 16;
 constexpr uint32_t kTile = kSize * kSize;
 
@@ -109,7 +129,8 @@ void Product(const Arguments& gm) {
   if constexpr (bug != Bug::kRight) LoadData(b2, b1, {0, 1, 0, 0, 0, true, 0});
   Order<HardEvent::MTE1_M>();
   const uint16_t k = bug == Bug::kK ? kSize + 1 : kSize;
-  Mmad(c, a2, b2, {kSize, kSize, k, 0, false, bug != Bug::kAccumulate});  // BUG unwritten_l0c unwritten_l1_rows unwritten_l0b mmad_k_too_long
+  // BUG unwritten_l0c unwritten_l1_rows unwritten_l0b mmad_k_too_long
+  Mmad(c, a2, b2, {kSize, kSize, k, 0, false, bug != Bug::kAccumulate});
   Order<HardEvent::M_FIX>();
   Fixpipe(Gm<float>(gm.z), c, {kSize, kSize, kSize, kSize, false});
 }
@@ -137,6 +158,7 @@ void unwritten_l0c_columns(const Arguments& gm) {
 #define CUBE_BUG(name, bug) TWINS_OF(name, KERNEL_TYPE_AIC_ONLY, Product, Bug::bug, Bug::kNone)
 TWINS(unwritten_ub_tail, KERNEL_TYPE_AIV_ONLY)
 TWINS(unwritten_ub_store, KERNEL_TYPE_AIV_ONLY)
+TWINS(stale_tile_tail, KERNEL_TYPE_AIV_ONLY)
 TWINS(unwritten_accumulator, KERNEL_TYPE_AIV_ONLY)
 TWINS(unwritten_scalar, KERNEL_TYPE_AIV_ONLY)
 TWINS(unwritten_workspace, KERNEL_TYPE_AIV_ONLY)

@@ -1,5 +1,5 @@
-// z = sum over i of relu(x y_i) y_i on core groups: the cube a step ahead of the vectors, scores and probabilities through
-// two slots each in the workspace. x: 16 x 16 to a group, y: kSteps matrices of 16 x 16, z: 16 x 16 to a group.
+// z = sum over i of relu(x y_i) y_i on core groups: the cube a step ahead of the vectors, scores and probabilities
+// through two slots each in the workspace. x and z: 16 x 16 to a group, y: kSteps matrices of 16 x 16.
 #include "kernel_operator.h"
 
 using namespace AscendC;
