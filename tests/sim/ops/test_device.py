@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import npufa.sim
 import torch
@@ -100,3 +101,23 @@ def test_on_a_stream():
     expected = case.verify()
     with torch.npu.stream(torch.npu.Stream()):
         assert torch.equal(case.call(), expected)
+
+
+@on_device
+def test_without_checks():
+    for case in cases():
+        expected = case.verify()
+        npufa.sim.set_check(False)
+        try:
+            assert torch.equal(case.call(), expected)
+        finally:
+            npufa.sim.set_check(True)
+
+
+@on_device
+def test_calls_from_several_threads():
+    drawn = list(cases())
+    expected = [case.verify() for case in drawn]
+    with ThreadPoolExecutor(4) as pool:
+        for found, bits in zip(pool.map(lambda case: case.call(), drawn * 4), expected * 4, strict=True):
+            assert torch.equal(found, bits)

@@ -79,6 +79,17 @@ def test_sizes(mode):
 
 
 @on_device
+def test_many_pipeline_steps():
+    """More steps per tile than the kernel has slots for them, and several tiles with them."""
+    one_head = {"batch": 1, "heads": 1, "kv_heads": 1}
+    verify(
+        prefill(**one_head, sq=sq, skv=skv, dim=dim, dtype=dtype, sparse_mode=mode)
+        for sq, skv, dim, mode in ((130, 5000, 16, 0), (2500, 2500, 16, 3), (130, 2600, 144, 3), (70, 2600, 300, 3))
+        for dtype in HALVES
+    )
+
+
+@on_device
 def test_heads():
     verify(
         prefill(layout, batch=batch, heads=heads, kv_heads=kv_heads, sq=sq, skv=40)
@@ -275,3 +286,11 @@ def test_views():
         for view in (stepped, offset, turned):
             assert not view.is_contiguous()
             assert torch.equal(case.call(**{name: view}), expected)
+
+
+@on_device
+def test_expanded_views():
+    case = prefill(atten_mask=Draw(1).mask((2, 4, 33, 40)), sparse_mode=1)
+    for name in ("key", "value", "atten_mask"):
+        expanded = case.kwargs[name][:1].expand(2, -1, -1, -1)
+        assert torch.equal(case.call(**{name: expanded}), case.call(**{name: expanded.contiguous()}))
