@@ -45,8 +45,8 @@ def library_dir(tmp_path):
     header = sources / "attention" / "forward_vector.h"
     text = header.read_text()
     assert text.count(WAIT) == 1
-    switch = 'extern "C" {\ninline int skip_wait = 0;\n}\n'
-    header.write_text(text.replace("namespace npufa {", switch + "namespace npufa {", 1).replace(WAIT, "if (!skip_wait) " + WAIT))
+    switch = 'extern "C" {\ninline int skip_wait = 0;\n}\nnamespace npufa {'
+    header.write_text(text.replace("namespace npufa {", switch, 1).replace(WAIT, f"if (!skip_wait) {WAIT}"))
     compiled = sim.compile_kernel(sources / f"{KERNEL}.cpp", include=[sources], directory=tmp_path, optimise=False)
 
     root = tmp_path / "lib"

@@ -1,5 +1,6 @@
 """Every feature of npu_prompt_flash_attention on the simulated NPU, against the float64 reference."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -46,14 +47,12 @@ def test_mode_0_without_mask_ignores_the_band():
 def test_defaults():
     """Layout BSH, one head, as many key heads as query heads, scale 1, next_tokens 0."""
     d = Draw(1)
-    q, k, v = (d.normal((2, 9, 16), torch.float16) for _ in range(3))
+    tensors = {name: d.normal((2, 9, 16), torch.float16) for name in ("query", "key", "value")}
+    explicit = {"num_heads": 1, "num_key_value_heads": 0, "input_layout": "BSH", "scale_value": 1.0, "next_tokens": 0}
     case = prefill()
-    for kw in ({}, {"num_heads": 4}, {"num_heads": 4, "atten_mask": torch.zeros(9, 9, dtype=torch.bool)}):
-        kw |= {"query": q, "key": k, "value": v}
-        out = type(case)(case.op, kw, None, None).call()
-        expected = prefill(query=q, key=k, value=v, **{"num_heads": kw.get("num_heads", 1), "num_key_value_heads": 0,
-                           "input_layout": "BSH", "scale_value": 1.0, "atten_mask": kw.get("atten_mask")}).verify()  # fmt: skip
-        assert torch.equal(out, expected)
+    for given in ({}, {"num_heads": 4}, {"num_heads": 4, "atten_mask": torch.zeros(9, 9, dtype=torch.bool)}):
+        out = dataclasses.replace(case, kwargs=tensors | given).call()
+        assert torch.equal(out, prefill(**tensors | explicit | given).verify())
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
@@ -193,6 +192,15 @@ def test_bands():
         prefill(sparse_mode=mode, pre_tokens=pre, next_tokens=nxt, actual_seq_lengths=given,
                 atten_mask=mask if mode == 0 else None)
         for (pre, nxt), given, mode in itertools.product(pairs, lengths, (0, 4))
+    )  # fmt: skip
+
+
+@on_device
+def test_every_alignment_of_a_band():
+    verify(
+        prefill(batch=1, heads=1, kv_heads=1, sq=70, skv=150, dim=16, sparse_mode=4, pre_tokens=50 - shift,
+                next_tokens=shift)
+        for shift in range(-66, 67)
     )  # fmt: skip
 
 
