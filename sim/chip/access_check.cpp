@@ -56,6 +56,13 @@ KernelFinding AccessCheck::Describe(const char* check, const Operand& operand) c
   return finding;
 }
 
+// Global addresses count from the start of an argument.
+std::string AccessCheck::Place(const Operand& operand, std::int64_t address) const {
+  const std::string at = std::to_string(address);
+  if (operand.tensor.space != Space::kGM) return at;
+  return at + " of " + core_.state().memory.Find(operand.tensor.begin)->region().name;
+}
+
 void AccessCheck::OutOfBounds(const Operand& operand, const std::string& message, const char* advice) {
   KernelFinding finding = Describe("out-of-bounds", operand);
   finding.message = message;
@@ -151,7 +158,7 @@ void AccessCheck::Race(const Operand& operand, std::int64_t address, const char*
   const TraceSite site = core_.state().sites.Get(other_site);
   KernelFinding finding = Describe("race", operand);
   std::ostringstream message;
-  message << kind << " at " << address << " is not ordered after " << site.instruction << " on pipe " << NameOf(other)
+  message << kind << " at " << Place(operand, address) << " is not ordered after " << site.instruction << " on pipe " << NameOf(other)
           << " at " << site.file << ":" << site.line;
   const bool same_core = other_core == core_.id();
   if (!same_core) message << " of " << CoreName(other_core);
@@ -171,7 +178,7 @@ void AccessCheck::Unwritten(const Operand& operand, std::int64_t address) {
   if (unwritten_) return;
   unwritten_ = true;
   KernelFinding finding = Describe("unwritten", operand);
-  finding.message = "reads bytes at " + std::to_string(address) + " that this kernel has not written";
+  finding.message = "reads bytes at " + Place(operand, address) + " that this kernel has not written";
   finding.advice = operand.tensor.space == Space::kGM
                        ? "write or clear the bytes first, or wait (CrossCoreWaitFlag, SyncAll) for the core that does"
                        : "write or clear the bytes first, or leave them out by length or mask";

@@ -31,6 +31,7 @@ class AccessCheck {
   void Unwritten(const Operand& operand, std::int64_t address);
   [[noreturn]] void OutOfBounds(const Operand& operand, const std::string& message, const char* advice);
   KernelFinding Describe(const char* check, const Operand& operand) const;
+  std::string Place(const Operand& operand, std::int64_t address) const;
 
   Core& core_;
   const Instruction& ins_;
