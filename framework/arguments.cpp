@@ -103,6 +103,7 @@ double Arguments::Number(const char* name, double missing) const {
 }
 
 std::string Arguments::Text(const char* name) const { return At(name).toStringRef(); }
+bool Arguments::Flag(const char* name) const { return Has(name) && At(name).toBool(); }
 
 namespace {
 

@@ -43,6 +43,10 @@ class Arguments {
   std::int64_t Integer(const char* name, std::int64_t missing = 0) const;
   double Number(const char* name, double missing = 1.0) const;
   std::string Text(const char* name) const;
+  bool Flag(const char* name) const;  // false when the operator has no such argument
+  // Undefined for an absent tensor.
+  template <class Int>
+  TensorDesc<Int> Desc(const char* name) const;
   template <class Int>
   OptionalList<Int> List(const char* name) const;
 
@@ -73,6 +77,11 @@ TensorDesc<Int> Desc(const at::Tensor& t) {
     d.sizes = t.sizes().vec();
   }
   return d;
+}
+
+template <class Int>
+TensorDesc<Int> Arguments::Desc(const char* name) const {
+  return npufa::Desc<Int>(OptionalTensor(name));
 }
 
 }  // namespace npufa

@@ -77,6 +77,7 @@ class ContextReader {
   float Number(std::size_t index, const char* name) const {
     return *Required(context_.GetAttrs()->GetFloat(index), name);
   }
+  bool Flag(std::size_t index, const char* name) const { return *Required(context_.GetAttrs()->GetBool(index), name); }
   std::string Text(std::size_t index, const char* name) const {
     return Required(context_.GetAttrs()->GetStr(index), name);
   }

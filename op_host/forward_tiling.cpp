@@ -2,143 +2,230 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
-#include "common/work_partition.h"
+#include "antiquant_tiling.h"
+#include "forward_work.h"
+#include "sequence_tiling.h"
 
 namespace npufa {
 
 namespace {
 
+using Call = AttentionCall<std::int64_t>;
 using Spec = AttentionSpec<std::int64_t>;
 
-std::uint32_t Narrow(const char* op, const char* argument, std::int64_t value) {
-  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  if (value > most)
-    Fail(op, argument, "has an extent beyond the kernel's 31-bit index", value, "at most " + Show(most));
-  return static_cast<std::uint32_t>(value);
-}
-
-TensorStrides StridesOf(Layout layout, std::int64_t batch, std::int64_t tokens, std::int64_t heads,
-                        std::int64_t channels) {
-  const Axes axes = AxesOf(layout);
-  const std::vector<std::int64_t> sizes = SizesOf(layout, batch, tokens, heads, channels);
-  std::vector<std::uint64_t> steps(sizes.size());
-  std::uint64_t step = 1;
-  for (std::size_t axis = sizes.size(); axis-- > 0; step *= static_cast<std::uint64_t>(sizes[axis])) steps[axis] = step;
-  const std::uint64_t head = axes.head >= 0 ? steps[axes.head] : static_cast<std::uint64_t>(channels);
-  return {steps[axes.batch], head, steps[axes.token]};
-}
-
-// Strides of a tensor (..., rows, columns) whose leading axes may be missing or 1: those stand still.
-TensorStrides BroadcastStrides(const TensorDesc<std::int64_t>& tensor) {
-  const auto columns = static_cast<std::uint64_t>(tensor.Size(-1));
-  const std::uint64_t matrix = columns * static_cast<std::uint64_t>(tensor.Size(-2));
-  const std::int64_t heads = tensor.Dim() == 4 ? tensor.Size(1) : 1;
-  const std::int64_t batches = tensor.Dim() > 2 ? tensor.Size(0) : 1;
-  return {batches == 1 ? 0 : matrix * static_cast<std::uint64_t>(heads), heads == 1 ? 0 : matrix, columns};
-}
-
-std::uint32_t LengthSourceOf(const std::vector<std::int64_t>& lengths) {
-  if (lengths.empty()) return LENGTH_FULL;
-  return lengths.size() == 1 ? LENGTH_COMMON : LENGTH_EACH;
-}
-
-std::int64_t LengthOf(const std::vector<std::int64_t>& lengths, std::int64_t full, std::size_t batch) {
-  if (lengths.empty()) return full;
-  return lengths[lengths.size() == 1 ? 0 : batch];
-}
-
-void SetWindow(const SparseRule& rule, ForwardTiling* tiling) {
-  // With lengths of 0 the corner is the origin: what remains of the band are the shifts themselves.
-  const Band band = BandOf(rule, 0, 0, 0, 0, false);
-  tiling->beginShift = band.begin_shift;
-  tiling->endShift = band.end_shift;
-  tiling->beginFollowsCorner = rule.mode == kBand;
-  tiling->endFollowsCorner = rule.mode == kBand || rule.mode == kRightDownCausal;
-}
-
-void SetBias(const AttentionCall<std::int64_t>& call, const Spec& spec, ForwardTiling* tiling) {
-  if (spec.pse == PseForm::kNone) return;
-  tiling->bias = BroadcastStrides(call.pse);
-  tiling->biasRows = spec.pse == PseForm::kCompressed ? BIAS_ROW_COMPRESSED
-                     : call.pse.Size(2) == 1          ? BIAS_ROW_COMMON
-                                                      : BIAS_ROW_EACH;
-}
-
-void SetWorkspace(ForwardTiling* tiling) {
-  const std::uint64_t rows = std::uint64_t{PIPELINE_SLOTS} * tiling->tileRows;
-  tiling->productPitch = (tiling->valueDim + CUBE_BLOCK - 1) / CUBE_BLOCK * CUBE_BLOCK;
-  tiling->scoreBytes = rows * tiling->stepColumns * sizeof(float);
-  tiling->probabilityBytes = rows * tiling->stepColumns * sizeof(std::uint16_t);
-  tiling->productBytes = rows * tiling->productPitch * sizeof(float);
-}
-
-// Cost of a tile in blocks of keys, plus one for its own rows.
-std::vector<std::uint64_t> TileCosts(const Spec& spec, const ForwardTiling& tiling, std::size_t batch) {
-  const std::int64_t q_length = LengthOf(spec.q_lens, spec.q_tokens, batch);
-  const std::int64_t kv_length = LengthOf(spec.kv_lens, spec.kv_tokens, batch);
-  const Band band = BandOf(spec.rule, q_length, kv_length, 0, 0, false);
-  std::vector<std::uint64_t> costs;
-  for (std::int64_t first = 0; first < spec.q_tokens; first += tiling.tileRows) {
-    const std::int64_t end = std::min<std::int64_t>(first + tiling.tileRows, q_length);
-    std::int64_t keys = 0;
-    if (first < end)
-      keys = std::max<std::int64_t>(band.Row(end - 1, kv_length).end - band.Row(first, kv_length).begin, 0);
-    costs.push_back(1 + static_cast<std::uint64_t>(keys + CUBE_BLOCK - 1) / CUBE_BLOCK);
+void SetBias(const Call& call, const Spec& spec, ForwardTiling* tiling) {
+  const auto first = [](const OptionalList<std::int64_t>& list) { return list ? (*list)[0] : 0; };
+  tiling->biasDistance = first(call.kv_start_idx) - first(call.q_start_idx);
+  switch (spec.pse) {
+    case PseForm::kNone:
+      return;
+    case PseForm::kSlopes:
+      tiling->biasKind = spec.pse_type == 2 ? BIAS_LINEAR : BIAS_SQUARE_ROOT;
+      tiling->bias = {call.pse.Dim() == 2 && call.pse.Size(0) > 1 ? static_cast<std::uint64_t>(spec.heads) : 0, 1, 0};
+      return;
+    default:
+      tiling->biasKind = spec.pse == PseForm::kCompressed ? BIAS_COMPRESSED : BIAS_MATRIX;
+      tiling->biasScaled = spec.pse_type == 1;
+      tiling->bias = BroadcastStrides(call.pse);
   }
-  return costs;
 }
 
-WorkPartition PartitionOf(const Spec& spec, const ForwardTiling& tiling) {
-  WorkPartition work;
-  const bool alike = spec.q_lens.size() <= 1 && spec.kv_lens.size() <= 1;
-  const auto heads = static_cast<std::uint64_t>(spec.heads);
-  if (alike) {
-    work.Add(TileCosts(spec, tiling, 0), heads * static_cast<std::uint64_t>(spec.batch));
+void SetMask(const Call& call, const Spec& spec, ForwardTiling* tiling) {
+  if (!spec.rule.dense_mask) return;
+  tiling->hasMask = 1;
+  const TensorDesc<std::int64_t>& mask = call.atten_mask;
+  if (IsDecode(spec, call.kind) && mask.Dim() <= 2) {
+    const bool each = mask.Dim() == 2 && mask.Size(0) > 1;
+    tiling->mask = {each ? static_cast<std::uint64_t>(mask.Size(1)) : 0, 0, 0};
   } else {
-    for (std::size_t b = 0; b < static_cast<std::size_t>(spec.batch); ++b) work.Add(TileCosts(spec, tiling, b), heads);
+    tiling->mask = BroadcastStrides(mask);
+    if (spec.IsPackedBatch()) tiling->mask.batch = 0;
   }
-  return work;
+}
+
+TensorStrides PagedStrides(const Spec& spec, std::int64_t channels) {
+  const auto head = static_cast<std::uint64_t>(channels);
+  const auto heads = static_cast<std::uint64_t>(spec.kv_heads), tokens = static_cast<std::uint64_t>(spec.block_size);
+  if (spec.cache == CacheLayout::kBlockHeadToken) return {heads * tokens * head, tokens * head, head};
+  return {heads * tokens * head, head, heads * head};
+}
+
+RowsTiling RowsOf(const Spec& spec, std::int64_t channels, std::int64_t stored_prefix) {
+  RowsTiling rows{};
+  rows.rows = spec.cache == CacheLayout::kNone
+                  ? StridesOf(spec.q_layout, spec.batch, spec.kv_tokens, spec.kv_heads, channels)
+                  : PagedStrides(spec, channels);
+  if (stored_prefix > 0) rows.prefix = StridesOf(spec.q_layout, 1, stored_prefix, spec.kv_heads, channels);
+  return rows;
+}
+
+// Tokens of the shared prefix as stored, of which a call may use fewer.
+std::int64_t StoredPrefix(const Call& call, const Spec& spec) {
+  return call.key_shared_prefix ? call.key_shared_prefix.Size(AxesOf(spec.q_layout).token) : 0;
+}
+
+void SetStrides(const Call& call, const Spec& spec, ForwardTiling* tiling) {
+  const std::int64_t prefix = StoredPrefix(call, spec);
+  tiling->query = StridesOf(spec.q_layout, spec.batch, spec.q_tokens, spec.heads, spec.head_dim);
+  tiling->output = StridesOf(spec.out_layout, spec.batch, spec.q_tokens, spec.heads, spec.value_dim);
+  tiling->key = RowsOf(spec, spec.head_dim, prefix);
+  tiling->value = RowsOf(spec, spec.value_dim, prefix);
+  if (spec.rope_dim > 0) {
+    tiling->queryRope = StridesOf(spec.q_layout, spec.batch, spec.q_tokens, spec.heads, spec.rope_dim);
+    tiling->keyRope = RowsOf(spec, spec.rope_dim, 0);
+  }
+  const auto heads = static_cast<std::uint64_t>(spec.heads), tokens = static_cast<std::uint64_t>(spec.q_tokens);
+  tiling->lse = spec.IsPackedBatch() ? TensorStrides{0, 1, heads} : TensorStrides{heads * tokens, tokens, 1};
+  if (spec.cache != CacheLayout::kNone) {
+    tiling->blockSize = Narrow(call.op, "block_size", spec.block_size);
+    tiling->tableStride = Narrow(call.op, "block_table", call.block_table.Size(1));
+  }
+}
+
+void SetOutputs(const Call& call, ForwardTiling* tiling) {
+  tiling->hasLse = call.softmax_lse;
+  tiling->hasStatistics = call.kind == OpKind::kFusion;
+  tiling->statisticsByToken = call.softmax_layout == "TND";
+  tiling->hasSink = call.sink.defined;
+  tiling->hasDropout = call.dropout_mask.defined;
+  tiling->keepScale = static_cast<float>(1.0 / call.keep_prob);
+  if (call.quant_scale2) {
+    tiling->outputScale.kind = call.quant_scale2.Numel() > 1 ? SCALE_PER_CHANNEL : SCALE_ONE;
+    tiling->outputScale.number = NumberOf(call.quant_scale2.dtype);
+    tiling->outputScale.hasOffset = call.quant_offset2.defined;
+  }
+}
+
+std::uint64_t RoundUp(std::uint64_t n, std::uint64_t to) { return (n + to - 1) / to * to; }
+
+std::uint64_t ItemBytes(const Spec& spec) {
+  return spec.dtype == DType::kFloat32 ? sizeof(float) : sizeof(std::uint16_t);
+}
+
+// How keys and values reach the cube.
+enum class Operands { kStored, kConverted, kDigits };
+
+// int8 keys and values are multiplied as they are, with queries and probabilities as digits, where the rows are few and
+// the scales do not vary with the key.
+Operands OperandsOf(const Spec& spec, const ForwardTiling& tiling) {
+  constexpr std::int64_t kFewRows = 64;
+  if (!spec.quant.antiquant && !spec.quant.int8_products) return Operands::kStored;
+  const auto fits = [](const AntiquantTiling& a) { return a.kind == SCALE_ONE || a.kind == SCALE_PER_CHANNEL; };
+  const bool few = spec.heads / spec.kv_heads * tiling.sequences.longestQuery <= kFewRows;
+  const bool digits = spec.quant.antiquant && !spec.int4_cache && spec.rope_dim == 0 && few &&
+                      fits(tiling.keyAntiquant) && fits(tiling.valueAntiquant);
+  return digits ? Operands::kDigits : Operands::kConverted;
+}
+
+// Bytes of a vector core's memory that a tiling takes: queues, accumulated rows, and what each feature adds.
+std::uint64_t VectorBytes(const Spec& spec, Operands operands, const ForwardTiling& tiling) {
+  constexpr std::uint64_t kStatistics = 8704;  // values per row
+  const std::uint64_t item = ItemBytes(spec), chunk = tiling.chunkFloats;
+  const std::uint64_t pitch = RoundUp(tiling.valueDim, 64), key_pitch = RoundUp(tiling.headDim, 64);
+  std::uint64_t bytes = kStatistics + 2 * chunk * (sizeof(float) + item) + chunk * 9 / 16;
+  bytes += tiling.tileRows / 2 * pitch * sizeof(float);
+  bytes += std::max(pitch, key_pitch) * sizeof(float);
+  if (tiling.hasMask) bytes += chunk * 3 + chunk / 8;
+  if (tiling.biasKind == BIAS_MATRIX || tiling.biasKind == BIAS_COMPRESSED) bytes += chunk / 4 * (item + sizeof(float));
+  if (tiling.biasKind >= BIAS_LINEAR) bytes += 2 * 1024 * sizeof(float);
+  if (tiling.hasDropout) bytes += 3 * std::max<std::uint64_t>(chunk / 8, 2048);
+  if (tiling.outputScale.kind != SCALE_NONE) bytes += chunk * 2 + 2 * pitch * sizeof(float);
+  if (operands == Operands::kStored) return bytes;
+  bytes += 4 * 1024 + 2 * (pitch + key_pitch) * sizeof(float);
+  return bytes + (operands == Operands::kConverted ? chunk * 8 : chunk * 10 + chunk * 9 / 16 + 4608);
+}
+
+// Bytes of a cube core's L1: two tiles of queries beside the operands in flight.
+std::uint64_t CubeBytes(const Spec& spec, const ForwardTiling& tiling) {
+  constexpr std::uint64_t kOperands = 6 * 32 * 1024;
+  return kOperands + 2 * tiling.tileRows * (RoundUp(tiling.headDim, 32) + RoundUp(tiling.ropeDim, 32)) * ItemBytes(spec);
+}
+
+// Rows and columns of tiles, as large as the cores' memories allow.
+void SetTileSizes(const Spec& spec, Operands operands, ForwardTiling* tiling) {
+  constexpr std::uint64_t kCubeMemory = 512 * 1024;
+  constexpr std::uint32_t kDigitRows = 32, kDigits = 3;
+  // Selections (of masks and dropout) take the last 8 KiB.
+  const std::uint64_t vector_memory = tiling->hasMask || tiling->hasDropout ? 184 * 1024 : 192 * 1024;
+  const std::uint64_t widest = RoundUp(std::max(tiling->valueDim, operands == Operands::kDigits ? tiling->headDim : 0), 64);
+  for (const std::uint32_t rows : {128u, 64u, 32u, 16u}) {
+    if (operands == Operands::kDigits && rows > kDigitRows) continue;
+    for (const std::uint32_t chunk : {8192u, 6144u, 4096u}) {
+      tiling->tileRows = rows;
+      tiling->slotRows = operands == Operands::kDigits ? kDigits * rows : rows;
+      tiling->chunkFloats = chunk;
+      tiling->stepColumns = chunk == 8192 ? 1024 : 512;
+      if (chunk >= 8 * widest && VectorBytes(spec, operands, *tiling) <= vector_memory &&
+          CubeBytes(spec, *tiling) <= kCubeMemory) {
+        return;
+      }
+    }
+  }
+}
+
+void SetWorkspace(const Spec& spec, Operands operands, ForwardTiling* tiling) {
+  const std::uint64_t item = ItemBytes(spec);
+  const std::uint64_t rows = std::uint64_t{PIPELINE_SLOTS} * tiling->slotRows;
+  tiling->productPitch = static_cast<std::uint32_t>(RoundUp(tiling->valueDim, CUBE_BLOCK));
+  tiling->keyPitch = static_cast<std::uint32_t>(RoundUp(tiling->headDim, CUBE_BLOCK));
+  tiling->valuePitch = tiling->productPitch;
+  tiling->scoreBytes = rows * tiling->stepColumns * sizeof(float);
+  tiling->probabilityBytes = rows * tiling->stepColumns * item;
+  tiling->productBytes = rows * tiling->productPitch * sizeof(float);
+  if (operands == Operands::kConverted) {
+    const std::uint64_t keys = std::uint64_t{KEY_SLOTS} * tiling->stepColumns;
+    tiling->keyBytes = keys * tiling->keyPitch * item;
+    tiling->valueBytes = keys * tiling->valuePitch * item;
+  }
+  if (operands == Operands::kDigits || tiling->int8Products) {
+    tiling->queryBytes = std::uint64_t{KEY_SLOTS} * tiling->slotRows * tiling->keyPitch * item;
+  }
+  tiling->partBytes = 2 * std::uint64_t{tiling->tileRows} * (tiling->productPitch + 2) * sizeof(float);
+}
+
+std::uint64_t TilingKeyOf(const Spec& spec, Operands operands) {
+  const std::uint64_t type = spec.dtype == DType::kBFloat16  ? KEY_BFLOAT16
+                             : spec.dtype == DType::kFloat32 ? KEY_FLOAT
+                                                             : KEY_HALF;
+  if (operands == Operands::kStored) return type;
+  if (operands == Operands::kDigits) return type + KEY_INT8_DIGITS;
+  return type + (spec.int4_cache ? KEY_INT4_STORED : KEY_INT8_STORED);
+}
+
+void RequireSupported(const Call& call, const Spec& spec) {
+  if (spec.kv_dtype == DType::kFloat8E4M3 || spec.kv_dtype == DType::kFloat8E5M2) {
+    Fail(call.op, "key", "has a dtype that this chip cannot convert", NameOf(spec.kv_dtype), "an int8 or int4 cache");
+  }
 }
 
 }  // namespace
 
-ForwardLaunch FillTiling(const AttentionCall<std::int64_t>& call, const Spec& spec, float scale, const ChipLimits& chip,
+ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const ChipLimits& chip,
                          ForwardTiling& tiling) {
+  RequireSupported(call, spec);
   std::memset(&tiling, 0, sizeof tiling);
-  const std::int64_t widest = std::max(spec.head_dim, spec.value_dim);
-  tiling.batch = Narrow(call.op, "query", spec.batch);
-  tiling.heads = Narrow(call.op, "query", spec.heads);
-  tiling.groupSize = static_cast<std::uint32_t>(spec.heads / spec.kv_heads);
-  tiling.qTokens = Narrow(call.op, "query", spec.q_tokens);
-  tiling.kvTokens = Narrow(call.op, "key", spec.kv_tokens);
+  FillSequences(call, spec, tiling.sequences);
   tiling.headDim = static_cast<std::uint32_t>(spec.head_dim);
   tiling.valueDim = static_cast<std::uint32_t>(spec.value_dim);
-  tiling.tileRows = widest <= 256 ? 128 : 64;
-  tiling.stepColumns = widest <= 128 ? 1024 : 512;
-  tiling.qLengths = LengthSourceOf(spec.q_lens);
-  tiling.kvLengths = LengthSourceOf(spec.kv_lens);
+  tiling.ropeDim = static_cast<std::uint32_t>(spec.rope_dim);
   tiling.scale = scale;
-  tiling.query = StridesOf(spec.q_layout, spec.batch, spec.q_tokens, spec.heads, spec.head_dim);
-  tiling.key = StridesOf(spec.q_layout, spec.batch, spec.kv_tokens, spec.kv_heads, spec.head_dim);
-  tiling.value = StridesOf(spec.q_layout, spec.batch, spec.kv_tokens, spec.kv_heads, spec.value_dim);
-  tiling.output = StridesOf(spec.out_layout, spec.batch, spec.q_tokens, spec.heads, spec.value_dim);
-  SetWindow(spec.rule, &tiling);
+  tiling.int8Products = spec.quant.int8_products;
+  SetStrides(call, spec, &tiling);
   SetBias(call, spec, &tiling);
-  if (spec.rule.dense_mask) tiling.mask = BroadcastStrides(call.atten_mask);
-  SetWorkspace(&tiling);
-
-  const WorkPartition work = PartitionOf(spec, tiling);
-  const std::uint64_t cores = std::min<std::uint64_t>({chip.cube_cores, MAX_CORE_GROUPS, work.Tiles()});
-  work.Split(cores, tiling.firstTile);
-  std::fill(tiling.firstTile + cores, std::end(tiling.firstTile), work.Tiles());
+  SetMask(call, spec, &tiling);
+  SetOutputs(call, &tiling);
+  if (spec.quant.antiquant) FillAntiquant(call, spec, tiling.keyAntiquant, tiling.valueAntiquant);
+  const Operands operands = OperandsOf(spec, tiling);
+  SetTileSizes(spec, operands, &tiling);
+  SetWorkspace(spec, operands, &tiling);
+  FillWork(call, spec, chip, tiling);
 
   ForwardLaunch launch;
-  launch.tiling_key = (spec.dtype == DType::kBFloat16 ? KEY_BFLOAT16 : 0) + (spec.rule.dense_mask ? KEY_MASK : 0) +
-                      (spec.pse != PseForm::kNone ? KEY_BIAS : 0);
-  launch.block_dim = static_cast<std::uint32_t>(cores);
-  launch.workspace_bytes = cores * (tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes);
+  launch.tiling_key = TilingKeyOf(spec, operands);
+  launch.block_dim = tiling.cores;
+  launch.workspace_bytes = tiling.cores * (tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes +
+                                           tiling.queryBytes + tiling.keyBytes + tiling.valueBytes + tiling.partBytes);
   return launch;
 }
 

@@ -1,10 +1,10 @@
 // npu_fusion_attention and its gradient (v1, v2, v3) on CPU tensors.
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include "describe.h"
+#include "fusion_results.h"
 #include "problem_builder.h"
 
 namespace npufa::cpu {
@@ -13,33 +13,11 @@ namespace {
 
 using torch::jit::Stack;
 
-struct Seed {
-  std::int64_t seed = 0, offset = 0;
-};
-
 std::int64_t DrawSeed() {
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   std::lock_guard<std::mutex> lock(generator.mutex());
   // Not 0, which means "draw one"; positive, so that it survives any integer type.
   return static_cast<std::int64_t>(at::check_generator<at::CPUGeneratorImpl>(generator)->random64() >> 1) | 1;
-}
-
-Seed ForwardSeed(const Arguments& a, const Call& call) {
-  Seed s{a.Integer("seed"), a.Integer("offset")};
-  if (call.keep_prob < 1.0 && s.seed == 0 && !call.dropout_mask) s.seed = DrawSeed();
-  return s;
-}
-
-std::int64_t ReadScalar(const Arguments& a, const char* name) {
-  if (!a.Has(name)) return 0;
-  const c10::IValue& value = a.At(name);
-  if (value.isNone()) return 0;
-  if (!value.isTensor()) return a.Integer(name);
-  const at::Tensor t = value.toTensor();
-  if (t.numel() != 1 || t.scalar_type() != at::kLong) {
-    Fail(a.Op(), name, "is not one int64", Desc<std::int64_t>(t).sizes, "an int64 tensor with one element");
-  }
-  return t.reshape(-1).select(0, 0).item<std::int64_t>();
 }
 
 void AddDropout(const Arguments& a, const Call& call, Seed seed, BuiltProblem* built) {
@@ -52,17 +30,6 @@ void AddDropout(const Arguments& a, const Call& call, Seed seed, BuiltProblem* b
   dropout.bits = built->owned.back().const_data_ptr<std::uint8_t>();
 }
 
-void WarnAboutPlainLengths(const Call& call, const Spec& spec) {
-  if (!spec.plain_lengths) return;
-  TORCH_WARN_ONCE("npufa::", call.op, ": actual_seq_qlen/actual_seq_kvlen sum to T and are taken as plain lengths; the "
-                  "documented form is cumulative, e.g. [2, 5, 9] for sequences of 2, 3 and 4 tokens");
-}
-
-at::Tensor NewTensor(const at::Tensor& like, const std::vector<std::int64_t>& sizes, at::ScalarType dtype, bool zero) {
-  const auto options = like.options().dtype(dtype);
-  return zero ? at::zeros(sizes, options) : at::empty(sizes, options);
-}
-
 void FusionForward(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments a(op, *stack);
   a.RequireOneDevice("query", {});
@@ -70,7 +37,7 @@ void FusionForward(const c10::OperatorHandle& op, Stack* stack) {
   const Spec spec = Describe(call);
   WarnAboutPlainLengths(call, spec);
   BuiltProblem built = BuildFusion(a, call, spec, a.Number("scale"));
-  const Seed seed = ForwardSeed(a, call);
+  const Seed seed = ForwardSeed(a, call, DrawSeed);
   AddDropout(a, call, seed, &built);
 
   const at::Tensor query = a.Tensor("query");
@@ -83,15 +50,7 @@ void FusionForward(const c10::OperatorHandle& op, Stack* stack) {
   outputs.softmax_sum = sum.data_ptr<float>();
   Forward(built.problem, outputs, TorchExecutor());
 
-  const bool tensors = !a.Has("seed");
-  torch::jit::drop(*stack, op.schema().arguments().size());
-  torch::jit::push(*stack, std::move(out), std::move(max), std::move(sum), NewTensor(query, {0}, query.scalar_type(), false));
-  if (tensors) {
-    const auto scalar = [&](std::int64_t v) { return at::empty({1}, query.options().dtype(at::kLong)).fill_(v); };
-    torch::jit::push(*stack, scalar(seed.seed), scalar(seed.offset));
-  } else {
-    torch::jit::push(*stack, seed.seed, seed.offset, CountScores(spec));
-  }
+  ReturnForward(op, stack, {out, max, sum}, seed, CountScores(spec));
 }
 
 // Gradient buffer of the bias and how the loops address it.
@@ -115,7 +74,7 @@ void FusionBackward(const c10::OperatorHandle& op, Stack* stack) {
   const Spec spec = Describe(call);
   CheckGradInputs(a, spec);
   BuiltProblem built = BuildFusion(a, call, spec, a.Number("scale_value"));
-  AddDropout(a, call, {ReadScalar(a, "seed"), ReadScalar(a, "offset")}, &built);
+  AddDropout(a, call, BackwardSeed(a), &built);
   const Problem& p = built.problem;
 
   const auto rows = [&](const char* name) {
@@ -129,16 +88,17 @@ void FusionBackward(const c10::OperatorHandle& op, Stack* stack) {
   BackwardOutputs outputs;
   const auto gradient = [&](const char* name, std::int64_t heads, Strided* view) {
     const at::Tensor t = a.OptionalTensor(name);
-    if (!t.defined()) return NewTensor(query, {0}, query.scalar_type(), false);
+    if (!t.defined()) return t;
     at::Tensor grad = at::zeros(t.sizes(), t.options());
     *view = View(grad, spec.q_layout, heads);
     return grad;
   };
-  at::Tensor dq = gradient("query", spec.heads, &outputs.grad_query);
-  at::Tensor dk = gradient("key", spec.kv_heads, &outputs.grad_key);
-  at::Tensor dv = gradient("value", spec.kv_heads, &outputs.grad_value);
-  at::Tensor dq_rope = gradient("query_rope", spec.heads, &outputs.grad_query_rope);
-  at::Tensor dk_rope = gradient("key_rope", spec.kv_heads, &outputs.grad_key_rope);
+  Gradients gradients;
+  gradients.query = gradient("query", spec.heads, &outputs.grad_query);
+  gradients.key = gradient("key", spec.kv_heads, &outputs.grad_key);
+  gradients.value = gradient("value", spec.kv_heads, &outputs.grad_value);
+  gradients.query_rope = gradient("query_rope", spec.heads, &outputs.grad_query_rope);
+  gradients.key_rope = gradient("key_rope", spec.kv_heads, &outputs.grad_key_rope);
   const at::Tensor pse = a.OptionalTensor("pse");
   at::Tensor dpse = AddBiasGradient(pse, spec, p, &outputs);
   at::Tensor dsink;
@@ -148,13 +108,9 @@ void FusionBackward(const c10::OperatorHandle& op, Stack* stack) {
   }
   Backward(p, inputs, outputs, TorchExecutor());
 
-  dpse = dpse.defined() ? dpse.to(pse.scalar_type()) : NewTensor(query, {0}, query.scalar_type(), false);
-  dsink = dsink.defined() ? dsink.sum(0) : NewTensor(query, {0}, at::kFloat, false);
-  const bool ropes = a.Has("query_rope");
-  torch::jit::drop(*stack, op.schema().arguments().size());
-  torch::jit::push(*stack, std::move(dq), std::move(dk), std::move(dv), std::move(dpse));
-  if (ropes) torch::jit::push(*stack, std::move(dq_rope), std::move(dk_rope));
-  torch::jit::push(*stack, std::move(dsink));
+  if (dpse.defined()) gradients.pse = dpse.to(pse.scalar_type());
+  if (dsink.defined()) gradients.sink = dsink.sum(0);
+  ReturnBackward(op, stack, std::move(gradients));
 }
 
 }  // namespace

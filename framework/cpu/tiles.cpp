@@ -1,7 +1,8 @@
 #include "tiles.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "dropout_threshold.h"
 
 namespace npufa::cpu {
 
@@ -160,8 +161,7 @@ void ApplyDropout(const Problem& p, const Primitives& primitives, const RowRange
                   std::int64_t keys, float* values, std::int64_t ld) {
   const Sequence& s = *rows.sequence;
   const float kept = static_cast<float>(1.0 / p.dropout.keep_prob);
-  // A word is kept iff it is less than keep_prob * 2^32, an integer or not.
-  const auto threshold = static_cast<std::uint64_t>(std::ceil(p.dropout.keep_prob * 4294967296.0));
+  const std::uint64_t threshold = DropoutThreshold(p.dropout.keep_prob);
   for (std::int64_t r = rows.begin; r < rows.end; ++r, values += ld) {
     const std::int64_t row = rows.QueryHead(p, r) * s.dropout_rows + rows.Token(r);
     const auto first = static_cast<std::uint64_t>(s.dropout_first + row * s.dropout_columns + first_key);

@@ -25,19 +25,21 @@ AclObjects::~AclObjects() {
 }
 
 aclTensor* AclObjects::Add(const at::Tensor& tensor) {
+  if (!tensor.defined()) return nullptr;
   tensors_.push_back(tensor);
   acl_tensors_.push_back(TorchNpu::Get().ToAcl(tensor));
   return acl_tensors_.back();
 }
 
-aclIntArray* AclObjects::Add(const std::vector<std::int64_t>& values) {
+aclIntArray* AclObjects::Add(const OptionalList<std::int64_t>& values) {
+  if (!values) return nullptr;
   static const auto create = ObjectFunction<aclIntArray*(const std::int64_t*, std::uint64_t)>("aclCreateIntArray");
-  arrays_.push_back(create(values.data(), values.size()));
+  arrays_.push_back(create(values->data(), values->size()));
   return arrays_.back();
 }
 
-char* AclObjects::Add(std::string text) {
-  texts_.push_back(std::make_unique<std::string>(std::move(text)));
+char* AclObjects::Add(const std::string& text) {
+  texts_.push_back(std::make_unique<std::string>(text));
   return texts_.back()->data();
 }
 

@@ -1,5 +1,4 @@
-// Calls of aclnn entry points, described by one list per operator: what each parameter is and which argument of the
-// torch operator it comes from. The C types of the entry point follow from the list.
+// Calls of aclnn entry points, which are found at run time.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "arguments.h"
+#include "tensor_desc.h"
 #include "npu/torch_npu_api.h"
 
 struct aclIntArray;
@@ -25,60 +24,19 @@ class AclObjects {
   AclObjects(const AclObjects&) = delete;
   ~AclObjects();
 
+  // The C value for an entry point's parameter.
   aclTensor* Add(const at::Tensor& tensor);
-  aclIntArray* Add(const std::vector<std::int64_t>& values);
-  char* Add(std::string text);
+  aclIntArray* Add(const OptionalList<std::int64_t>& values);
+  char* Add(const std::string& text);
+  std::int64_t Add(std::int64_t value) { return value; }
+  double Add(double value) { return value; }
+  bool Add(bool value) { return value; }
 
  private:
   std::vector<at::Tensor> tensors_;  // memory stays allocated until the launch is on the stream
   std::vector<aclTensor*> acl_tensors_;
   std::vector<aclIntArray*> arrays_;
   std::vector<std::unique_ptr<std::string>> texts_;
-};
-
-// What a parameter is made from.
-struct CallSource {
-  const Arguments& arguments;
-  const std::vector<at::Tensor>& outputs;
-  AclObjects& objects;
-};
-
-// Kinds of parameters. `name` is the argument in the torch operator's schema.
-struct Input {
-  const char* name;
-  aclTensor* Value(const CallSource& s) const {
-    const at::Tensor tensor = s.arguments.OptionalTensor(name);
-    return tensor.defined() ? s.objects.Add(tensor) : nullptr;
-  }
-};
-
-struct Lengths {
-  const char* name;
-  aclIntArray* Value(const CallSource& s) const {
-    const auto list = s.arguments.List<std::int64_t>(name);
-    return list.has_value() ? s.objects.Add(*list) : nullptr;
-  }
-};
-
-struct Integer {
-  const char* name;
-  std::int64_t missing = 0;  // for an argument that the torch operator does not have
-  std::int64_t Value(const CallSource& s) const { return s.arguments.Integer(name, missing); }
-};
-
-struct Number {
-  const char* name;
-  double Value(const CallSource& s) const { return s.arguments.Number(name); }
-};
-
-struct Text {
-  const char* name;
-  char* Value(const CallSource& s) const { return s.objects.Add(s.arguments.Text(name)); }
-};
-
-struct Output {
-  std::size_t index;
-  aclTensor* Value(const CallSource& s) const { return s.objects.Add(s.outputs.at(index)); }
 };
 
 // Both phases of one operator. Raises "npufa::<op>: ..." with the text of ACL's error.
@@ -99,38 +57,24 @@ class AclnnFunctions {
   void* second_;
 };
 
-// Entry point `name` with the parameters in order.
-template <class... Params>
-struct AclnnEntry {
-  const char* name;
-  std::tuple<Params...> params;
-
-  void Call(const Arguments& arguments, const std::vector<at::Tensor>& outputs) const {
-    const AclnnFunctions functions(arguments.Op(), name);
-    auto objects = std::make_shared<AclObjects>();
-    const CallSource source{arguments, outputs, *objects};
-    std::uint64_t workspace_bytes = 0;
-    aclOpExecutor* executor = nullptr;
-    std::apply(
-        [&](const Params&... param) {
-          // Braces: parameters are made in their order.
-          const std::tuple<decltype(param.Value(source))...> values{param.Value(source)...};
-          using First = int (*)(decltype(param.Value(source))..., std::uint64_t*, aclOpExecutor**);
-          const int status = std::apply(
-              [&](auto... value) {
-                return reinterpret_cast<First>(functions.first())(value..., &workspace_bytes, &executor);
-              },
-              values);
-          functions.Check(status, functions.name() + "GetWorkspaceSize");
-        },
-        params);
-    functions.Launch(workspace_bytes, executor, outputs.at(0).device(), std::move(objects));
-  }
-};
-
-template <class... Params>
-constexpr AclnnEntry<Params...> Entry(const char* name, Params... params) {
-  return {name, {params...}};
+// Calls entry point `name` of `op` with `values` as its parameters in order: tensors, lists of integers (null where
+// undefined or absent), texts, integers, doubles, bools. The C types of the entry point follow from them.
+template <class... Values>
+void CallAclnn(const char* op, const char* name, c10::Device device, const Values&... values) {
+  const AclnnFunctions functions(op, name);
+  auto objects = std::make_shared<AclObjects>();
+  std::uint64_t workspace_bytes = 0;
+  aclOpExecutor* executor = nullptr;
+  // Braces: parameters are made in their order.
+  const std::tuple<decltype(objects->Add(values))...> parameters{objects->Add(values)...};
+  using First = int (*)(decltype(objects->Add(values))..., std::uint64_t*, aclOpExecutor**);
+  const int status = std::apply(
+      [&](auto... parameter) {
+        return reinterpret_cast<First>(functions.first())(parameter..., &workspace_bytes, &executor);
+      },
+      parameters);
+  functions.Check(status, functions.name() + "GetWorkspaceSize");
+  functions.Launch(workspace_bytes, executor, device, std::move(objects));
 }
 
 }  // namespace npufa::npu

@@ -9,6 +9,11 @@
 
 namespace npufa {
 
+// A place between two units of cost: `unit` units into a tile.
+struct WorkPoint {
+  std::uint64_t tile = 0, unit = 0;
+};
+
 class WorkPartition {
  public:
   // `repeats` times the same run of tiles, as heads of one sequence are.
@@ -31,6 +36,31 @@ class WorkPartition {
     }
     Deal(cores, enough, first);
   }
+
+  // The load of the most loaded core of a split.
+  std::uint64_t MaxLoad(std::uint64_t cores, const std::uint64_t* first) const {
+    std::uint64_t load = 0;
+    for (std::uint64_t c = 0; c < cores; ++c) load = std::max(load, CostBefore(first[c + 1]) - CostBefore(first[c]));
+    return load;
+  }
+
+  // Equal shares where tiles may be cut: core c works from at[c] to at[c + 1]. No piece is smaller than `least` units.
+  void Cut(std::uint64_t cores, std::uint64_t least, std::vector<WorkPoint>* at) const {
+    at->assign(cores + 1, WorkPoint{tiles_, 0});
+    for (std::uint64_t core = 0; core < cores; ++core) {
+      const std::uint64_t cost = total_ / cores * core + total_ % cores * core / cores;
+      const std::uint64_t tile = TilesWithin(cost), before = CostBefore(tile);
+      if (cost - before < least) {
+        (*at)[core] = {tile, 0};
+      } else if (CostBefore(tile + 1) - cost < least) {
+        (*at)[core] = {tile + 1, 0};
+      } else {
+        (*at)[core] = {tile, cost - before};
+      }
+    }
+  }
+
+  std::uint64_t Total() const { return total_; }
 
  private:
   struct Run {

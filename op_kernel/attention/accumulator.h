@@ -1,69 +1,83 @@
-// Output rows of one vector core: float accumulation over the steps of a tile, then normalisation and store.
+// Output rows of one vector core: float accumulation over the steps of a tile, then the output, or a part of it.
 #pragma once
 
-#include "additions.h"
-#include "softmax.h"
+#include "digits.h"
+#include "row_output.h"
 #include "workspace.h"
 
 namespace npufa {
 
-template <typename T>
+template <typename T, typename Stored>
 class Accumulator {
  public:
   using InQueue = AscendC::TQue<AscendC::TPosition::VECIN, 1>;
   using OutQueue = AscendC::TQue<AscendC::TPosition::VECOUT, 1>;
 
-  // `inQueue` and `outQueue` hold tiles of `chunkFloats` floats and elements of T.
-  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, GM_ADDR output, InQueue& inQueue,
-                              OutQueue& outQueue, uint32_t chunkFloats) {
+  // `inQueue` and `outQueue` hold tiles of chunkFloats floats and elements of T.
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const GroupWorkspace<T>& workspace,
+                              InQueue& inQueue, OutQueue& outQueue, RowOutput<T, Stored>& output) {
     tiling_ = &tiling;
+    workspace_ = &workspace;
     inQueue_ = &inQueue;
     outQueue_ = &outQueue;
-    output_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(output));
-    pitch_ = AlignUp(tiling.valueDim, FLOATS_PER_REPEAT);
-    chunkRows_ = Min(chunkFloats / pitch_ / FLOATS_PER_BLOCK * FLOATS_PER_BLOCK, tiling.tileRows / 2);
+    rowOutput_ = &output;
+    pitch_ = output.Pitch();
+    chunkRows_ = Min(tiling.chunkFloats / pitch_ / FLOATS_PER_BLOCK * FLOATS_PER_BLOCK, tiling.tileRows / 2);
     pipe.InitBuffer(sums_, tiling.tileRows / 2 * pitch_ * sizeof(float));
   }
 
   // Adds a step's products to rows [0, rows) of this core; they begin at row `firstRow` of the tile.
-  __aicore__ inline void Add(const Step& step, uint32_t slot, uint32_t firstRow, uint32_t rows,
-                             const GroupWorkspace<T>& workspace, OnlineSoftmax& softmax) {
+  __aicore__ inline void Add(const Step& step, uint32_t firstRow, uint32_t rows, OnlineSoftmax& softmax) {
     for (uint32_t row = 0; row < rows; row += chunkRows_) {
       const uint32_t chunk = Min(chunkRows_, rows - row);
-      AddChunk(step, slot, firstRow, row, chunk, workspace, softmax);
-      if (step.IsLast()) StoreChunk(step, firstRow, row, chunk, softmax);
+      AddChunk(step, firstRow, row, chunk, softmax);
+      if (!step.IsLast()) continue;
+      const AscendC::LocalTensor<float> sums = sums_.Get<float>()[row * pitch_];
+      const AscendC::LocalTensor<float> maximum = softmax.Maximum(step.tileNumber, row);
+      const AscendC::LocalTensor<float> sum = softmax.Sum(step.tileNumber, row);
+      if (step.tile.part == WHOLE_TILE) {
+        rowOutput_->Store(step.tile, firstRow + row, chunk, sums, maximum, sum);
+      } else {
+        StorePart(step.tile.part, firstRow + row, chunk, sums, maximum, sum);
+      }
     }
   }
 
-  // Zeros in rows [begin, end) of the tile, which have no keys.
-  __aicore__ inline void StoreZeros(const Tile& tile, uint32_t begin, uint32_t end) {
-    for (uint32_t row = begin; row < end; row += chunkRows_) {
-      const uint32_t rows = Min(chunkRows_, end - row);
-      AscendC::LocalTensor<T> out = outQueue_->template AllocTensor<T>();
-      AscendC::Duplicate(out.template ReinterpretCast<int16_t>(), static_cast<int16_t>(0),
-                         static_cast<int32_t>(rows * pitch_));
-      Store(out, tile, row, rows);
+  // Rows [firstRow, firstRow + rows) of a part without keys.
+  __aicore__ inline void StoreEmptyPart(const Tile& tile, uint32_t firstRow, uint32_t rows) {
+    if (rows == 0) return;
+    const PartialRows target = workspace_->Part(tile.part, firstRow);
+    for (uint32_t row = 0; row < rows; row += FloatRows()) {
+      const uint32_t count = Min(FloatRows(), rows - row);
+      AscendC::LocalTensor<float> out = outQueue_->template AllocTensor<float>();
+      AscendC::Duplicate(out, 0.0f, static_cast<int32_t>(count * pitch_));
+      FinishFloats(target.sums[static_cast<uint64_t>(row) * tiling_->productPitch], out, count);
     }
+    StoreVector(target.maximum, LOWEST, rows);
+    StoreVector(target.sum, 0.0f, rows);
   }
 
  private:
-  __aicore__ inline void AddChunk(const Step& step, uint32_t slot, uint32_t firstRow, uint32_t row, uint32_t rows,
-                                  const GroupWorkspace<T>& workspace, OnlineSoftmax& softmax) {
-    AscendC::LocalTensor<float> products = inQueue_->template AllocTensor<float>();
-    LoadRows(products, workspace.Products(slot, firstRow + row), rows, tiling_->valueDim, workspace.ProductPitch(),
-             pitch_);
-    inQueue_->EnQue(products);
-    products = inQueue_->template DeQue<float>();
+  __aicore__ inline void AddChunk(const Step& step, uint32_t firstRow, uint32_t row, uint32_t rows,
+                                  OnlineSoftmax& softmax) {
+    AscendC::LocalTensor<float> products = LoadProducts(step, firstRow + row, rows);
+    if constexpr (SameType<Stored, Int8Digits>::value) {
+      AddDigitProducts(products, products, 0, tiling_->valueDim, rows, pitch_);
+      for (uint32_t digit = 1; digit < DIGITS; ++digit) {
+        AscendC::LocalTensor<float> next = LoadProducts(step, digit * step.tile.rows + firstRow + row, rows);
+        AddDigitProducts(products, next, digit, tiling_->valueDim, rows, pitch_);
+        inQueue_->FreeTensor(next);
+      }
+    }
     const AscendC::LocalTensor<float> sums = sums_.Get<float>()[row * pitch_];
     const uint8_t stride = static_cast<uint8_t>(pitch_ / FLOATS_PER_BLOCK);
     const uint8_t repeats = static_cast<uint8_t>(rows);
     if (step.IsFirst()) {
-      const AscendC::UnaryRepeatParams params(1, 1, stride, stride);
       for (uint32_t word = 0; word < tiling_->valueDim; word += FLOATS_PER_REPEAT) {
-        AscendC::Muls(sums[word], products[word], 1.0f, WordWidth(tiling_->valueDim, word), repeats, params);
+        AscendC::Muls(sums[word], products[word], 1.0f, WordWidth(tiling_->valueDim, word), repeats, RowParams(pitch_));
       }
     } else {
-      MultiplyRows(sums, softmax.RescaleBlocks(row, rows, slot), rows, tiling_->valueDim, pitch_);
+      MultiplyRows(sums, softmax.RescaleBlocks(row, rows, step.Slot()), rows, tiling_->valueDim, pitch_);
       AscendC::PipeBarrier<PIPE_V>();
       const AscendC::BinaryRepeatParams params(1, 1, 1, stride, stride, stride);
       for (uint32_t word = 0; word < tiling_->valueDim; word += FLOATS_PER_REPEAT) {
@@ -74,39 +88,69 @@ class Accumulator {
     inQueue_->FreeTensor(products);
   }
 
-  __aicore__ inline void StoreChunk(const Step& step, uint32_t firstRow, uint32_t row, uint32_t rows,
-                                    OnlineSoftmax& softmax) {
-    const AscendC::LocalTensor<float> sums = sums_.Get<float>()[row * pitch_];
-    DivideRows(sums, softmax.SumBlocks(row, rows, step.tileNumber), rows, tiling_->valueDim, pitch_);
-    AscendC::PipeBarrier<PIPE_V>();
-    AscendC::LocalTensor<T> out = outQueue_->template AllocTensor<T>();
-    const AscendC::UnaryRepeatParams params(1, 1, static_cast<uint8_t>(pitch_ / FRACTAL),
-                                            static_cast<uint8_t>(pitch_ / FLOATS_PER_BLOCK));
-    for (uint32_t word = 0; word < tiling_->valueDim; word += FLOATS_PER_REPEAT) {
-      AscendC::Cast(out[word], sums[word], AscendC::RoundMode::CAST_RINT, WordWidth(tiling_->valueDim, word),
-                    static_cast<uint8_t>(rows), params);
-    }
-    Store(out, step.tile, firstRow + row, rows);
+  __aicore__ inline AscendC::LocalTensor<float> LoadProducts(const Step& step, uint32_t row, uint32_t rows) {
+    AscendC::LocalTensor<float> products = inQueue_->template AllocTensor<float>();
+    LoadRows(products, workspace_->Products(step.Slot(), row), rows, tiling_->valueDim, workspace_->ProductPitch(),
+             pitch_);
+    inQueue_->EnQue(products);
+    return inQueue_->template DeQue<float>();
   }
 
-  __aicore__ inline void Store(AscendC::LocalTensor<T>& out, const Tile& tile, uint32_t row, uint32_t rows) {
+  __aicore__ inline void StorePart(uint32_t part, uint32_t row, uint32_t rows, const AscendC::LocalTensor<float>& sums,
+                                   const AscendC::LocalTensor<float>& maximum, const AscendC::LocalTensor<float>& sum) {
+    const PartialRows target = workspace_->Part(part, row);
+    StoreFloats(target.sums, sums, rows);
+    StoreVector(target.maximum, maximum, rows);
+    StoreVector(target.sum, sum, rows);
+  }
+
+  // The output queue holds elements of T: fewer floats.
+  __aicore__ inline uint32_t FloatRows() const { return tiling_->chunkFloats * sizeof(T) / sizeof(float) / pitch_; }
+
+  __aicore__ inline void StoreFloats(const AscendC::GlobalTensor<float>& target,
+                                     const AscendC::LocalTensor<float>& sums, uint32_t rows) {
+    for (uint32_t row = 0; row < rows; row += FloatRows()) {
+      const uint32_t count = Min(FloatRows(), rows - row);
+      AscendC::LocalTensor<float> out = outQueue_->template AllocTensor<float>();
+      for (uint32_t word = 0; word < tiling_->valueDim; word += FLOATS_PER_REPEAT) {
+        AscendC::Muls(out[word], sums[row * pitch_ + word], 1.0f, WordWidth(tiling_->valueDim, word),
+                      static_cast<uint8_t>(count), RowParams(pitch_));
+      }
+      FinishFloats(target[static_cast<uint64_t>(row) * tiling_->productPitch], out, count);
+    }
+  }
+  __aicore__ inline void FinishFloats(const AscendC::GlobalTensor<float>& target, AscendC::LocalTensor<float>& out,
+                                      uint32_t rows) {
     outQueue_->EnQue(out);
-    out = outQueue_->template DeQue<T>();
-    const TensorStrides& strides = tiling_->output;
-    const uint64_t offset =
-        tile.batch * strides.batch + tile.head * strides.head + (tile.firstRow + row) * strides.token;
-    const uint32_t used = AlignUp(tiling_->valueDim, FRACTAL);
-    const AscendC::DataCopyExtParams params(static_cast<uint16_t>(rows), tiling_->valueDim * sizeof(T),
-                                            (pitch_ - used) / FRACTAL,
-                                            static_cast<uint32_t>((strides.token - tiling_->valueDim) * sizeof(T)), 0);
-    AscendC::DataCopyPad(output_[offset], out, params);
+    out = outQueue_->template DeQue<float>();
+    StoreRows(target, out, rows, tiling_->valueDim, tiling_->productPitch, pitch_);
+    outQueue_->FreeTensor(out);
+  }
+
+  __aicore__ inline void StoreVector(const AscendC::GlobalTensor<float>& target,
+                                     const AscendC::LocalTensor<float>& values, uint32_t count) {
+    AscendC::LocalTensor<float> out = outQueue_->template AllocTensor<float>();
+    AscendC::Muls(out, values, 1.0f, static_cast<int32_t>(AlignUp(count, FLOATS_PER_BLOCK)));
+    FinishVector(target, out, count);
+  }
+  __aicore__ inline void StoreVector(const AscendC::GlobalTensor<float>& target, float value, uint32_t count) {
+    AscendC::LocalTensor<float> out = outQueue_->template AllocTensor<float>();
+    AscendC::Duplicate(out, value, static_cast<int32_t>(AlignUp(count, FLOATS_PER_BLOCK)));
+    FinishVector(target, out, count);
+  }
+  __aicore__ inline void FinishVector(const AscendC::GlobalTensor<float>& target, AscendC::LocalTensor<float>& out,
+                                      uint32_t count) {
+    outQueue_->EnQue(out);
+    out = outQueue_->template DeQue<float>();
+    StoreRows(target, out, 1, count, count, AlignUp(count, FLOATS_PER_BLOCK));
     outQueue_->FreeTensor(out);
   }
 
   const ForwardTiling* tiling_;
+  const GroupWorkspace<T>* workspace_;
   InQueue* inQueue_;
   OutQueue* outQueue_;
-  AscendC::GlobalTensor<T> output_;
+  RowOutput<T, Stored>* rowOutput_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> sums_;
   uint32_t pitch_;
   uint32_t chunkRows_;

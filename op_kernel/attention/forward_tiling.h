@@ -1,73 +1,123 @@
 // What the host tells the forward kernels about one call. Plain data, shared by op_host and op_kernel.
 #pragma once
 
-#include <cstdint>
+#include "sequence_tiling.h"
 
 namespace npufa {
 
-constexpr uint32_t MAX_CORE_GROUPS = 32;
-constexpr uint32_t CUBE_BLOCK = 128;   // rows, columns and depth of one L0 tile
 constexpr uint32_t PIPELINE_SLOTS = 3;  // steps whose scores, probabilities or products are alive at once
+constexpr uint32_t KEY_SLOTS = PIPELINE_SLOTS + 1;  // steps whose converted keys and values are
+constexpr uint32_t SPLIT_KEYS = 128;    // tiles are cut between core groups at multiples of this
+constexpr uint32_t STATISTIC_WIDTH = 8;  // floats per softmax statistic: one 32-byte block
 
-// Where element (batch, head, token, 0) of a tensor lies, in elements.
-struct TensorStrides {
-  uint64_t batch;
-  uint64_t head;
-  uint64_t token;
+enum BiasKind : uint32_t {
+  BIAS_NONE = 0,
+  BIAS_MATRIX = 1,       // a value per pair
+  BIAS_COMPRESSED = 2,   // the last 1024 rows of a bias that depends on j - i alone
+  BIAS_LINEAR = 3,       // -slope |j - i|
+  BIAS_SQUARE_ROOT = 4,  // -slope sqrt(|j - i|)
 };
 
-// How lengths per sequence are given.
-enum LengthSource : uint32_t {
-  LENGTH_FULL = 0,   // none: every sequence has all tokens
-  LENGTH_COMMON = 1,  // one value for all sequences
-  LENGTH_EACH = 2,   // one value per sequence
+enum NumberType : uint32_t { NUMBER_FLOAT = 0, NUMBER_HALF = 1, NUMBER_BFLOAT16 = 2 };
+
+enum ScaleKind : uint32_t {
+  SCALE_NONE = 0,
+  SCALE_ONE = 1,        // one value per head or for all
+  SCALE_PER_CHANNEL = 2,
+  SCALE_PER_TOKEN = 3,
 };
 
-// How a row of the bias is found.
-enum BiasRows : uint32_t {
-  BIAS_ROW_EACH = 0,        // row i
-  BIAS_ROW_COMMON = 1,      // one row for all
-  BIAS_ROW_COMPRESSED = 2,  // the last 1024 rows of a bias that depends on j - i alone
+// value = (stored + offset) * scale. Strides in elements.
+struct AntiquantTiling {
+  uint32_t kind;    // ScaleKind
+  uint32_t number;  // NumberType
+  uint32_t hasOffset;
+  uint32_t paged;   // batch is the stride of a block, token that of a token within it
+  uint64_t first;   // element of the tensors at which the values for this operand begin
+  TensorStrides strides;
+};
+
+struct OutputScaleTiling {
+  uint32_t kind;  // ScaleKind: none, one for all or per channel of the heads
+  uint32_t number;
+  uint32_t hasOffset;
+  uint32_t reserved;
+};
+
+// Row sequences of a padded or packed tensor, or of a paged cache: batch is the stride of a block then, token that of a
+// token within it.
+struct RowsTiling {
+  TensorStrides rows;
+  TensorStrides prefix;  // batch 1
+};
+
+// Where a core group's work begins: at a block of SPLIT_KEYS keys of a tile of a sequence.
+struct WorkStart {
+  uint32_t sequence;
+  uint32_t tile;
+  uint32_t keyBlock;
 };
 
 struct ForwardTiling {
-  uint32_t batch;
-  uint32_t heads;
-  uint32_t groupSize;  // query heads per key/value head
-  uint32_t qTokens;
-  uint32_t kvTokens;
+  SequenceTiling sequences;
   uint32_t headDim;
   uint32_t valueDim;
-  uint32_t tileRows;   // query rows of a work item: both vector cores together
-  uint32_t stepColumns;  // keys per pipeline step
-  uint32_t qLengths;   // LengthSource
-  uint32_t kvLengths;
-  // Row i keeps keys [i + beginShift, i + endShift]; a shift may count from the bottom right corner.
-  uint32_t beginFollowsCorner;
-  uint32_t endFollowsCorner;
-  uint32_t biasRows;  // BiasRows
+  uint32_t ropeDim;
+  uint32_t tileRows;      // query rows of a work item: both vector cores together
+  uint32_t slotRows;      // rows of scores and products: of every digit of the tile's rows
+  uint32_t stepColumns;   // keys per pipeline step
+  uint32_t chunkFloats;   // scores that a vector core processes at once
+  uint32_t rowsAreHeads;  // rows of a tile: query heads of a group at one token, else tokens of one head
+  uint32_t hasMask;
+  uint32_t biasKind;      // BiasKind
+  uint32_t biasScaled;    // the scale multiplies the bias, too
+  uint32_t hasDropout;
+  uint32_t hasSink;
+  uint32_t hasStatistics;
+  uint32_t statisticsByToken;  // packed: (T, N) instead of (N, tokens) per sequence
+  uint32_t hasLse;
+  uint32_t int8Products;  // int8 query, key and value
+  uint32_t blockSize;     // of a paged cache, 0 without
+  uint32_t tableStride;   // entries of the block table per sequence
   float scale;
-  uint32_t productPitch;  // floats between rows of products
-  int64_t beginShift;
-  int64_t endShift;
+  float keepScale;        // 1 / keep_prob
+  int64_t biasDistance;   // generated biases count positions j + distance - i
   TensorStrides query;
-  TensorStrides key;
-  TensorStrides value;
+  TensorStrides queryRope;
+  RowsTiling key;
+  RowsTiling keyRope;
+  RowsTiling value;
   TensorStrides output;
-  TensorStrides mask;  // token: row pitch
-  TensorStrides bias;
-  // Global memory of a core group: PIPELINE_SLOTS tiles each of scores (float), probabilities (input type) and products
-  // (float), one kind after the other.
+  TensorStrides lse;
+  TensorStrides mask;
+  TensorStrides bias;     // slopes: batch and head only
+  AntiquantTiling keyAntiquant;
+  AntiquantTiling valueAntiquant;
+  OutputScaleTiling outputScale;
+  // Global memory of a core group, one kind after the other: PIPELINE_SLOTS tiles each of scores (float), probabilities
+  // (arithmetic type) and products (float); converted queries, keys and values (KEY_SLOTS steps); two parts of cut tiles
+  // (float sums, then a maximum and a sum per row).
+  uint32_t productPitch;  // floats between rows of products
+  uint32_t keyPitch;      // elements between converted rows
+  uint32_t valuePitch;
+  uint32_t cores;         // core groups with work
   uint64_t scoreBytes;
   uint64_t probabilityBytes;
   uint64_t productBytes;
-  // Core group c works on tiles [firstTile[c], firstTile[c + 1]); tile = (batch * heads + head) * tilesPerHead + tile in head.
-  uint64_t firstTile[MAX_CORE_GROUPS + 1];
+  uint64_t queryBytes;
+  uint64_t keyBytes;
+  uint64_t valueBytes;
+  uint64_t partBytes;
+  // Core group c works from start[c] up to start[c + 1].
+  WorkStart start[MAX_CORE_GROUPS + 1];
 };
 
-// Tiling keys: one decimal digit per choice.
+// Tiling keys: a decimal digit for the type of the arithmetic, and one for how keys and values are stored.
+constexpr uint64_t KEY_HALF = 0;
 constexpr uint64_t KEY_BFLOAT16 = 1;
-constexpr uint64_t KEY_MASK = 10;
-constexpr uint64_t KEY_BIAS = 100;
+constexpr uint64_t KEY_FLOAT = 2;
+constexpr uint64_t KEY_INT8_STORED = 10;
+constexpr uint64_t KEY_INT4_STORED = 20;
+constexpr uint64_t KEY_INT8_DIGITS = 30;  // int8 keys and values multiplied as they are stored
 
 }  // namespace npufa

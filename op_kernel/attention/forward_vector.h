@@ -2,92 +2,215 @@
 #pragma once
 
 #include "accumulator.h"
-#include "additions.h"
-#include "schedule.h"
-#include "softmax.h"
-#include "workspace.h"
+#include "alibi.h"
+#include "bias.h"
+#include "dropout.h"
+#include "mask.h"
+#include "preparation.h"
+#include "query_digits.h"
 
 namespace npufa {
 
-template <typename T, bool hasMask, bool hasBias>
+struct VectorArguments {
+  GM_ADDR bias;
+  GM_ADDR mask;
+  GM_ADDR dropoutMask;
+  GM_ADDR dequantScale;  // of int8 products of query and key
+  GM_ADDR quantScale;    // of probabilities
+  OutputArguments output;
+  StoredArguments stored;
+};
+
+template <typename T, typename Stored>
 class ForwardVector {
  public:
-  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, GM_ADDR bias, GM_ADDR mask,
-                              GM_ADDR output, const GroupWorkspace<T>& workspace, uint32_t subBlock) {
+  static constexpr bool DIGITAL = SameType<Stored, Int8Digits>::value;
+  static constexpr bool CONVERTS = !DIGITAL && !SameType<T, Stored>::value;
+
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const VectorArguments& arguments,
+                              const GroupWorkspace<T>& workspace, uint32_t subBlock) {
     tiling_ = &tiling;
     workspace_ = &workspace;
     subBlock_ = subBlock;
-    // Output rows wider than a cube block take the memory of larger chunks.
-    chunkFloats_ = tiling.valueDim <= CUBE_BLOCK ? LARGE_CHUNK_FLOATS : SMALL_CHUNK_FLOATS;
-    pipe.InitBuffer(inQueue_, 2, chunkFloats_ * sizeof(float));
-    pipe.InitBuffer(outQueue_, 2, chunkFloats_ * sizeof(T));
-    softmax_.Init(pipe, chunkFloats_);
-    accumulator_.Init(pipe, tiling, output, inQueue_, outQueue_, chunkFloats_);
-    if constexpr (hasMask) mask_.Init(pipe, tiling, mask, chunkFloats_);
-    if constexpr (hasBias) bias_.Init(pipe, tiling, bias, chunkFloats_);
+    pipe.InitBuffer(inQueue_, 2, tiling.chunkFloats * sizeof(float));
+    pipe.InitBuffer(outQueue_, 2, tiling.chunkFloats * sizeof(T));
+    softmax_.Init(pipe, tiling.chunkFloats);
+    reader_.Init(pipe, NumberCapacity(tiling));
+    output_.Init(pipe, tiling, arguments.output, outQueue_, reader_);
+    accumulator_.Init(pipe, tiling, workspace, inQueue_, outQueue_, output_);
+    if (tiling.hasMask) mask_.Init(pipe, tiling, arguments.mask);
+    if (tiling.hasDropout) dropout_.Init(pipe, arguments.dropoutMask, tiling.chunkFloats);
+    if (tiling.biasKind >= BIAS_LINEAR) {
+      alibi_.Init(pipe, tiling, arguments.bias);
+    } else if (tiling.biasKind != BIAS_NONE) {
+      bias_.Init(pipe, tiling, arguments.bias);
+    }
+    scale_ = tiling.scale;
+    if (tiling.int8Products) {
+      scale_ *= ScalarOf(arguments.dequantScale);
+      probabilityScale_ = ScalarOf(arguments.quantScale);
+    }
+    if constexpr (DIGITAL) {
+      queryDigits_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant,
+                        arguments.stored.blockTable, workspace, inQueue_, outQueue_, reader_);
+    }
+    if constexpr (CONVERTS) preparation_.Init(pipe, tiling, arguments.stored, workspace, outQueue_, reader_, subBlock);
   }
 
   // Rows without keys are stored at once.
   __aicore__ inline void Begin(const Tile& tile) {
-    const uint32_t first = tile.steps == 0 ? 0 : tile.rows;
+    if (tile.part != WHOLE_TILE && tile.steps == 0) {
+      accumulator_.StoreEmptyPart(tile, FirstRow(tile), RowCount(tile));
+    }
+    if (tile.part != WHOLE_TILE && tile.part % 2 == 0) return;
+    const uint32_t first = tile.steps == 0 && tile.part == WHOLE_TILE ? 0 : tile.rows;
     const uint32_t middle = first + (tile.storedRows - first) / 2;
-    accumulator_.StoreZeros(tile, subBlock_ == 0 ? first : middle, subBlock_ == 0 ? middle : tile.storedRows);
+    output_.StoreEmpty(tile, subBlock_ == 0 ? first : middle, subBlock_ == 0 ? middle : tile.storedRows);
   }
 
-  __aicore__ inline void First(const Step& step, uint32_t slot) {
+  __aicore__ inline void Prepare(const Step& step) {
+    if constexpr (DIGITAL) {
+      if (!step.IsFirst()) return;
+      queryDigits_.Run(step, FirstRow(step.tile), RowCount(step.tile));
+      AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(FLAG_KEYS);
+    }
+    if constexpr (CONVERTS) {
+      preparation_.Run(step);
+      AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(FLAG_KEYS);
+    }
+  }
+
+  __aicore__ inline void First(const Step& step) {
     AscendC::CrossCoreWaitFlag(FLAG_SCORES);
     const uint32_t rows = RowCount(step.tile);
     const uint32_t pitch = RowPitch(step.columns);
-    const uint32_t chunkRows = Min(chunkFloats_ / pitch / FLOATS_PER_BLOCK * FLOATS_PER_BLOCK, MAX_CORE_ROWS);
+    const uint32_t chunkRows = Min(tiling_->chunkFloats / pitch / FLOATS_PER_BLOCK * FLOATS_PER_BLOCK, MAX_CORE_ROWS);
     for (uint32_t row = 0; row < rows; row += chunkRows) {
-      ScoresToProbabilities(step, slot, row, Min(chunkRows, rows - row), pitch);
+      ScoresToProbabilities(step, row, Min(chunkRows, rows - row), pitch);
     }
     AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(FLAG_PROBABILITIES);
   }
 
-  __aicore__ inline void Both(const Step& first, uint32_t firstSlot, const Step& second, uint32_t secondSlot) {
-    First(first, firstSlot);
-    Second(second, secondSlot);
+  __aicore__ inline void Both(const Step& first, const Step& second) {
+    First(first);
+    Second(second);
   }
 
-  __aicore__ inline void Second(const Step& step, uint32_t slot) {
+  __aicore__ inline void Second(const Step& step) {
     AscendC::CrossCoreWaitFlag(FLAG_PRODUCTS);
-    accumulator_.Add(step, slot, FirstRow(step.tile), RowCount(step.tile), *workspace_, softmax_);
+    accumulator_.Add(step, FirstRow(step.tile), RowCount(step.tile), softmax_);
   }
 
  private:
-  static constexpr uint32_t LARGE_CHUNK_FLOATS = 8192;
-  static constexpr uint32_t SMALL_CHUNK_FLOATS = 4096;
+  static constexpr float MAX_INT8_PROBABILITY = 127.0f;
+  static constexpr float MIN_INT8_PROBABILITY = -128.0f;
 
   // The two vector cores of a group share a tile's rows.
-  __aicore__ inline uint32_t Half(const Tile& tile) const {
-    return Min(AlignUp(CeilDiv(tile.rows, 2), FLOATS_PER_BLOCK), tile.rows);
-  }
+  __aicore__ inline static uint32_t Half(const Tile& tile) { return CeilDiv(tile.rows, VECTORS_PER_CUBE); }
   __aicore__ inline uint32_t FirstRow(const Tile& tile) const { return subBlock_ == 0 ? 0 : Half(tile); }
   __aicore__ inline uint32_t RowCount(const Tile& tile) const {
     return subBlock_ == 0 ? Half(tile) : tile.rows - Half(tile);
   }
 
-  __aicore__ inline void ScoresToProbabilities(const Step& step, uint32_t slot, uint32_t row, uint32_t rows,
-                                               uint32_t pitch) {
+  __aicore__ inline void ScoresToProbabilities(const Step& step, uint32_t row, uint32_t rows, uint32_t pitch) {
     const uint32_t tileRow = FirstRow(step.tile) + row;
-    AscendC::LocalTensor<float> scores = inQueue_.AllocTensor<float>();
-    LoadRows(scores, workspace_->Scores(slot, tileRow), rows, step.columns, workspace_->ScorePitch(), pitch);
-    inQueue_.EnQue(scores);
-    scores = inQueue_.DeQue<float>();
+    AscendC::LocalTensor<float> scores = LoadScores(step, tileRow, rows, pitch);
+    if constexpr (DIGITAL) {
+      for (uint32_t digit = 1; digit < DIGITS; ++digit) {
+        AscendC::LocalTensor<float> next = LoadScores(step, digit * step.tile.rows + tileRow, rows, pitch);
+        AddDigitProducts(scores, next, digit, step.columns, rows, pitch);
+        inQueue_.FreeTensor(next);
+      }
+      queryDigits_.Apply(scores, step.tileNumber, row, rows, step.columns, pitch);
+    }
     ClearTail(scores, step.columns, rows, pitch);
-    AscendC::Muls(scores, scores, tiling_->scale, rows * pitch);
+    AscendC::Muls(scores, scores, scale_, static_cast<int32_t>(rows * pitch));
     AscendC::PipeBarrier<PIPE_V>();
-    if constexpr (hasBias) bias_.Apply(scores, step, tileRow, rows, pitch);
-    if constexpr (hasMask) mask_.Apply(scores, step, tileRow, rows, pitch);
-    WindowMask(step, tileRow, rows).Apply(scores, pitch);
+    AddBias(scores, step, tileRow, rows, pitch);
+    if (tiling_->hasMask) mask_.Apply(scores, step, tileRow, rows, pitch);
+    WindowMask(step, tileRow, rows, tiling_->rowsAreHeads).Apply(scores, pitch);
     AscendC::PipeBarrier<PIPE_V>();
-    softmax_.Update(scores, row, rows, pitch, step.IsFirst(), step.tileNumber, slot);
+    softmax_.Update(scores, row, rows, pitch, step.IsFirst(), step.tileNumber, step.Slot());
+    if (tiling_->hasDropout) Drop(scores, step, tileRow, rows, pitch);
+    if (tiling_->int8Products) Quantise(scores, rows * pitch);
+    if constexpr (DIGITAL) {
+      StoreDigits(step, tileRow, rows, scores, pitch);
+      inQueue_.FreeTensor(scores);
+      return;
+    }
     AscendC::LocalTensor<T> probabilities = outQueue_.AllocTensor<T>();
-    AscendC::Cast(probabilities, scores, AscendC::RoundMode::CAST_RINT, rows * pitch);
+    Narrow(probabilities, scores, rows * pitch);
     inQueue_.FreeTensor(scores);
     outQueue_.EnQue(probabilities);
-    StoreProbabilities(workspace_->Probabilities(slot, tileRow), rows, step.columns, pitch);
+    probabilities = outQueue_.DeQue<T>();
+    StoreRows(workspace_->Probabilities(step.Slot(), tileRow), probabilities, rows, step.columns,
+              workspace_->ScorePitch(), pitch);
+    outQueue_.FreeTensor(probabilities);
+  }
+
+  // Rows of the workspace; products of the first digit as float already.
+  __aicore__ inline AscendC::LocalTensor<float> LoadScores(const Step& step, uint32_t row, uint32_t rows,
+                                                           uint32_t pitch) {
+    AscendC::LocalTensor<float> scores = inQueue_.AllocTensor<float>();
+    LoadRows(scores, workspace_->Scores(step.Slot(), row), rows, step.columns, workspace_->ScorePitch(), pitch);
+    inQueue_.EnQue(scores);
+    scores = inQueue_.DeQue<float>();
+    if constexpr (DIGITAL) {
+      if (row < step.tile.rows) AddDigitProducts(scores, scores, 0, step.columns, rows, pitch);
+    }
+    return scores;
+  }
+
+  __aicore__ inline void StoreDigits(const Step& step, uint32_t row, uint32_t rows,
+                                     const AscendC::LocalTensor<float>& probabilities, uint32_t pitch) {
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Muls(probabilities, probabilities, DIGIT_MOST, static_cast<int32_t>(rows * pitch));
+    AscendC::PipeBarrier<PIPE_V>();
+    for (uint32_t digit = 0; digit < DIGITS; ++digit) {
+      AscendC::LocalTensor<int8_t> out = outQueue_.AllocTensor<int8_t>();
+      TakeDigit(out, probabilities, queryDigits_.Rounded(), queryDigits_.Halves(), rows * pitch);
+      outQueue_.EnQue(out);
+      out = outQueue_.DeQue<int8_t>();
+      StoreRows(workspace_->ProbabilityDigits(step.Slot(), digit * step.tile.rows + row), out, rows, step.columns,
+                workspace_->ScorePitch(), pitch);
+      outQueue_.FreeTensor(out);
+    }
+  }
+
+  __aicore__ inline void AddBias(const AscendC::LocalTensor<float>& scores, const Step& step, uint32_t row,
+                                 uint32_t rows, uint32_t pitch) {
+    if (tiling_->biasKind == BIAS_NONE) return;
+    if (tiling_->biasKind >= BIAS_LINEAR) {
+      alibi_.Apply(scores, step, row, rows, pitch);
+    } else {
+      bias_.Apply(scores, step, row, rows, pitch, tiling_->biasScaled ? tiling_->scale : 1.0f);
+    }
+  }
+
+  __aicore__ inline void Drop(const AscendC::LocalTensor<float>& probabilities, const Step& step, uint32_t row,
+                              uint32_t rows, uint32_t pitch) {
+    const Tile& tile = step.tile;
+    const Sequence& s = tile.sequence;
+    const uint64_t head = tile.head + (tiling_->rowsAreHeads ? row : 0);
+    const uint64_t token = tile.firstRow + (tiling_->rowsAreHeads ? 0 : row);
+    const uint64_t firstBit = s.firstScore + (head * s.scoreRows + token) * s.scoreColumns + step.firstKey;
+    const uint64_t distance = tiling_->rowsAreHeads ? s.scoreRows * s.scoreColumns : s.scoreColumns;
+    AscendC::PipeBarrier<PIPE_V>();
+    dropout_.Apply(probabilities, firstBit, distance, rows, step.columns, pitch);
+  }
+
+  // clamp(round(p * scale))
+  __aicore__ inline void Quantise(const AscendC::LocalTensor<float>& probabilities, uint32_t floats) {
+    const int32_t count = static_cast<int32_t>(floats);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Muls(probabilities, probabilities, probabilityScale_, count);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Cast(probabilities, probabilities, AscendC::RoundMode::CAST_RINT, floats);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Mins(probabilities, probabilities, MAX_INT8_PROBABILITY, count);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Maxs(probabilities, probabilities, MIN_INT8_PROBABILITY, count);
+    AscendC::PipeBarrier<PIPE_V>();
   }
 
   // The copy in leaves columns beyond its last block untouched.
@@ -101,26 +224,23 @@ class ForwardVector {
     AscendC::PipeBarrier<PIPE_V>();
   }
 
-  __aicore__ inline void StoreProbabilities(const AscendC::GlobalTensor<T>& target, uint32_t rows, uint32_t columns,
-                                            uint32_t pitch) {
-    AscendC::LocalTensor<T> probabilities = outQueue_.DeQue<T>();
-    const AscendC::DataCopyExtParams params(
-        static_cast<uint16_t>(rows), columns * sizeof(T), (pitch - AlignUp(columns, FRACTAL)) / FRACTAL,
-        static_cast<uint32_t>((workspace_->ScorePitch() - columns) * sizeof(T)), 0);
-    AscendC::DataCopyPad(target, probabilities, params);
-    outQueue_.FreeTensor(probabilities);
-  }
-
   const ForwardTiling* tiling_;
   const GroupWorkspace<T>* workspace_;
   uint32_t subBlock_;
-  uint32_t chunkFloats_;
+  float scale_;
+  float probabilityScale_;
   AscendC::TQue<AscendC::TPosition::VECIN, 1> inQueue_;
   AscendC::TQue<AscendC::TPosition::VECOUT, 1> outQueue_;
+  NumberReader reader_;
   OnlineSoftmax softmax_;
-  Accumulator<T> accumulator_;
+  RowOutput<T, Stored> output_;
+  Accumulator<T, Stored> accumulator_;
   DenseMask mask_;
   Bias<T> bias_;
+  Alibi alibi_;
+  Dropout dropout_;
+  Preparation<T, Stored> preparation_;
+  QueryDigits<T> queryDigits_;
 };
 
 }  // namespace npufa

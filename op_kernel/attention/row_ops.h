@@ -47,10 +47,58 @@ __aicore__ inline void DivideRows(const AscendC::LocalTensor<float>& tile, const
   }
 }
 
-// Floats between rows of `columns` scores: whole words, and whole pairs of reductions where a row is long.
+// tile *= factor, tile += term.
+__aicore__ inline AscendC::UnaryRepeatParams RowParams(uint32_t pitch) {
+  const uint8_t stride = static_cast<uint8_t>(pitch / FLOATS_PER_BLOCK);
+  return AscendC::UnaryRepeatParams(1, 1, stride, stride);
+}
+__aicore__ inline void MultiplyAll(const AscendC::LocalTensor<float>& tile, float factor, uint32_t rows,
+                                   uint32_t columns, uint32_t pitch) {
+  for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
+    AscendC::Muls(tile[word], tile[word], factor, WordWidth(columns, word), static_cast<uint8_t>(rows),
+                  RowParams(pitch));
+  }
+}
+__aicore__ inline void AddAll(const AscendC::LocalTensor<float>& tile, float term, uint32_t rows, uint32_t columns,
+                              uint32_t pitch) {
+  for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
+    AscendC::Adds(tile[word], tile[word], term, WordWidth(columns, word), static_cast<uint8_t>(rows), RowParams(pitch));
+  }
+}
+
+// tile *= and += one value per column.
+__aicore__ inline AscendC::BinaryRepeatParams ColumnParams(uint32_t pitch) {
+  const uint8_t stride = static_cast<uint8_t>(pitch / FLOATS_PER_BLOCK);
+  return AscendC::BinaryRepeatParams(1, 1, 1, stride, stride, 0);
+}
+__aicore__ inline void MultiplyColumns(const AscendC::LocalTensor<float>& tile, const AscendC::LocalTensor<float>& values,
+                                       uint32_t rows, uint32_t columns, uint32_t pitch) {
+  for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
+    AscendC::Mul(tile[word], tile[word], values[word], WordWidth(columns, word), static_cast<uint8_t>(rows),
+                 ColumnParams(pitch));
+  }
+}
+__aicore__ inline void AddColumns(const AscendC::LocalTensor<float>& tile, const AscendC::LocalTensor<float>& values,
+                                  uint32_t rows, uint32_t columns, uint32_t pitch) {
+  for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
+    AscendC::Add(tile[word], tile[word], values[word], WordWidth(columns, word), static_cast<uint8_t>(rows),
+                 ColumnParams(pitch));
+  }
+}
+
+// tile += one value per row, given as blocks.
+__aicore__ inline void AddRows(const AscendC::LocalTensor<float>& tile, const AscendC::LocalTensor<float>& blocks,
+                               uint32_t rows, uint32_t columns, uint32_t pitch) {
+  const AscendC::BinaryRepeatParams params = RowBroadcastParams(pitch);
+  for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
+    AscendC::Add(tile[word], tile[word], blocks, WordWidth(columns, word), static_cast<uint8_t>(rows), params);
+  }
+}
+
+// Floats between rows of `columns` scores: whole words, in long rows pairs of words, which reductions fold.
 constexpr uint32_t LONG_ROW = FLOATS_PER_REPEAT * FLOATS_PER_BLOCK;
 __aicore__ inline uint32_t RowPitch(uint32_t columns) {
-  return AlignUp(columns, columns > LONG_ROW ? LONG_ROW : FLOATS_PER_REPEAT);
+  return AlignUp(columns, columns > LONG_ROW ? 2 * FLOATS_PER_REPEAT : FLOATS_PER_REPEAT);
 }
 
 // Floats of scratch memory a reduction of `floats` floats needs.
@@ -64,6 +112,12 @@ struct MaximumOf {
     AscendC::BlockReduceMax(result, tile, repeats, static_cast<int32_t>(FLOATS_PER_REPEAT), 1, 1,
                             static_cast<int32_t>(FLOATS_PER_BLOCK));
   }
+  __aicore__ inline static void Fold(const AscendC::LocalTensor<float>& tile, const AscendC::LocalTensor<float>& other,
+                                     uint32_t width, uint32_t rows, uint32_t stride) {
+    const uint8_t blocks = static_cast<uint8_t>(stride);
+    AscendC::Max(tile, tile, other, static_cast<uint64_t>(width), static_cast<uint8_t>(rows),
+                 AscendC::BinaryRepeatParams(1, 1, 1, blocks, blocks, blocks));
+  }
   __aicore__ inline static void Rows(const AscendC::LocalTensor<float>& result, const AscendC::LocalTensor<float>& tile,
                                      int32_t width, int32_t rows, int32_t stride) {
     AscendC::WholeReduceMax(result, tile, width, rows, 1, 1, stride, AscendC::ReduceOrder::ORDER_ONLY_VALUE);
@@ -75,6 +129,12 @@ struct SumOf {
                                        int32_t repeats) {
     AscendC::BlockReduceSum(result, tile, repeats, static_cast<int32_t>(FLOATS_PER_REPEAT), 1, 1,
                             static_cast<int32_t>(FLOATS_PER_BLOCK));
+  }
+  __aicore__ inline static void Fold(const AscendC::LocalTensor<float>& tile, const AscendC::LocalTensor<float>& other,
+                                     uint32_t width, uint32_t rows, uint32_t stride) {
+    const uint8_t blocks = static_cast<uint8_t>(stride);
+    AscendC::Add(tile, tile, other, static_cast<uint64_t>(width), static_cast<uint8_t>(rows),
+                 AscendC::BinaryRepeatParams(1, 1, 1, blocks, blocks, blocks));
   }
   __aicore__ inline static void Rows(const AscendC::LocalTensor<float>& result, const AscendC::LocalTensor<float>& tile,
                                      int32_t width, int32_t rows, int32_t stride) {
@@ -89,15 +149,14 @@ __aicore__ inline void ReduceRows(const AscendC::LocalTensor<float>& result, con
   uint32_t width = pitch / FLOATS_PER_BLOCK;
   Reduction::Blocks(partial, tile, static_cast<int32_t>(rows * pitch / FLOATS_PER_REPEAT));
   AscendC::PipeBarrier<PIPE_V>();
-  AscendC::LocalTensor<float> reduced = partial;
+  const uint32_t stride = width / FLOATS_PER_BLOCK;
   if (width > FLOATS_PER_REPEAT) {
-    reduced = partial[rows * width];
-    Reduction::Blocks(reduced, partial, static_cast<int32_t>(rows * width / FLOATS_PER_REPEAT));
+    width /= 2;
+    Reduction::Fold(partial, partial[width], width, rows, stride);
     AscendC::PipeBarrier<PIPE_V>();
-    width /= FLOATS_PER_BLOCK;
   }
-  Reduction::Rows(result, reduced, static_cast<int32_t>(width), static_cast<int32_t>(rows),
-                  static_cast<int32_t>(width / FLOATS_PER_BLOCK));
+  Reduction::Rows(result, partial, static_cast<int32_t>(width), static_cast<int32_t>(rows),
+                  static_cast<int32_t>(stride));
 }
 
 }  // namespace npufa

@@ -2,67 +2,98 @@
 #pragma once
 
 #include "forward_tiling.h"
-#include "utils.h"
+#include "sequences.h"
 
 namespace npufa {
 
-// Query rows of one head of one sequence that share a running softmax.
+constexpr uint32_t WHOLE_TILE = 0xffffffff;
+
+// Query rows that share keys, with a running softmax each: tokens of one head, or heads of one token.
 struct Tile {
-  uint32_t batch;
-  uint32_t head;
-  uint32_t firstRow;     // within the sequence
-  uint32_t rows;         // that take part
-  uint32_t storedRows;   // that exist in the output
-  int64_t beginShift;    // row i keeps keys [i + beginShift, i + endShift]
-  int64_t endShift;
-  uint32_t firstKey;     // first key any row keeps, aligned down
-  uint32_t endKey;       // one past the last
+  Sequence sequence;
+  uint32_t head;        // of the first row
+  uint32_t firstRow;    // token of the first row, within the sequence
+  uint32_t rows;        // that take part
+  uint32_t storedRows;  // that exist in the output
+  uint32_t firstKey;    // first key of this group's part
+  uint32_t endKey;      // one past the last
   uint32_t steps;
+  uint32_t part;        // where its partial result goes, or WHOLE_TILE
 };
 
 // `stepColumns` keys of a tile.
 struct Step {
   Tile tile;
+  uint32_t number;      // among the steps of this core group
   uint32_t index;       // in the tile
   uint32_t tileNumber;  // among the tiles of this core group that have steps
   uint32_t firstKey;
   uint32_t columns;
   __aicore__ inline bool IsFirst() const { return index == 0; }
   __aicore__ inline bool IsLast() const { return index + 1 == tile.steps; }
+  __aicore__ inline uint32_t Slot() const { return number % PIPELINE_SLOTS; }
+  __aicore__ inline uint32_t KeySlot() const { return number % KEY_SLOTS; }
 };
+
+// Parts of cut tiles: a group's first tile may begin, its last one may end in the middle.
+__aicore__ inline uint32_t PartOfBeginning(uint32_t group) { return 2 * group + 1; }
+__aicore__ inline uint32_t PartOfContinuation(uint32_t group) { return 2 * group; }
 
 class Schedule {
  public:
-  __aicore__ inline void Init(const ForwardTiling& tiling, GM_ADDR qLengths, GM_ADDR kvLengths, uint32_t group) {
+  __aicore__ inline void Init(const ForwardTiling& tiling, const SequenceArguments& arguments, uint32_t group) {
     tiling_ = &tiling;
-    if (tiling.qLengths != LENGTH_FULL) qLengths_.SetGlobalBuffer(reinterpret_cast<__gm__ int64_t*>(qLengths));
-    if (tiling.kvLengths != LENGTH_FULL) kvLengths_.SetGlobalBuffer(reinterpret_cast<__gm__ int64_t*>(kvLengths));
-    tilesPerHead_ = CeilDiv(tiling.qTokens, tiling.tileRows);
-    nextTile_ = tiling.firstTile[group];
-    endTile_ = tiling.firstTile[group + 1];
+    group_ = group;
+    sequences_.Init(tiling.sequences, arguments);
+    next_ = tiling.start[group];
+    end_ = tiling.start[group + 1];
     tileNumber_ = 0;
-    loadedBatch_ = tiling.batch;
+    steps_ = 0;
   }
 
   // Moves to the next tile. False at the end of this group's work.
   __aicore__ inline bool NextTile(Tile& tile) {
-    if (nextTile_ >= endTile_) return false;
-    const uint64_t sequenceHead = nextTile_ / tilesPerHead_;
-    tile.batch = static_cast<uint32_t>(sequenceHead / tiling_->heads);
-    tile.head = static_cast<uint32_t>(sequenceHead % tiling_->heads);
-    tile.firstRow = static_cast<uint32_t>(nextTile_ % tilesPerHead_) * tiling_->tileRows;
-    ++nextTile_;
-    LoadLengths(tile.batch);
-    tile.storedRows = Min(tiling_->tileRows, tiling_->qTokens - tile.firstRow);
-    tile.rows = tile.firstRow < qLength_ ? Min(tile.storedRows, qLength_ - tile.firstRow) : 0;
-    SetWindow(tile);
+    while (IsBefore(next_, end_) && next_.tile >= TilesOf(sequences_.Load(next_.sequence))) {
+      ++next_.sequence;
+      next_.tile = 0;
+    }
+    if (!IsBefore(next_, end_)) return false;
+    LoadTile(tile, next_.sequence, next_.tile);
+    const bool cut = next_.sequence == end_.sequence && next_.tile == end_.tile;
+    Restrict(tile, next_.keyBlock, cut ? end_.keyBlock : 0);
+    ++next_.tile;
+    next_.keyBlock = 0;
     if (tile.steps > 0) ++tileNumber_;
     return true;
   }
 
-  __aicore__ inline Step StepOf(const Tile& tile, uint32_t index) const {
+  // Tile `index` of a sequence with all its keys. Sequences must not decrease from call to call.
+  __aicore__ inline void LoadTile(Tile& tile, uint32_t sequence, uint32_t index) {
+    tile.sequence = sequences_.Load(sequence);
+    const uint32_t stored = tile.sequence.qStored;
+    if (tiling_->rowsAreHeads) {
+      const uint32_t groupSize = tiling_->sequences.groupSize;
+      const uint32_t blocks = CeilDiv(groupSize, tiling_->tileRows);
+      const uint32_t block = index % blocks * tiling_->tileRows;
+      tile.head = index / blocks / stored * groupSize + block;
+      tile.firstRow = index / blocks % stored;
+      tile.storedRows = Min(tiling_->tileRows, groupSize - block);
+      tile.rows = tile.firstRow < tile.sequence.qLength ? tile.storedRows : 0;
+    } else {
+      const uint32_t perHead = CeilDiv(stored, tiling_->tileRows);
+      tile.head = index / perHead;
+      tile.firstRow = index % perHead * tiling_->tileRows;
+      tile.storedRows = Min(tiling_->tileRows, stored - tile.firstRow);
+      const uint32_t length = tile.sequence.qLength;
+      tile.rows = tile.firstRow < length ? Min(tile.storedRows, length - tile.firstRow) : 0;
+    }
+    SetKeys(tile);
+  }
+
+  __aicore__ inline Step StepOf(const Tile& tile, uint32_t index) {
     Step step;
     step.tile = tile;
+    step.number = steps_++;
     step.index = index;
     step.tileNumber = tileNumber_;
     step.firstKey = tile.firstKey + index * tiling_->stepColumns;
@@ -71,71 +102,99 @@ class Schedule {
   }
 
  private:
-  __aicore__ inline void LoadLengths(uint32_t batch) {
-    if (batch == loadedBatch_) return;
-    loadedBatch_ = batch;
-    qLength_ = Length(qLengths_, tiling_->qLengths, tiling_->qTokens, batch);
-    kvLength_ = Length(kvLengths_, tiling_->kvLengths, tiling_->kvTokens, batch);
+  __aicore__ inline static bool IsBefore(const WorkStart& a, const WorkStart& b) {
+    if (a.sequence != b.sequence) return a.sequence < b.sequence;
+    return a.tile != b.tile ? a.tile < b.tile : a.keyBlock < b.keyBlock;
   }
 
-  __aicore__ inline uint32_t Length(const AscendC::GlobalTensor<int64_t>& lengths, uint32_t source, uint32_t full,
-                                    uint32_t batch) const {
-    if (source == LENGTH_FULL) return full;
-    return static_cast<uint32_t>(lengths.GetValue(source == LENGTH_EACH ? batch : 0));
+  __aicore__ inline uint32_t TilesOf(const Sequence& sequence) const {
+    const uint32_t heads = tiling_->sequences.heads;
+    if (!tiling_->rowsAreHeads) return heads * CeilDiv(sequence.qStored, tiling_->tileRows);
+    const uint32_t groupSize = tiling_->sequences.groupSize;
+    return heads / groupSize * CeilDiv(groupSize, tiling_->tileRows) * sequence.qStored;
   }
 
-  __aicore__ inline void SetWindow(Tile& tile) const {
-    const int64_t corner = static_cast<int64_t>(kvLength_) - qLength_;
-    tile.beginShift = tiling_->beginShift + (tiling_->beginFollowsCorner ? corner : 0);
-    tile.endShift = tiling_->endShift + (tiling_->endFollowsCorner ? corner : 0);
-    const int64_t lastRow = static_cast<int64_t>(tile.firstRow) + tile.rows - 1;
-    const int64_t begin = Max<int64_t>(tile.firstRow + tile.beginShift, 0);
-    const int64_t end = Min<int64_t>(lastRow + tile.endShift + 1, kvLength_);
-    tile.steps = 0;
-    tile.firstKey = 0;
-    tile.endKey = 0;
-    if (tile.rows == 0 || begin >= end) return;
-    tile.firstKey = static_cast<uint32_t>(begin) / FRACTAL * FRACTAL;
-    tile.endKey = static_cast<uint32_t>(end);
+  // Keys that any row of the tile keeps.
+  __aicore__ inline void SetKeys(Tile& tile) const {
+    tile.firstKey = tile.endKey = tile.steps = 0;
+    tile.part = WHOLE_TILE;
+    if (tile.rows == 0) return;
+    const uint32_t lastRow = tiling_->rowsAreHeads ? tile.firstRow : tile.firstRow + tile.rows - 1;
+    const uint32_t begin = tile.sequence.Begin(tile.firstRow);
+    const uint32_t end = tile.sequence.End(lastRow);
+    if (begin >= end) return;
+    tile.firstKey = begin / FRACTAL * FRACTAL;
+    tile.endKey = end;
+    tile.steps = CeilDiv(tile.endKey - tile.firstKey, tiling_->stepColumns);
+  }
+
+  // Leaves the keys from block `begin` to block `end` (0: all) of a tile that is cut there.
+  __aicore__ inline void Restrict(Tile& tile, uint32_t begin, uint32_t end) const {
+    if (begin == 0 && end == 0) return;
+    tile.part = begin > 0 ? PartOfContinuation(group_) : PartOfBeginning(group_);
+    const uint32_t first = tile.firstKey;
+    if (end > 0) tile.endKey = Min(tile.endKey, first + end * SPLIT_KEYS);
+    tile.firstKey = Min(tile.endKey, first + begin * SPLIT_KEYS);
     tile.steps = CeilDiv(tile.endKey - tile.firstKey, tiling_->stepColumns);
   }
 
   const ForwardTiling* tiling_;
-  AscendC::GlobalTensor<int64_t> qLengths_;
-  AscendC::GlobalTensor<int64_t> kvLengths_;
-  uint64_t tilesPerHead_;
-  uint64_t nextTile_;
-  uint64_t endTile_;
+  uint32_t group_;
+  SequenceReader sequences_;
+  WorkStart next_;
+  WorkStart end_;
   uint32_t tileNumber_;
-  uint32_t loadedBatch_;
-  uint32_t qLength_;
-  uint32_t kvLength_;
+  uint32_t steps_;
 };
 
-// Runs `stages` over the steps of a schedule, the second stage two steps behind the first: Begin(tile) for every tile,
-// then First(step, slot), Both(step, slot, earlier step, its slot), Second(step, slot).
-template <typename Stages>
-__aicore__ inline void RunPipelined(Schedule& schedule, Stages& stages) {
-  constexpr uint32_t LAG = PIPELINE_SLOTS - 1;
-  Step steps[PIPELINE_SLOTS];
-  uint32_t issued = 0;
-  Tile tile;
-  while (schedule.NextTile(tile)) {
-    stages.Begin(tile);
-    for (uint32_t index = 0; index < tile.steps; ++index, ++issued) {
-      const uint32_t slot = issued % PIPELINE_SLOTS;
-      steps[slot] = schedule.StepOf(tile, index);
-      if (issued < LAG) {
-        stages.First(steps[slot], slot);
-      } else {
-        const uint32_t lagging = (issued - LAG) % PIPELINE_SLOTS;
-        stages.Both(steps[slot], slot, steps[lagging], lagging);
+// Where row `row` of a tile begins in a tensor, and the distance to the next row.
+__aicore__ inline uint64_t RowOffset(const ForwardTiling& tiling, const TensorStrides& strides, const Tile& tile,
+                                     uint32_t token, uint32_t row) {
+  const uint32_t head = tiling.rowsAreHeads ? tile.head + row : tile.head;
+  if (!tiling.rowsAreHeads) token += row;
+  return tile.sequence.batch * strides.batch + head * strides.head + token * strides.token;
+}
+__aicore__ inline uint64_t RowDistance(const ForwardTiling& tiling, const TensorStrides& strides) {
+  return tiling.rowsAreHeads ? strides.head : strides.token;
+}
+
+// Runs `stages` over the steps of a schedule: Begin(tile) for every tile; Prepare(step) one step before First(step), where
+// AHEAD is 1; Second(step) two steps behind First(step), together as Both(step, earlier step).
+template <uint32_t AHEAD, typename Stages>
+class Pipeline {
+ public:
+  __aicore__ inline Pipeline(Schedule& schedule, Stages& stages) : schedule_(schedule), stages_(stages) {}
+
+  __aicore__ inline void Run() {
+    Tile tile;
+    uint32_t count = 0;
+    while (schedule_.NextTile(tile)) {
+      stages_.Begin(tile);
+      for (uint32_t index = 0; index < tile.steps; ++index, ++count) {
+        steps_[count % KEPT] = schedule_.StepOf(tile, index);
+        stages_.Prepare(steps_[count % KEPT]);
+        if (count >= AHEAD) Advance(count - AHEAD);
       }
     }
+    for (uint32_t step = count > AHEAD ? count - AHEAD : 0; step < count; ++step) Advance(step);
+    for (uint32_t step = count > LAG ? count - LAG : 0; step < count; ++step) stages_.Second(steps_[step % KEPT]);
   }
-  for (uint32_t done = issued > LAG ? issued - LAG : 0; done < issued; ++done) {
-    stages.Second(steps[done % PIPELINE_SLOTS], done % PIPELINE_SLOTS);
+
+ private:
+  static constexpr uint32_t LAG = PIPELINE_SLOTS - 1;
+  static constexpr uint32_t KEPT = PIPELINE_SLOTS + AHEAD;
+
+  __aicore__ inline void Advance(uint32_t step) {
+    if (step < LAG) {
+      stages_.First(steps_[step % KEPT]);
+    } else {
+      stages_.Both(steps_[step % KEPT], steps_[(step - LAG) % KEPT]);
+    }
   }
-}
+
+  Schedule& schedule_;
+  Stages& stages_;
+  Step steps_[KEPT];
+};
 
 }  // namespace npufa

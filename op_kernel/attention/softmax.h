@@ -8,6 +8,7 @@
 namespace npufa {
 
 constexpr uint32_t MAX_CORE_ROWS = CUBE_BLOCK / 2;
+constexpr float LOWEST = -3.402823466e38f;  // maximum of a row without keys
 
 class OnlineSoftmax {
  public:
@@ -26,8 +27,8 @@ class OnlineSoftmax {
   __aicore__ inline void Update(const AscendC::LocalTensor<float>& tile, uint32_t row, uint32_t rows, uint32_t pitch,
                                 bool firstStep, uint32_t tileNumber, uint32_t slot) {
     const uint32_t count = AlignUp(rows, FLOATS_PER_BLOCK);
-    const AscendC::LocalTensor<float> maximum = Statistic(MAXIMUM, row);
-    const AscendC::LocalTensor<float> sum = Statistic(SUM + tileNumber % PIPELINE_SLOTS, row);
+    const AscendC::LocalTensor<float> maximum = Maximum(tileNumber, row);
+    const AscendC::LocalTensor<float> sum = Sum(tileNumber, row);
     const AscendC::LocalTensor<float> rescale = Statistic(RESCALE + slot, row);
     const AscendC::LocalTensor<float> current = Statistic(CURRENT, 0);
     const AscendC::LocalTensor<float> blocks = blocks_.Get<float>();
@@ -66,21 +67,19 @@ class OnlineSoftmax {
     return Broadcast(Statistic(RESCALE + slot, row), rows);
   }
 
-  // Sums of a finished tile (blocks of eight per row), positive also for rows without keys.
-  __aicore__ inline AscendC::LocalTensor<float> SumBlocks(uint32_t row, uint32_t rows, uint32_t tileNumber) {
-    const AscendC::LocalTensor<float> sum = Statistic(SUM + tileNumber % PIPELINE_SLOTS, row);
-    AscendC::Maxs(sum, sum, SMALLEST, AlignUp(rows, FLOATS_PER_BLOCK));
-    AscendC::PipeBarrier<PIPE_V>();
-    return Broadcast(sum, rows);
+  // Maxima and sums of a tile, LOWEST and 0 for rows without keys.
+  __aicore__ inline AscendC::LocalTensor<float> Maximum(uint32_t tileNumber, uint32_t row) {
+    return Statistic(MAXIMUM + tileNumber % PIPELINE_SLOTS, row);
+  }
+  __aicore__ inline AscendC::LocalTensor<float> Sum(uint32_t tileNumber, uint32_t row) {
+    return Statistic(SUM + tileNumber % PIPELINE_SLOTS, row);
   }
 
  private:
-  static constexpr float LOWEST = -3.402823466e38f;
-  static constexpr float SMALLEST = 1.175494351e-38f;
   // Rows of the statistics buffer.
-  static constexpr uint32_t MAXIMUM = 0;
-  static constexpr uint32_t CURRENT = 1;
-  static constexpr uint32_t SUM = 2;
+  static constexpr uint32_t CURRENT = 0;
+  static constexpr uint32_t MAXIMUM = 1;
+  static constexpr uint32_t SUM = MAXIMUM + PIPELINE_SLOTS;
   static constexpr uint32_t RESCALE = SUM + PIPELINE_SLOTS;
   static constexpr uint32_t STATISTICS = RESCALE + PIPELINE_SLOTS;
 

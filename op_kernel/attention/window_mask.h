@@ -23,12 +23,25 @@ __aicore__ inline void FillBits(const AscendC::LocalTensor<float>& tile, float v
   AscendC::Duplicate(tile, value, mask, static_cast<uint8_t>(rows), 1, static_cast<uint8_t>(pitch / FLOATS_PER_BLOCK));
 }
 
+// A copy in leaves columns beyond its last block untouched: they become 0.
+__aicore__ inline void ClearTail(const AscendC::LocalTensor<float>& tile, uint32_t columns, uint32_t rows,
+                                 uint32_t pitch) {
+  if (columns == pitch) return;
+  for (uint32_t word = columns / FLOATS_PER_REPEAT * FLOATS_PER_REPEAT; word < pitch; word += FLOATS_PER_REPEAT) {
+    const uint32_t used = columns > word ? columns - word : 0;
+    FillBits(tile[word], 0.0f, BitRange(used, FLOATS_PER_REPEAT), rows, pitch);
+  }
+  AscendC::PipeBarrier<PIPE_V>();
+}
+
 class WindowMask {
  public:
   // Rows [row, row + rows) of the step's tile against its columns.
-  __aicore__ inline WindowMask(const Step& step, uint32_t row, uint32_t rows)
-      : begin_(static_cast<int64_t>(step.tile.firstRow) + row + step.tile.beginShift - step.firstKey),
-        end_(static_cast<int64_t>(step.tile.firstRow) + row + step.tile.endShift + 1 - step.firstKey),
+  __aicore__ inline WindowMask(const Step& step, uint32_t row, uint32_t rows, bool rowsAreHeads)
+      : sequence_(step.tile.sequence),
+        firstRow_(step.tile.firstRow + (rowsAreHeads ? 0 : row)),
+        rowStep_(rowsAreHeads ? 0 : 1),
+        firstKey_(step.firstKey),
         columns_(step.columns),
         rows_(rows) {}
 
@@ -54,17 +67,19 @@ class WindowMask {
   }
 
  private:
-  __aicore__ inline uint32_t Clip(int64_t column) const {
-    return static_cast<uint32_t>(Max<int64_t>(0, Min<int64_t>(column, columns_)));
+  __aicore__ inline uint32_t Column(uint32_t key) const {
+    return key <= firstKey_ ? 0 : Min(key - firstKey_, columns_);
   }
-  __aicore__ inline uint32_t Begin(uint32_t row) const { return Clip(begin_ + row); }
-  __aicore__ inline uint32_t End(uint32_t row) const { return Clip(end_ + row); }
+  __aicore__ inline uint32_t Begin(uint32_t row) const { return Column(sequence_.Begin(firstRow_ + row * rowStep_)); }
+  __aicore__ inline uint32_t End(uint32_t row) const { return Column(sequence_.End(firstRow_ + row * rowStep_)); }
   __aicore__ inline static uint32_t InWord(uint32_t column, uint32_t word) {
     return column <= word ? 0 : Min(column - word, FLOATS_PER_REPEAT);
   }
 
-  int64_t begin_;
-  int64_t end_;
+  const Sequence& sequence_;
+  uint32_t firstRow_;
+  uint32_t rowStep_;
+  uint32_t firstKey_;
   uint32_t columns_;
   uint32_t rows_;
 };

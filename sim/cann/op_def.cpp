@@ -31,6 +31,9 @@ OpParamDef& OpParamDef::DataTypeList(std::vector<ge::DataType> list) {
   return *this;
 }
 
+// Which compiled kernel serves which types: here there is one for all.
+OpParamDef& OpParamDef::DataTypeForBinQuery(std::vector<ge::DataType>) { return *this; }
+
 OpParamDef& OpParamDef::Format(std::vector<ge::Format> list) {
   formats = std::move(list);
   any_format = false;

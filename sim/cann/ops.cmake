@@ -15,7 +15,8 @@ function(npufa_sim_op_library name)
 
   add_custom_command(
     OUTPUT ${generated}/aclnn_ops.cpp ${generated}/aclnn_ops.h
-    COMMAND ${name}_opbuild ${generated})
+    COMMAND ${name}_opbuild ${generated}
+    DEPENDS ${name}_opbuild)
 
   add_library(${name} SHARED ${generated}/aclnn_ops.cpp $<TARGET_OBJECTS:${name}_host>)
   target_include_directories(${name} PRIVATE ${generated})

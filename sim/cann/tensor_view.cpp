@@ -62,14 +62,21 @@ TensorView ViewOf(const aclFloatArray& array) { return ArrayView(array.values, g
 TensorView ViewOf(const aclBoolArray& array) { return ArrayView(array.values, ge::DT_BOOL); }
 
 void CopyContiguous(const TensorView& view, unsigned char* to) {
+  if (view.Count() == 0) return;
   const std::int64_t element = ge::GetSizeByDataType(view.data_type);
   const std::size_t rank = view.sizes.size();
+  const std::int64_t row = rank == 0 ? 1 : view.sizes.back(), step = rank == 0 ? 1 : view.strides.back();
   std::vector<std::int64_t> index(rank, 0);
-  for (std::int64_t left = view.Count(); left > 0; --left, to += element) {
+  for (std::int64_t left = view.Count() / row; left > 0; --left, to += row * element) {
     std::int64_t offset = 0;
-    for (std::size_t i = 0; i < rank; ++i) offset += index[i] * view.strides[i];
-    std::memcpy(to, static_cast<const unsigned char*>(view.data) + offset * element, element);
-    for (std::size_t i = rank; i-- > 0 && ++index[i] == view.sizes[i];) index[i] = 0;
+    for (std::size_t i = 0; i + 1 < rank; ++i) offset += index[i] * view.strides[i];
+    const auto* from = static_cast<const unsigned char*>(view.data) + offset * element;
+    if (step == 1) {
+      std::memcpy(to, from, row * element);
+    } else {
+      for (std::int64_t i = 0; i < row; ++i) std::memcpy(to + i * element, from + i * step * element, element);
+    }
+    for (std::size_t i = rank - (rank > 0); i-- > 0 && ++index[i] == view.sizes[i];) index[i] = 0;
   }
 }
 

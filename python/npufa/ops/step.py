@@ -35,6 +35,11 @@ def npu_advance_step_flashattn(
 
     All tensors are int64.
 
+    Values of tensors cannot be checked before a launch on an NPU. There a request with an illegal one (a position
+    beyond its row of `block_tables`, a negative block, an `accepted_num` outside 0..k, no sampled token) keeps its
+    tokens, positions and lengths, gets slot -1, and nothing is raised; the other requests advance. k is at most 1791
+    there.
+
     Args:
         input_tokens: (num_seqs,), or (num_seqs * (1 + k),) with speculation; written.
         sampled_token_ids: (num_queries,) or (num_queries, 1); with speculation (num_seqs, 1 + k), -1 after the last
@@ -50,7 +55,7 @@ def npu_advance_step_flashattn(
         accepted_num: (num_seqs,) proposed tokens that were accepted in this step.
 
     Raises:
-        RuntimeError, ValueError: an illegal argument, or a position beyond its row of `block_tables`; the message
+        RuntimeError, ValueError: an illegal argument, or (CPU) a position beyond its row of `block_tables`; the message
             names the argument. Nothing has been written then.
 
     Source: SPEC section 9; torch_npu page `npu_advance_step_flashattn`.

@@ -29,6 +29,7 @@ class OpParamDef {
   OpParamDef& ParamType(Option param_type);
   OpParamDef& DataType(std::vector<ge::DataType> types);
   OpParamDef& DataTypeList(std::vector<ge::DataType> types);
+  OpParamDef& DataTypeForBinQuery(std::vector<ge::DataType> types);
   OpParamDef& Format(std::vector<ge::Format> formats);
   OpParamDef& FormatList(std::vector<ge::Format> formats);
   OpParamDef& UnknownShapeFormat(std::vector<ge::Format> formats);

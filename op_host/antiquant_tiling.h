@@ -1,0 +1,14 @@
+// How the kernels find the scales and offsets of a quantised key/value cache.
+#pragma once
+
+#include "../op_kernel/attention/forward_tiling.h"
+#include "tensor_strides.h"
+
+namespace npufa {
+
+std::uint32_t NumberOf(DType dtype);
+
+void FillAntiquant(const AttentionCall<std::int64_t>& call, const AttentionSpec<std::int64_t>& spec,
+                   AntiquantTiling& key, AntiquantTiling& value);
+
+}  // namespace npufa

@@ -1,0 +1,16 @@
+// One backward attention call on one chip as the kernel's BackwardTiling.
+#pragma once
+
+#include "../op_kernel/attention/backward_tiling.h"
+#include "forward_tiling.h"
+
+namespace npufa {
+
+using BackwardLaunch = ForwardLaunch;
+
+// `spec` = Describe(call) of a training call; the query is not empty. Throws ArgumentError where the call is beyond what
+// the kernel can do.
+BackwardLaunch FillBackwardTiling(const AttentionCall<std::int64_t>& call, const AttentionSpec<std::int64_t>& spec,
+                                  float scale, const ChipLimits& chip, BackwardTiling& tiling);
+
+}  // namespace npufa

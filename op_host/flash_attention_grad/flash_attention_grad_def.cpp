@@ -1,0 +1,56 @@
+#include "../attention_operator.h"
+
+namespace npufa {
+
+namespace {
+
+const OperatorParts& FlashAttentionGrad() {
+  static const OperatorParts parts{
+      "npu_fusion_attention_grad",
+      OpKind::kFusion,
+      {{"query", Role::kQuery, ops::REQUIRED},
+       {"key", Role::kCache, ops::REQUIRED},
+       {"value", Role::kCache, ops::REQUIRED},
+       {"dy", Role::kQuery, ops::REQUIRED},
+       {"pse", Role::kBias},
+       {"dropout_mask", Role::kBits},
+       {"atten_mask", Role::kMask},
+       {"softmax_max", Role::kFloats, ops::REQUIRED},
+       {"softmax_sum", Role::kFloats, ops::REQUIRED},
+       {"attention_in", Role::kQuery, ops::REQUIRED},
+       {"prefix", Role::kList},
+       {"actual_seq_qlen", Role::kList},
+       {"actual_seq_kvlen", Role::kList},
+       {"query_rope", Role::kQuery},
+       {"key_rope", Role::kQuery},
+       {"sink", Role::kFloats},
+       {"q_start_idx", Role::kList},
+       {"kv_start_idx", Role::kList}},
+      TrainingAttributes(),
+      {{"dq", Role::kQuery, "query"},
+       {"dk", Role::kQuery, "key"},
+       {"dv", Role::kQuery, "value"},
+       {"dpse", Role::kBias, "pse"},
+       {"dq_rope", Role::kQuery, "query_rope"},
+       {"dk_rope", Role::kQuery, "key_rope"},
+       {"dsink", Role::kFloats, "sink"}},
+      TrainingTypes()};
+  return parts;
+}
+
+}  // namespace
+
+}  // namespace npufa
+
+namespace ops {
+
+class NpufaFlashAttentionGrad : public OpDef {
+ public:
+  explicit NpufaFlashAttentionGrad(const char* name) : OpDef(name) {
+    npufa::Define<npufa::FlashAttentionGrad, npufa::TileBackward>(this);
+  }
+};
+
+OP_ADD(NpufaFlashAttentionGrad);
+
+}  // namespace ops

@@ -1,0 +1,70 @@
+#include "../attention_operator.h"
+
+namespace npufa {
+
+namespace {
+
+const OperatorParts& FusedInferAttentionScore() {
+  static const OperatorParts parts{
+      "npu_fused_infer_attention_score",
+      OpKind::kFusedInfer,
+      {{"query", Role::kQuery, ops::REQUIRED},
+       {"key", Role::kCache, ops::REQUIRED},
+       {"value", Role::kCache, ops::REQUIRED},
+       {"pse_shift", Role::kBias},
+       {"atten_mask", Role::kMask},
+       {"actual_seq_lengths", Role::kList},
+       {"actual_seq_lengths_kv", Role::kList},
+       {"dequant_scale1", Role::kScaleBits},
+       {"quant_scale1", Role::kFloats},
+       {"dequant_scale2", Role::kScaleBits},
+       {"quant_scale2", Role::kScales},
+       {"quant_offset2", Role::kScales},
+       {"antiquant_scale", Role::kScales},
+       {"antiquant_offset", Role::kScales},
+       {"block_table", Role::kIndices},
+       {"query_padding_size", Role::kInteger},
+       {"kv_padding_size", Role::kInteger},
+       {"key_antiquant_scale", Role::kScales},
+       {"key_antiquant_offset", Role::kScales},
+       {"value_antiquant_scale", Role::kScales},
+       {"value_antiquant_offset", Role::kScales},
+       {"key_shared_prefix", Role::kCache},
+       {"value_shared_prefix", Role::kCache},
+       {"actual_shared_prefix_len", Role::kList},
+       {"query_rope", Role::kBias},
+       {"key_rope", Role::kBias}},
+      {{"num_heads", 1, ops::REQUIRED},
+       {"scale_value", 1.0f},
+       {"pre_tokens", 2147483647},
+       {"next_tokens", 2147483647},
+       {"input_layout", "BSH"},
+       {"num_key_value_heads", 0},
+       {"sparse_mode", 0},
+       {"inner_precise", 0},
+       {"block_size", 0},
+       {"antiquant_mode", 0},
+       {"softmax_lse_flag", false},
+       {"key_antiquant_mode", 0},
+       {"value_antiquant_mode", 0}},
+      {{"attention_out", Role::kOutput}, {"softmax_lse", Role::kFloats}},
+      InferenceTypes(true)};
+  return parts;
+}
+
+}  // namespace
+
+}  // namespace npufa
+
+namespace ops {
+
+class NpufaFusedInferAttentionScore : public OpDef {
+ public:
+  explicit NpufaFusedInferAttentionScore(const char* name) : OpDef(name) {
+    npufa::Define<npufa::FusedInferAttentionScore, npufa::TileForward>(this);
+  }
+};
+
+OP_ADD(NpufaFusedInferAttentionScore);
+
+}  // namespace ops

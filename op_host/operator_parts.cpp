@@ -1,0 +1,126 @@
+#include "operator_parts.h"
+
+#include <type_traits>
+
+#include "chip_configs.h"
+
+namespace npufa {
+
+namespace {
+
+// Entries of the columns for a tensor that takes part in them.
+std::vector<ge::DataType> Joint(const std::vector<TypeColumn>& columns, ge::DataType TypeColumn::*row) {
+  std::vector<ge::DataType> types;
+  for (const TypeColumn& column : columns) types.push_back(column.*row);
+  return types;
+}
+
+bool IsJoint(Role role) {
+  return role == Role::kQuery || role == Role::kCache || role == Role::kBias || role == Role::kOutput;
+}
+
+std::vector<ge::DataType> TypesOf(const OperatorParts& parts, Role role) {
+  switch (role) {
+    case Role::kQuery:
+      return Joint(parts.types, &TypeColumn::query);
+    case Role::kCache:
+      return Joint(parts.types, &TypeColumn::cache);
+    case Role::kBias:
+      return Joint(parts.types, &TypeColumn::bias);
+    case Role::kOutput:
+      return Joint(parts.types, &TypeColumn::output);
+    case Role::kMask:
+      return {ge::DT_BOOL, ge::DT_INT8, ge::DT_UINT8};
+    case Role::kBits:
+      return {ge::DT_UINT8};
+    case Role::kFloats:
+      return {ge::DT_FLOAT};
+    case Role::kScales:
+      return {ge::DT_FLOAT, ge::DT_FLOAT16, ge::DT_BF16};
+    case Role::kScaleBits:
+      return {ge::DT_FLOAT, ge::DT_UINT64, ge::DT_INT64};
+    case Role::kIndices:
+      return {ge::DT_INT32};
+    case Role::kInteger:
+    case Role::kList:
+      return {ge::DT_INT64};
+  }
+  return {};
+}
+
+void SetTypes(const OperatorParts& parts, Role role, ops::OpParamDef* tensor) {
+  const std::vector<ge::DataType> types = TypesOf(parts, role);
+  (IsJoint(role) ? tensor->DataType(types) : tensor->DataTypeList(types))
+      .DataTypeForBinQuery(std::vector<ge::DataType>(types.size(), types[0]))
+      .FormatList({ge::FORMAT_ND});
+}
+
+void DeclareAttribute(const AttributePart& part, ops::OpAttrDef* attribute) {
+  attribute->AttrType(part.presence);
+  std::visit(
+      [attribute](auto fallback) {
+        using T = decltype(fallback);
+        if constexpr (std::is_same_v<T, bool>) {
+          attribute->Bool(fallback);
+        } else if constexpr (std::is_same_v<T, float>) {
+          attribute->Float(fallback);
+        } else if constexpr (std::is_same_v<T, const char*>) {
+          attribute->String(fallback);
+        } else {
+          attribute->Int(fallback);
+        }
+      },
+      part.fallback);
+}
+
+}  // namespace
+
+std::vector<TypeColumn> TrainingTypes() {
+  std::vector<TypeColumn> columns;
+  for (const ge::DataType type : {ge::DT_FLOAT16, ge::DT_BF16, ge::DT_FLOAT}) {
+    columns.push_back({type, type, type, type});
+    if (type != ge::DT_FLOAT) columns.push_back({type, type, ge::DT_FLOAT, type});  // slopes
+  }
+  return columns;
+}
+
+std::vector<TypeColumn> InferenceTypes(bool quantised_cache) {
+  std::vector<TypeColumn> columns;
+  const auto add = [&](ge::DataType query, ge::DataType cache) {
+    const ge::DataType type = query == ge::DT_INT8 ? ge::DT_FLOAT16 : query;
+    for (const ge::DataType output : {type, ge::DT_INT8}) columns.push_back({query, cache, type, output});
+  };
+  for (const ge::DataType query : {ge::DT_FLOAT16, ge::DT_BF16, ge::DT_FLOAT}) {
+    add(query, query);
+    if (!quantised_cache) continue;
+    add(query, ge::DT_INT8);
+    add(query, ge::DT_INT32);  // eight int4 each
+  }
+  add(ge::DT_INT8, ge::DT_INT8);
+  return columns;
+}
+
+std::vector<AttributePart> TrainingAttributes() {
+  return {{"scale_value", 1.0f},      {"keep_prob", 1.0f},  {"pre_tokens", 2147483647}, {"next_tokens", 2147483647},
+          {"head_num", 1, ops::REQUIRED}, {"input_layout", "BSH", ops::REQUIRED}, {"inner_precise", 0},
+          {"sparse_mode", 0},         {"pse_type", 1},      {"softmax_layout", ""}};
+}
+
+void Declare(const OperatorParts& parts, ops::OpDef* def) {
+  for (const InputPart& part : parts.inputs) {
+    ops::OpParamDef& input = def->Input(part.name).ParamType(part.presence);
+    SetTypes(parts, part.role, &input);
+    if (part.role == Role::kList) {
+      input.ValueDepend(ops::REQUIRED);
+    } else {
+      input.AutoContiguous();
+    }
+  }
+  for (const OutputPart& part : parts.outputs) {
+    SetTypes(parts, part.role, &def->Output(part.name).ParamType(ops::REQUIRED));
+  }
+  for (const AttributePart& part : parts.attributes) DeclareAttribute(part, &def->Attr(part.name));
+  AddChips(*def);
+}
+
+}  // namespace npufa

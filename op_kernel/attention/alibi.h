@@ -1,0 +1,67 @@
+// Generated bias -slope |j - i| or -slope sqrt(|j - i|) (ALiBi, arXiv 2108.12409).
+#pragma once
+
+#include "schedule.h"
+#include "row_ops.h"
+
+namespace npufa {
+
+class Alibi {
+ public:
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, GM_ADDR slopes) {
+    tiling_ = &tiling;
+    slopes_.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(slopes));
+    pipe.InitBuffer(columns_, MAX_COLUMNS * sizeof(float));
+    pipe.InitBuffer(distances_, MAX_COLUMNS * sizeof(float));
+    AscendC::LocalTensor<float> columns = columns_.Get<float>();
+    AscendC::CreateVecIndex(columns, 0.0f, MAX_COLUMNS);
+    AscendC::PipeBarrier<PIPE_V>();
+    slopeOf_ = NO_SLOPE;
+  }
+
+  // Adds to the scores of rows [row, row + rows) of the step's tile.
+  __aicore__ inline void Apply(const AscendC::LocalTensor<float>& scores, const Step& step, uint32_t row, uint32_t rows,
+                               uint32_t pitch) {
+    const Tile& tile = step.tile;
+    const AscendC::LocalTensor<float> distances = distances_.Get<float>();
+    const int32_t count = static_cast<int32_t>(pitch);
+    for (uint32_t r = row; r < row + rows; ++r) {
+      const uint32_t head = tile.head + (tiling_->rowsAreHeads ? r : 0);
+      const uint32_t token = tile.firstRow + (tiling_->rowsAreHeads ? 0 : r);
+      const int64_t first = static_cast<int64_t>(step.firstKey) + tiling_->biasDistance - token;
+      AscendC::Adds(distances, columns_.Get<float>(), static_cast<float>(first), count);
+      AscendC::PipeBarrier<PIPE_V>();
+      AscendC::Abs(distances, distances, count);
+      AscendC::PipeBarrier<PIPE_V>();
+      if (tiling_->biasKind == BIAS_SQUARE_ROOT) {
+        AscendC::Sqrt(distances, distances, count);
+        AscendC::PipeBarrier<PIPE_V>();
+      }
+      AscendC::Axpy(scores[(r - row) * pitch], distances, -Slope(tile.sequence.batch, head), count);
+      AscendC::PipeBarrier<PIPE_V>();
+    }
+  }
+
+ private:
+  static constexpr uint32_t MAX_COLUMNS = 1024;
+  static constexpr uint64_t NO_SLOPE = ~static_cast<uint64_t>(0);
+
+  // Reading a number from global memory is slow: neighbours ask for the same one.
+  __aicore__ inline float Slope(uint32_t batch, uint32_t head) {
+    const uint64_t index = batch * tiling_->bias.batch + head;
+    if (index != slopeOf_) {
+      slopeOf_ = index;
+      slope_ = slopes_.GetValue(index);
+    }
+    return slope_;
+  }
+
+  const ForwardTiling* tiling_;
+  AscendC::GlobalTensor<float> slopes_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> columns_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> distances_;
+  uint64_t slopeOf_;
+  float slope_;
+};
+
+}  // namespace npufa

@@ -1,0 +1,137 @@
+// Merges the parts of tiles that were cut between core groups (Flash-Decoding): rows spread over all vector cores.
+#pragma once
+
+#include "row_output.h"
+#include "workspace.h"
+
+namespace npufa {
+
+template <typename T, typename Stored>
+class Combine {
+ public:
+  using InQueue = AscendC::TQue<AscendC::TPosition::VECIN, 1>;
+
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const SequenceArguments& sequences,
+                              const GroupWorkspace<T>& workspace, InQueue& inQueue, RowOutput<T, Stored>& output) {
+    tiling_ = &tiling;
+    workspace_ = &workspace;
+    inQueue_ = &inQueue;
+    rowOutput_ = &output;
+    pitch_ = output.Pitch();
+    schedule_.Init(tiling, sequences, 0);
+    pipe.InitBuffer(sums_, ROWS * pitch_ * sizeof(float));
+    pipe.InitBuffer(vectors_, VECTORS * FLOATS_PER_BLOCK * sizeof(float));
+    pipe.InitBuffer(blocks_, 2 * ROWS * BLOCK_BYTES);
+  }
+
+  // The share of vector core `core` of `cores`.
+  __aicore__ inline void Run(uint32_t core, uint32_t cores) {
+    uint32_t turn = 0;
+    for (uint32_t group = 1; group < tiling_->cores; ++group) {
+      if (!Continues(group) || (Continues(group - 1) && SameTile(group - 1, group))) continue;
+      Tile tile;
+      schedule_.LoadTile(tile, tiling_->start[group].sequence, tiling_->start[group].tile);
+      uint32_t end = group + 1;
+      while (end < tiling_->cores && Continues(end) && SameTile(group, end)) ++end;
+      for (uint32_t row = 0; row < tile.rows; row += ROWS, ++turn) {
+        if (turn % cores == core) Merge(tile, row, Min(ROWS, tile.rows - row), group, end);
+      }
+    }
+  }
+
+ private:
+  static constexpr uint32_t ROWS = FLOATS_PER_BLOCK;
+  static constexpr uint32_t MAXIMUM = 0;
+  static constexpr uint32_t SUM = 1;
+  static constexpr uint32_t OLD = 2;
+  static constexpr uint32_t NEW = 3;
+  static constexpr uint32_t VECTORS = 4;
+
+  // Whether a group's work begins within a tile.
+  __aicore__ inline bool Continues(uint32_t group) const { return tiling_->start[group].keyBlock > 0; }
+  __aicore__ inline bool SameTile(uint32_t a, uint32_t b) const {
+    return tiling_->start[a].sequence == tiling_->start[b].sequence && tiling_->start[a].tile == tiling_->start[b].tile;
+  }
+
+  // Parts: the end of group `first` - 1, and the beginnings of groups [first, end).
+  __aicore__ inline void Merge(const Tile& tile, uint32_t row, uint32_t rows, uint32_t first, uint32_t end) {
+    const AscendC::LocalTensor<float> sums = sums_.Get<float>();
+    AscendC::Duplicate(Vector(MAXIMUM), LOWEST, static_cast<int32_t>(ROWS));
+    AscendC::Duplicate(Vector(SUM), 0.0f, static_cast<int32_t>(ROWS));
+    AscendC::Duplicate(sums, 0.0f, static_cast<int32_t>(rows * pitch_));
+    AscendC::PipeBarrier<PIPE_V>();
+    AddPart(workspace_->Part(PartOfBeginning(first - 1), row), rows);
+    for (uint32_t group = first; group < end; ++group) {
+      AddPart(workspace_->Part(PartOfContinuation(group), row), rows);
+    }
+    rowOutput_->Store(tile, row, rows, sums, Vector(MAXIMUM), Vector(SUM));
+  }
+
+  __aicore__ inline void AddPart(const PartialRows& part, uint32_t rows) {
+    const int32_t count = static_cast<int32_t>(ROWS);
+    AscendC::LocalTensor<float> vectors = inQueue_->AllocTensor<float>();
+    LoadRows(vectors, part.maximum, 1, rows, rows, ROWS);
+    LoadRows(vectors[ROWS], part.sum, 1, rows, rows, ROWS);
+    inQueue_->EnQue(vectors);
+    vectors = inQueue_->DeQue<float>();
+    const AscendC::LocalTensor<float> maximum = Vector(MAXIMUM), sum = Vector(SUM);
+    const AscendC::LocalTensor<float> old = Vector(OLD), added = Vector(NEW);
+    AscendC::Max(added, maximum, vectors, count);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Sub(old, maximum, added, count);
+    AscendC::Muls(maximum, added, 1.0f, count);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Sub(added, vectors, maximum, count);
+    AscendC::Exp(old, old, count);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Exp(added, added, count);
+    AscendC::Mul(sum, sum, old, count);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Mul(vectors[ROWS], vectors[ROWS], added, count);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Add(sum, sum, vectors[ROWS], count);
+    AscendC::PipeBarrier<PIPE_V>();
+    inQueue_->FreeTensor(vectors);
+    AddSums(part.sums, rows);
+  }
+
+  // sums = sums * old + part * new
+  __aicore__ inline void AddSums(const AscendC::GlobalTensor<float>& part, uint32_t rows) {
+    const uint32_t columns = tiling_->valueDim;
+    const AscendC::LocalTensor<float> sums = sums_.Get<float>();
+    const AscendC::LocalTensor<float> oldBlocks = blocks_.Get<float>(), newBlocks = oldBlocks[ROWS * FLOATS_PER_BLOCK];
+    BroadcastRows(oldBlocks, Vector(OLD), rows);
+    BroadcastRows(newBlocks, Vector(NEW), rows);
+    AscendC::LocalTensor<float> products = inQueue_->AllocTensor<float>();
+    LoadRows(products, part, rows, columns, tiling_->productPitch, pitch_);
+    inQueue_->EnQue(products);
+    products = inQueue_->DeQue<float>();
+    AscendC::PipeBarrier<PIPE_V>();
+    MultiplyRows(sums, oldBlocks, rows, columns, pitch_);
+    MultiplyRows(products, newBlocks, rows, columns, pitch_);
+    AscendC::PipeBarrier<PIPE_V>();
+    const uint8_t stride = static_cast<uint8_t>(pitch_ / FLOATS_PER_BLOCK);
+    const AscendC::BinaryRepeatParams params(1, 1, 1, stride, stride, stride);
+    for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
+      AscendC::Add(sums[word], sums[word], products[word], WordWidth(columns, word), static_cast<uint8_t>(rows), params);
+    }
+    AscendC::PipeBarrier<PIPE_V>();
+    inQueue_->FreeTensor(products);
+  }
+
+  __aicore__ inline AscendC::LocalTensor<float> Vector(uint32_t which) {
+    return vectors_.Get<float>()[which * FLOATS_PER_BLOCK];
+  }
+
+  const ForwardTiling* tiling_;
+  const GroupWorkspace<T>* workspace_;
+  InQueue* inQueue_;
+  RowOutput<T, Stored>* rowOutput_;
+  Schedule schedule_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> sums_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> vectors_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> blocks_;
+  uint32_t pitch_;
+};
+
+}  // namespace npufa

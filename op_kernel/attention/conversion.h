@@ -1,0 +1,100 @@
+// Stored int8 or int4 rows to rows of T in the workspace, from where the cube reads them: value = (stored + offset) * scale.
+#pragma once
+
+#include "antiquant_scales.h"
+#include "workspace.h"
+
+namespace npufa {
+
+// Bytes of `elements` stored elements.
+template <typename Stored>
+__aicore__ inline uint64_t StoredBytes(uint64_t elements) {
+  if constexpr (SameType<Stored, AscendC::int4b_t>::value) {
+    return elements / 2;
+  } else {
+    return elements;
+  }
+}
+
+template <typename T, typename Stored>
+class Conversion {
+ public:
+  using OutQueue = AscendC::TQue<AscendC::TPosition::VECOUT, 1>;
+
+  // `outQueue` holds tiles of chunkFloats elements of T.
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, OutQueue& outQueue) {
+    tiling_ = &tiling;
+    outQueue_ = &outQueue;
+    pipe.InitBuffer(rawQueue_, 2, tiling.chunkFloats);
+    pipe.InitBuffer(halves_, tiling.chunkFloats * sizeof(half));
+    pipe.InitBuffer(floats_, tiling.chunkFloats * sizeof(float));
+  }
+
+  // Rows of at most this many can be converted at once.
+  __aicore__ inline uint32_t RowsAtOnce(uint32_t channels) const {
+    return Min(tiling_->chunkFloats / AlignUp(channels, FLOATS_PER_REPEAT), AntiquantScales::MAX_ROWS);
+  }
+
+  __aicore__ inline AscendC::LocalTensor<uint8_t> Alloc() { return rawQueue_.template AllocTensor<uint8_t>(); }
+
+  // Rows from `row` on of a raw tile: `rows` stored rows of `channels` elements, `pitch` elements apart.
+  __aicore__ inline static void Load(const AscendC::LocalTensor<uint8_t>& raw, uint32_t row, GM_ADDR source,
+                                     uint64_t offset, uint64_t pitch, uint32_t rows, uint32_t channels) {
+    AscendC::GlobalTensor<uint8_t> bytes;
+    bytes.SetGlobalBuffer(reinterpret_cast<__gm__ uint8_t*>(source));
+    const uint32_t tilePitch = static_cast<uint32_t>(StoredBytes<Stored>(AlignUp(channels, FLOATS_PER_REPEAT)));
+    LoadRows(raw[row * tilePitch], bytes[StoredBytes<Stored>(offset)], rows,
+             static_cast<uint32_t>(StoredBytes<Stored>(channels)), StoredBytes<Stored>(pitch), tilePitch);
+  }
+
+  // Converts a loaded tile of keys [key, key + rows) and stores it. `scales` may be null: the numbers themselves.
+  __aicore__ inline void Finish(AscendC::LocalTensor<uint8_t>& raw, AntiquantScales* scales, const Sequence& sequence,
+                                uint32_t head, uint32_t key, uint32_t rows, uint32_t channels,
+                                const AscendC::GlobalTensor<T>& target, uint32_t targetPitch) {
+    const uint32_t pitch = AlignUp(channels, FLOATS_PER_REPEAT);
+    rawQueue_.EnQue(raw);
+    raw = rawQueue_.template DeQue<uint8_t>();
+    const AscendC::LocalTensor<half> halves = halves_.Get<half>();
+    ToHalf(halves, raw, rows, channels, pitch);
+    rawQueue_.FreeTensor(raw);
+    AscendC::PipeBarrier<PIPE_V>();
+    const AscendC::LocalTensor<float> floats = floats_.Get<float>();
+    const AscendC::UnaryRepeatParams widen(1, 1, static_cast<uint8_t>(pitch / FLOATS_PER_BLOCK),
+                                           static_cast<uint8_t>(pitch / FRACTAL));
+    for (uint32_t word = 0; word < channels; word += FLOATS_PER_REPEAT) {
+      AscendC::Cast(floats[word], halves[word], AscendC::RoundMode::CAST_NONE, WordWidth(channels, word),
+                    static_cast<uint8_t>(rows), widen);
+    }
+    AscendC::PipeBarrier<PIPE_V>();
+    if (scales != nullptr) scales->Apply(floats, sequence, head, key, rows, pitch);
+    AscendC::LocalTensor<T> out = outQueue_->template AllocTensor<T>();
+    NarrowRows(out, floats, rows, channels, pitch);
+    outQueue_->EnQue(out);
+    out = outQueue_->template DeQue<T>();
+    StoreRows(target, out, rows, channels, targetPitch, pitch);
+    outQueue_->FreeTensor(out);
+  }
+
+ private:
+  static constexpr uint32_t HALVES_PER_REPEAT = 128;
+
+  __aicore__ inline static void ToHalf(const AscendC::LocalTensor<half>& halves,
+                                       const AscendC::LocalTensor<uint8_t>& raw, uint32_t rows, uint32_t channels,
+                                       uint32_t pitch) {
+    const AscendC::LocalTensor<Stored> stored = raw.ReinterpretCast<Stored>();
+    const AscendC::UnaryRepeatParams params(1, 1, static_cast<uint8_t>(pitch / FRACTAL),
+                                            static_cast<uint8_t>(StoredBytes<Stored>(pitch) / BLOCK_BYTES));
+    for (uint32_t word = 0; word < channels; word += HALVES_PER_REPEAT) {
+      const uint64_t width = Min(HALVES_PER_REPEAT, channels - word);
+      AscendC::Cast(halves[word], stored[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows), params);
+    }
+  }
+
+  const ForwardTiling* tiling_;
+  OutQueue* outQueue_;
+  AscendC::TQue<AscendC::TPosition::VECIN, 1> rawQueue_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> halves_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> floats_;
+};
+
+}  // namespace npufa

@@ -1,0 +1,150 @@
+// Queries of a tile as digits in the workspace. The key's scales go into them, so that
+// query . ((key + offset) * scale) = factor * (digits . key) + constant, with a factor and a constant per row.
+#pragma once
+
+#include "antiquant_scales.h"
+#include "digits.h"
+#include "softmax.h"
+#include "workspace.h"
+
+namespace npufa {
+
+template <typename T>
+class QueryDigits {
+ public:
+  using InQueue = AscendC::TQue<AscendC::TPosition::VECIN, 1>;
+  using OutQueue = AscendC::TQue<AscendC::TPosition::VECOUT, 1>;
+
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, GM_ADDR query,
+                              const AntiquantArguments& arguments, GM_ADDR blockTable,
+                              const GroupWorkspace<T>& workspace, InQueue& inQueue, OutQueue& outQueue,
+                              NumberReader& reader) {
+    tiling_ = &tiling;
+    workspace_ = &workspace;
+    inQueue_ = &inQueue;
+    outQueue_ = &outQueue;
+    query_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(query));
+    pitch_ = RowPitch(tiling.headDim);
+    scales_.Init(pipe, tiling, tiling.keyAntiquant, arguments, tiling.headDim, blockTable, reader);
+    pipe.InitBuffer(values_, tiling.chunkFloats * sizeof(float));
+    pipe.InitBuffer(rounded_, tiling.chunkFloats * sizeof(float));
+    pipe.InitBuffer(halves_, tiling.chunkFloats * sizeof(half));
+    pipe.InitBuffer(partial_, PartialFloats(tiling.chunkFloats) * sizeof(float));
+    pipe.InitBuffer(vectors_, (2 * KEY_SLOTS + 1) * MAX_CORE_ROWS * sizeof(float));
+    pipe.InitBuffer(blocks_, MAX_CORE_ROWS * BLOCK_BYTES);
+    AscendC::Duplicate(vectors_.Get<float>(), 0.0f, (2 * KEY_SLOTS + 1) * MAX_CORE_ROWS);
+    AscendC::PipeBarrier<PIPE_V>();
+  }
+
+  // Rows [firstRow, firstRow + rows) of the step's tile.
+  __aicore__ inline void Run(const Step& step, uint32_t firstRow, uint32_t rows) {
+    const uint32_t atOnce = tiling_->chunkFloats / pitch_ / FLOATS_PER_BLOCK * FLOATS_PER_BLOCK;
+    for (uint32_t row = 0; row < rows; row += atOnce) RunChunk(step, firstRow, row, Min(atOnce, rows - row));
+  }
+
+  // scores of rows [row, row + rows) of this core, of a tile whose first step is `step` or later: * factor + constant.
+  __aicore__ inline void Apply(const AscendC::LocalTensor<float>& scores, uint32_t tileNumber, uint32_t row,
+                               uint32_t rows, uint32_t columns, uint32_t pitch) {
+    MultiplyRows(scores, Blocks(Vector(tileNumber % KEY_SLOTS, row), rows), rows, columns, pitch);
+    AscendC::PipeBarrier<PIPE_V>();
+    if (!tiling_->keyAntiquant.hasOffset) return;
+    AddRows(scores, Blocks(Vector(KEY_SLOTS + tileNumber % KEY_SLOTS, row), rows), rows, columns, pitch);
+    AscendC::PipeBarrier<PIPE_V>();
+  }
+
+  // Scratch for TakeDigit, free between calls.
+  __aicore__ inline AscendC::LocalTensor<float> Rounded() { return rounded_.Get<float>(); }
+  __aicore__ inline AscendC::LocalTensor<half> Halves() { return halves_.Get<half>(); }
+
+ private:
+  static constexpr float SMALLEST = 1.175494351e-38f;
+
+  __aicore__ inline void RunChunk(const Step& step, uint32_t firstRow, uint32_t row, uint32_t rows) {
+    const Tile& tile = step.tile;
+    const AscendC::LocalTensor<float> values = values_.Get<float>(), scratch = rounded_.Get<float>();
+    LoadQueries(values, tile, firstRow + row, rows);
+    const AscendC::LocalTensor<float> factor = Vector(step.tileNumber % KEY_SLOTS, row);
+    const AscendC::LocalTensor<float> largest = Vector(2 * KEY_SLOTS, 0);
+    const int32_t floats = static_cast<int32_t>(rows * pitch_), count = static_cast<int32_t>(AlignUp(rows, FLOATS_PER_BLOCK));
+    const uint32_t head = tile.head / tiling_->sequences.groupSize;
+    scales_.MultiplyScale(values, head, rows, pitch_);
+    if (tiling_->keyAntiquant.hasOffset) {
+      AscendC::Muls(scratch, values, 1.0f, floats);
+      AscendC::PipeBarrier<PIPE_V>();
+      scales_.MultiplyOffset(scratch, rows, pitch_);
+      ReduceRows<SumOf>(Vector(KEY_SLOTS + step.tileNumber % KEY_SLOTS, row), scratch, partial_.Get<float>(), rows, pitch_);
+      AscendC::PipeBarrier<PIPE_V>();
+    }
+    AscendC::Abs(scratch, values, floats);
+    AscendC::PipeBarrier<PIPE_V>();
+    ReduceRows<MaximumOf>(largest, scratch, partial_.Get<float>(), rows, pitch_);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Maxs(largest, largest, SMALLEST, count);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Muls(factor, largest, 1.0f / DIGIT_MOST, count);
+    DivideRows(values, Blocks(largest, rows), rows, pitch_, pitch_);
+    AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Muls(values, values, DIGIT_MOST, floats);
+    AscendC::PipeBarrier<PIPE_V>();
+    for (uint32_t digit = 0; digit < DIGITS; ++digit) {
+      AscendC::LocalTensor<int8_t> out = outQueue_->template AllocTensor<int8_t>();
+      TakeDigit(out, values, scratch, halves_.Get<half>(), rows * pitch_);
+      outQueue_->EnQue(out);
+      out = outQueue_->template DeQue<int8_t>();
+      StoreRows(workspace_->QueryDigits(step.KeySlot(), digit * tile.rows + firstRow + row), out, rows, tiling_->headDim,
+                tiling_->keyPitch, pitch_);
+      outQueue_->FreeTensor(out);
+    }
+  }
+
+  // As floats, 0 beyond the channels.
+  __aicore__ inline void LoadQueries(const AscendC::LocalTensor<float>& values, const Tile& tile, uint32_t row,
+                                     uint32_t rows) {
+    AscendC::LocalTensor<T> raw = inQueue_->template AllocTensor<T>();
+    const uint64_t offset = RowOffset(*tiling_, tiling_->query, tile, tile.sequence.qFirst + tile.firstRow, row);
+    LoadRows(raw, query_[offset], rows, tiling_->headDim, RowDistance(*tiling_, tiling_->query), pitch_);
+    inQueue_->EnQue(raw);
+    raw = inQueue_->template DeQue<T>();
+    AscendC::Duplicate(values, 0.0f, static_cast<int32_t>(rows * pitch_));
+    AscendC::PipeBarrier<PIPE_V>();
+    const AscendC::UnaryRepeatParams params(1, 1, static_cast<uint8_t>(pitch_ / FLOATS_PER_BLOCK),
+                                            static_cast<uint8_t>(pitch_ * sizeof(T) / BLOCK_BYTES));
+    for (uint32_t word = 0; word < tiling_->headDim; word += FLOATS_PER_REPEAT) {
+      const uint64_t width = WordWidth(tiling_->headDim, word);
+      if constexpr (sizeof(T) == sizeof(float)) {
+        AscendC::Muls(values[word], raw[word], 1.0f, width, static_cast<uint8_t>(rows), params);
+      } else {
+        AscendC::Cast(values[word], raw[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows), params);
+      }
+    }
+    AscendC::PipeBarrier<PIPE_V>();
+    inQueue_->FreeTensor(raw);
+  }
+
+  __aicore__ inline AscendC::LocalTensor<float> Vector(uint32_t which, uint32_t row) {
+    return vectors_.Get<float>()[which * MAX_CORE_ROWS + row];
+  }
+  __aicore__ inline AscendC::LocalTensor<float> Blocks(const AscendC::LocalTensor<float>& values, uint32_t rows) {
+    const AscendC::LocalTensor<float> blocks = blocks_.Get<float>();
+    AscendC::PipeBarrier<PIPE_V>();
+    BroadcastRows(blocks, values, rows);
+    AscendC::PipeBarrier<PIPE_V>();
+    return blocks;
+  }
+
+  const ForwardTiling* tiling_;
+  const GroupWorkspace<T>* workspace_;
+  InQueue* inQueue_;
+  OutQueue* outQueue_;
+  AscendC::GlobalTensor<T> query_;
+  AntiquantScales scales_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> values_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> rounded_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> halves_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> partial_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> vectors_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> blocks_;
+  uint32_t pitch_;
+};
+
+}  // namespace npufa
