@@ -20,7 +20,9 @@ set_target_properties(npufa_sim PROPERTIES
   VISIBILITY_INLINES_HIDDEN OFF
   LIBRARY_OUTPUT_DIRECTORY ${NPUFA_LIBRARY_DIR})
 target_include_directories(npufa_sim PUBLIC sim sim/cann/include PRIVATE sim/chip)
-target_compile_options(npufa_sim PRIVATE -O3 ${NPUFA_SIM_ARCH_FLAGS})
+# Calls within the library stay within it: kernels only use its functions, nobody replaces them.
+target_compile_options(npufa_sim PRIVATE -O3 -fno-semantic-interposition ${NPUFA_SIM_ARCH_FLAGS})
+target_link_options(npufa_sim PRIVATE -Wl,-Bsymbolic-functions)
 find_package(Threads REQUIRED)
 target_link_libraries(npufa_sim PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 

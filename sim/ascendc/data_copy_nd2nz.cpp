@@ -1,4 +1,5 @@
 // Between row-major matrices (ND) and columns of fractals (NZ).
+#include <algorithm>
 #include <cstring>
 
 #include "atomic_write.h"
@@ -48,14 +49,17 @@ void DeclareNz(Instruction& ins, const TensorRef& dst, const NzLayout& l) {
   }
 }
 
-void MoveRow(std::uint8_t* out, const std::uint8_t* in, const NzLayout& l) {
+// Column by column: block columns are often a power of two apart, and long rows would displace each other from the
+// host's cache.
+void MoveRows(std::uint8_t* out, const std::uint8_t* in, std::int64_t rows, const NzLayout& l) {
   const std::int64_t full = l.row_bytes / kBlock, rest = l.row_bytes % kBlock;
   for (std::int64_t block = 0; block < full; ++block, out += l.dst_block_column, in += kBlock) {
-    std::memcpy(out, in, kBlock);
+    for (std::int64_t row = 0; row < rows; ++row) std::memcpy(out + row * l.dst_row, in + row * l.src_row, kBlock);
   }
-  if (rest == 0) return;
-  std::memcpy(out, in, rest);
-  std::memset(out + rest, 0, kBlock - rest);
+  for (std::int64_t row = 0; rest > 0 && row < rows; ++row) {
+    std::memcpy(out + row * l.dst_row, in + row * l.src_row, rest);
+    std::memset(out + row * l.dst_row + rest, 0, kBlock - rest);
+  }
 }
 
 }  // namespace
@@ -81,9 +85,11 @@ void CopyNdToNz(const TensorRef& dst, const TensorRef& src, Dtype dtype, const A
 
   std::uint8_t* out = Bytes(dst);
   const std::uint8_t* in = Bytes(src);
+  const std::int64_t rows_at_once = l.dst_row == kBlock ? 4 : 1;  // else blocks may overlap
   for (std::int64_t matrix = 0; matrix < l.matrices; ++matrix) {
-    for (std::int64_t row = 0; row < l.rows; ++row) {
-      MoveRow(out + matrix * l.dst_matrix + row * l.dst_row, in + matrix * l.src_matrix + row * l.src_row, l);
+    for (std::int64_t row = 0; row < l.rows; row += rows_at_once) {
+      MoveRows(out + matrix * l.dst_matrix + row * l.dst_row, in + matrix * l.src_matrix + row * l.src_row,
+               std::min(rows_at_once, l.rows - row), l);
     }
   }
 }

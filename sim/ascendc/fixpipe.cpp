@@ -95,9 +95,14 @@ Cost CostOf(Space dst, const FixpipeMove& move, std::int64_t size) {
 void StoreRowMajor(const GmWriter& writer, std::uint8_t* dst, const std::uint8_t* src, const FixpipeMove& move,
                    const FixpipeConverter& converter, std::int64_t size) {
   std::uint8_t line[4096 * 4];
+  const std::int64_t copied = converter.Copies() ? move.n / kColumns * kColumns : 0;
   for (std::int64_t row = 0; row < move.m; ++row) {
-    for (std::int64_t column = 0; column < move.n; column += kColumns) {
-      const std::uint8_t* from = src + (column / kColumns * move.src_stride + row) * kSourceRow;
+    const std::uint8_t* from = src + row * kSourceRow;
+    std::int64_t column = 0;
+    for (; column < copied; column += kColumns, from += move.src_stride * kSourceRow) {
+      std::memcpy(line + column * 4, from, kSourceRow);
+    }
+    for (; column < move.n; column += kColumns, from += move.src_stride * kSourceRow) {
       converter.Row(line + column * size, from, column, std::min(kColumns, move.n - column));
     }
     writer.Store(dst + row * move.dst_stride * size, line, move.n * size);

@@ -63,7 +63,7 @@ void FixpipeConverter::Row(std::uint8_t* dst, const std::uint8_t* src, std::int6
 }
 
 void FixpipeConverter::Plain(std::uint8_t* dst, const std::uint8_t* src, std::int64_t count) const {
-  if (mode_ == NoQuant && !relu_) {
+  if (Copies()) {
     std::memcpy(dst, src, 4 * count);
     return;
   }

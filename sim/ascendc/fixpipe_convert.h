@@ -26,6 +26,8 @@ class FixpipeConverter {
 
   // Columns [column, column + count) of a row, at most 16.
   void Row(std::uint8_t* dst, const std::uint8_t* src, std::int64_t column, std::int64_t count) const;
+  // Whether elements stay as they are.
+  bool Copies() const { return mode_ == NoQuant && !relu_; }
 
  private:
   void Plain(std::uint8_t* dst, const std::uint8_t* src, std::int64_t count) const;

@@ -102,12 +102,13 @@ void LoadFractals(const TensorRef& dst, const TensorRef& src, Dtype dtype, const
   for (std::int64_t i = 0; i < count; ++i) {
     std::uint8_t* out = Bytes(dst) + to.OffsetOf(i);
     const std::uint8_t* in = Bytes(src) + from.OffsetOf(i);
+    const bool gaps = !complete && !ins.AllWritten(src, {from.OffsetOf(i), kFractalBytes});
     if (transpose) {
       Transpose16(out, in);
-      if (!complete) CopyWrittenTransposed16(ins, dst, to.OffsetOf(i), src, from.OffsetOf(i));
+      if (gaps) CopyWrittenTransposed16(ins, dst, to.OffsetOf(i), src, from.OffsetOf(i));
     } else {
       std::memcpy(out, in, kFractalBytes);
-      if (!complete) ins.CopyWritten(dst, {to.OffsetOf(i), kFractalBytes}, src, {from.OffsetOf(i), kFractalBytes});
+      if (gaps) ins.CopyWritten(dst, {to.OffsetOf(i), kFractalBytes}, src, {from.OffsetOf(i), kFractalBytes});
     }
   }
 }

@@ -25,52 +25,92 @@ float RoundToHf32(float value, bool ties_to_zero) {
   return FloatOf((bits + up) & ~((1U << kDropped) - 1));
 }
 
-// The elements of 32 bytes as floats.
-void UnpackRow(MmadInput input, float* dst, const std::uint8_t* src) {
-  switch (input) {
-    case MmadInput::kHalf: return HalfToFloatRow(dst, src, 16);
-    case MmadInput::kBfloat16: return Bfloat16ToFloatRow(dst, src, 16);
-    case MmadInput::kFloat:
-      std::memcpy(dst, src, kRowBytes);
-      return;
-    case MmadInput::kHf32NearestEven:
-    case MmadInput::kHf32NearestZero:
-      std::memcpy(dst, src, kRowBytes);
-      for (int i = 0; i < 8; ++i) dst[i] = RoundToHf32(dst[i], input == MmadInput::kHf32NearestZero);
-      return;
-    case MmadInput::kInt8:
-      for (int i = 0; i < 32; ++i) dst[i] = static_cast<float>(static_cast<std::int8_t>(src[i]));
-      return;
-    case MmadInput::kInt4:
-      for (int i = 0; i < 32; ++i) {
-        dst[2 * i] = static_cast<float>(static_cast<std::int8_t>(src[i] << 4) >> 4);
-        dst[2 * i + 1] = static_cast<float>(static_cast<std::int8_t>(src[i]) >> 4);
-      }
+// Unpack::Row turns 32 bytes into kElements floats.
+struct UnpackHalf {
+  static constexpr std::int64_t kElements = 16;
+  static void Row(float* dst, const std::uint8_t* src) { HalfToFloatRow(dst, src, kElements); }
+};
+
+struct UnpackBfloat16 {
+  static constexpr std::int64_t kElements = 16;
+  static void Row(float* dst, const std::uint8_t* src) { Bfloat16ToFloatRow(dst, src, kElements); }
+};
+
+struct UnpackFloat {
+  static constexpr std::int64_t kElements = 8;
+  static void Row(float* dst, const std::uint8_t* src) { std::memcpy(dst, src, kRowBytes); }
+};
+
+template <bool ties_to_zero>
+struct UnpackHf32 {
+  static constexpr std::int64_t kElements = 8;
+  static void Row(float* dst, const std::uint8_t* src) {
+    std::memcpy(dst, src, kRowBytes);
+    for (int i = 0; i < kElements; ++i) dst[i] = RoundToHf32(dst[i], ties_to_zero);
   }
-}
+};
+
+struct UnpackInt8 {
+  static constexpr std::int64_t kElements = 32;
+  static void Row(float* dst, const std::uint8_t* src) {
+    for (int i = 0; i < kElements; ++i) dst[i] = static_cast<float>(static_cast<std::int8_t>(src[i]));
+  }
+};
+
+struct UnpackInt4 {
+  static constexpr std::int64_t kElements = 64;
+  static void Row(float* dst, const std::uint8_t* src) {
+    for (int i = 0; i < kElements / 2; ++i) {
+      dst[2 * i] = static_cast<float>(static_cast<std::int8_t>(src[i] << 4) >> 4);
+      dst[2 * i + 1] = static_cast<float>(static_cast<std::int8_t>(src[i]) >> 4);
+    }
+  }
+};
 
 // Rows of a_fractals * c0 floats.
+template <class Unpack>
 void UnpackLeft(const MmadTile& t, float* dst) {
-  const std::int64_t c0 = ElementsPerRow(t.input), used = Fractals(t.k, c0), stride = t.a_fractals * c0;
+  constexpr std::int64_t c0 = Unpack::kElements;
+  const std::int64_t used = Fractals(t.k, c0), stride = t.a_fractals * c0;
   for (std::int64_t row = 0; row < t.m; ++row) {
     const std::uint8_t* line = t.a + (row / kTileRows * t.a_fractals * kTileRows + row % kTileRows) * kRowBytes;
     const std::int64_t step = t.m == 1 ? kRowBytes : kFractalBytes;
-    for (std::int64_t f = 0; f < used; ++f) UnpackRow(t.input, dst + row * stride + f * c0, line + f * step);
+    for (std::int64_t f = 0; f < used; ++f) Unpack::Row(dst + row * stride + f * c0, line + f * step);
   }
 }
 
 // Panels of 16 columns, each used * c0 rows of K; columns beyond n are zero.
+template <class Unpack>
 void UnpackRight(const MmadTile& t, float* dst) {
-  const std::int64_t c0 = ElementsPerRow(t.input), used = Fractals(t.k, c0), panels = Fractals(t.n, kPanelColumns);
-  float rows[kPanelColumns * 64];
+  constexpr std::int64_t c0 = Unpack::kElements;
+  const std::int64_t used = Fractals(t.k, c0), panels = Fractals(t.n, kPanelColumns);
+  float rows[kPanelColumns * c0];
   for (std::int64_t panel = 0; panel < panels; ++panel) {
     const std::int64_t valid = std::min(kPanelColumns, t.n - panel * kPanelColumns);
     std::fill(rows + valid * c0, rows + kPanelColumns * c0, 0.0f);
     for (std::int64_t f = 0; f < used; ++f) {
       const std::uint8_t* fractal = t.b + (f * panels + panel) * kFractalBytes;
-      for (std::int64_t i = 0; i < valid; ++i) UnpackRow(t.input, rows + i * c0, fractal + i * kRowBytes);
+      for (std::int64_t i = 0; i < valid; ++i) Unpack::Row(rows + i * c0, fractal + i * kRowBytes);
       TransposePanel(dst + (panel * used + f) * c0 * kPanelColumns, rows, c0);
     }
+  }
+}
+
+template <class Unpack>
+void UnpackBoth(const MmadTile& t, float* left, float* right) {
+  UnpackLeft<Unpack>(t, left);
+  UnpackRight<Unpack>(t, right);
+}
+
+void Unpack(const MmadTile& t, float* left, float* right) {
+  switch (t.input) {
+    case MmadInput::kHalf: return UnpackBoth<UnpackHalf>(t, left, right);
+    case MmadInput::kBfloat16: return UnpackBoth<UnpackBfloat16>(t, left, right);
+    case MmadInput::kFloat: return UnpackBoth<UnpackFloat>(t, left, right);
+    case MmadInput::kHf32NearestEven: return UnpackBoth<UnpackHf32<false>>(t, left, right);
+    case MmadInput::kHf32NearestZero: return UnpackBoth<UnpackHf32<true>>(t, left, right);
+    case MmadInput::kInt8: return UnpackBoth<UnpackInt8>(t, left, right);
+    case MmadInput::kInt4: return UnpackBoth<UnpackInt4>(t, left, right);
   }
 }
 
@@ -116,6 +156,42 @@ void MultiplyIntegers(const MmadTile& t, PanelProduct product) {
   }
 }
 
+constexpr std::uint32_t kSign = 0x80000000U;
+
+bool AllZero(const float* values, std::int64_t count) {
+  constexpr std::int64_t kStep = 1024;
+  for (std::int64_t first = 0; first < count; first += kStep) {
+    std::uint32_t any = 0;
+    for (std::int64_t i = first; i < std::min(count, first + kStep); ++i) any |= BitsOf(values[i]);
+    if ((any & ~kSign) != 0) return false;
+  }
+  return true;
+}
+
+bool AllFinite(const float* values, std::int64_t count) {
+  std::uint32_t largest = 0;
+  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, BitsOf(values[i]) & ~kSign);
+  return largest < 0x7f800000U;
+}
+
+// Zero times finite numbers leaves a sum as it is, but for a negative zero. Masked tiles are zero, and so are tensors
+// whose values nobody looks at.
+bool LeavesSums(const PanelProduct& p, std::int64_t right) {
+  const std::int64_t left = p.m * p.a_stride;
+  const bool nothing = (AllZero(p.a, left) && AllFinite(p.b, right)) || (AllZero(p.b, right) && AllFinite(p.a, left));
+  if (!nothing || !p.accumulate) return nothing;
+  bool negative_zero = false;
+  for (std::int64_t i = 0; i < p.panels * p.c_panel; ++i) negative_zero |= BitsOf(p.c[i]) == kSign;
+  return !negative_zero;
+}
+
+void MultiplyFloats(const PanelProduct& p, std::int64_t right) {
+  if (!LeavesSums(p, right)) return Multiply(p);
+  for (std::int64_t panel = 0; panel < p.panels && !p.accumulate; ++panel) {
+    std::fill_n(p.c + panel * p.c_panel, p.m * kPanelColumns, 0.0f);
+  }
+}
+
 }  // namespace
 
 void MultiplyTile(const MmadTile& t) {
@@ -124,8 +200,7 @@ void MultiplyTile(const MmadTile& t) {
   const std::int64_t stride = t.a_fractals * c0, c_panel = Fractals(t.m, kTileRows) * kTileRows * kPanelColumns;
   left.resize(t.m * stride);
   right.resize(panels * used * c0 * kPanelColumns);
-  UnpackLeft(t, left.data());
-  UnpackRight(t, right.data());
+  Unpack(t, left.data(), right.data());
   if (t.start == MmadStart::kBiasRow || t.start == MmadStart::kOtherTile) Initialise(t, c_panel);
   PanelProduct product;
   product.a = left.data();
@@ -141,7 +216,7 @@ void MultiplyTile(const MmadTile& t) {
   if (IsInteger(t.input)) {
     MultiplyIntegers(t, product);
   } else {
-    Multiply(product);
+    MultiplyFloats(product, static_cast<std::int64_t>(right.size()));
   }
 }
 

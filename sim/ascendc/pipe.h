@@ -1,7 +1,7 @@
 // TPipe hands out local memory and event ids; queues and buffers are views of what it handed out.
 #pragma once
 
-#include <deque>
+#include <array>
 #include <exception>
 
 #include "sync.h"
@@ -33,15 +33,15 @@ class TPipe {
   template <class Queue>
   bool InitBuffer(Queue& queue, uint8_t num, uint32_t len, npufa_sim::Site site = npufa_sim::Site::Here()) {
     constexpr npufa_sim::Space space = SpaceOf(Queue::position);
-    std::deque<TBufType>& buffers = buffers_;
-    queue.Reset(num);
+    TBufType* first = buffers_.data() + queue_buffers_;
     for (int i = 0; i < num; ++i) {
-      TBufType& buffer = buffers.emplace_back();
-      buffer.address = Allocate(space, len, site);
+      const uint32_t address = Allocate(space, len, site);
+      TBufType& buffer = buffers_[queue_buffers_++] = {};
+      buffer.address = address;
       buffer.dataLen = WholeBlocks(len);
       buffer.freeBufEvt = Queue::freeBufEvt;
-      queue.Add(&buffer);
     }
+    queue.Reset(first, num);
     return true;
   }
 
@@ -72,14 +72,14 @@ class TPipe {
 
   // Waits until every buffer given back is free, then forgets all buffers.
   void Reset(npufa_sim::Site site = npufa_sim::Site::Here()) {
-    for (TBufType& buffer : buffers_) {
+    for (int i = 0; i < queue_buffers_; ++i) {
+      TBufType& buffer = buffers_[i];
       if (buffer.freeBufEvtID == INVALID_TEVENTID) continue;
       npufa_sim::WaitFlag(PipesOf(buffer.freeBufEvt).src, PipesOf(buffer.freeBufEvt).dst, buffer.freeBufEvtID, site);
       Give(buffer.freeBufEvt, buffer.freeBufEvtID);
       buffer.freeBufEvtID = INVALID_TEVENTID;
     }
-    buffers_.clear();
-    buffer_count_ = 0;
+    queue_buffers_ = buffer_count_ = 0;
     npufa_sim::ResetLocal();
   }
   void Destroy(npufa_sim::Site site = npufa_sim::Site::Here()) {
@@ -116,8 +116,8 @@ class TPipe {
     return static_cast<uint32_t>(npufa_sim::AllocateLocal(space, WholeBlocks(len), site));
   }
 
-  std::deque<TBufType> buffers_;
-  int buffer_count_ = 0;
+  std::array<TBufType, kMaxBuffers> buffers_;  // of queues, in the order of InitBuffer
+  int queue_buffers_ = 0, buffer_count_ = 0;
   uint8_t taken_[static_cast<int>(HardEvent::MAX)] = {};
 };
 
@@ -172,10 +172,10 @@ class TQueBind {
 
   template <class T>
   LocalTensor<T> AllocTensor(npufa_sim::Site site = npufa_sim::Site::Here()) {
-    for (std::size_t i = 0; i < buffers_.size(); ++i) {
-      TBufType& buffer = *buffers_[(cursor_ + i) % buffers_.size()];
+    for (int i = 0; i < count_; ++i) {
+      TBufType& buffer = buffers_[(cursor_ + i) % count_];
       if (buffer.state != TBufState::FREE) continue;
-      cursor_ = (cursor_ + i + 1) % buffers_.size();
+      cursor_ = (cursor_ + i + 1) % count_;
       buffer.state = TBufState::OCCUPIED;
       if (buffer.freeBufEvtID != INVALID_TEVENTID) {
         npufa_sim::WaitFlag(PipesOf(freeBufEvt).src, PipesOf(freeBufEvt).dst, buffer.freeBufEvtID, site);
@@ -209,24 +209,25 @@ class TQueBind {
       npufa_sim::Fault("queue", site, "EnQue", "the tensor is not allocated from the queue",
                        "EnQue what AllocTensor returned, once");
     }
-    if (static_cast<int32_t>(queue_.size()) >= depth) {
+    if (queued_ >= depth) {
       npufa_sim::Fault("queue", site, "EnQue", "the queue is full",
                        "DeQue before the next EnQue, or raise the queue's depth");
     }
     buffer.enQueEvtID = GetTPipePtr()->Take(enQueEvt, site);
     npufa_sim::SetFlag(PipesOf(enQueEvt).src, PipesOf(enQueEvt).dst, buffer.enQueEvtID, site);
     buffer.state = TBufState::ENQUE;
-    queue_.push_back(&buffer);
+    queue_[(oldest_ + queued_++) % kSlots] = &buffer;
     return true;
   }
 
   template <class T>
   LocalTensor<T> DeQue(npufa_sim::Site site = npufa_sim::Site::Here()) {
-    if (queue_.empty()) {
+    if (queued_ == 0) {
       npufa_sim::Fault("queue", site, "DeQue", "the queue is empty: the core hangs", "EnQue a tensor before DeQue");
     }
-    TBufType& buffer = *queue_.front();
-    queue_.pop_front();
+    TBufType& buffer = *queue_[oldest_];
+    oldest_ = (oldest_ + 1) % kSlots;
+    --queued_;
     npufa_sim::WaitFlag(PipesOf(enQueEvt).src, PipesOf(enQueEvt).dst, buffer.enQueEvtID, site);
     GetTPipePtr()->Give(enQueEvt, buffer.enQueEvtID);
     buffer.enQueEvtID = INVALID_TEVENTID;
@@ -234,12 +235,12 @@ class TQueBind {
     return Tensor<T>(buffer);
   }
 
-  bool VacantInQue() const { return static_cast<int32_t>(queue_.size()) < depth; }
-  bool HasTensorInQue() const { return !queue_.empty(); }
-  int32_t GetTensorCountInQue() const { return static_cast<int32_t>(queue_.size()); }
+  bool VacantInQue() const { return queued_ < depth; }
+  bool HasTensorInQue() const { return queued_ > 0; }
+  int32_t GetTensorCountInQue() const { return queued_; }
   bool HasIdleBuffer() const {
-    for (const TBufType* buffer : buffers_)
-      if (buffer->state == TBufState::FREE) return true;
+    for (int i = 0; i < count_; ++i)
+      if (buffers_[i].state == TBufState::FREE) return true;
     return false;
   }
   template <class T>
@@ -248,12 +249,11 @@ class TQueBind {
   }
 
   // For TPipe.
-  void Reset(int) {
-    buffers_.clear();
-    queue_.clear();
-    cursor_ = 0;
+  void Reset(TBufType* buffers, int count) {
+    buffers_ = buffers;
+    count_ = count;
+    cursor_ = queued_ = oldest_ = 0;
   }
-  void Add(TBufType* buffer) { buffers_.push_back(buffer); }
 
  private:
   template <class T>
@@ -264,13 +264,16 @@ class TQueBind {
 
   template <class T>
   TBufType& BufferOf(const LocalTensor<T>& tensor, const char* what, npufa_sim::Site site) {
-    for (TBufType* buffer : buffers_)
-      if (reinterpret_cast<TBufHandle>(buffer) == tensor.address_.bufferHandle) return *buffer;
+    for (int i = 0; i < count_; ++i)
+      if (reinterpret_cast<TBufHandle>(&buffers_[i]) == tensor.address_.bufferHandle) return buffers_[i];
     npufa_sim::Fault("queue", site, what, "the tensor does not come from this queue", "use the queue that allocated it");
   }
 
-  std::deque<TBufType*> buffers_, queue_;
-  std::size_t cursor_ = 0;
+  static constexpr int32_t kSlots = depth > 0 ? depth : 1;
+
+  TBufType* buffers_ = nullptr;  // of the pipe
+  std::array<TBufType*, kSlots> queue_{};
+  int32_t count_ = 0, cursor_ = 0, queued_ = 0, oldest_ = 0;
 };
 
 template <TPosition pos, int32_t depth, auto mask = 0>

@@ -90,7 +90,12 @@ void RoundingToBfloat16(const VectorInstruction& ins, Rounding rounding) {
 template <class S>
 void RoundingToFloat(const VectorInstruction& ins, Rounding rounding) {
   WithRounding(rounding, [&](auto mode) {
-    RunElements<float, S>(ins, [](S v) { return IntegerToFloat<decltype(mode)::kValue>(v); });
+    constexpr Rounding kMode = decltype(mode)::kValue;
+    if constexpr (std::is_same_v<S, std::int32_t> && kMode == Rounding::kNearestEven) {  // as the host rounds
+      RunLanes<float, S>(ins, [](LanesI v) { return __builtin_convertvector(v, LanesF); });
+    } else {
+      RunElements<float, S>(ins, [](S v) { return IntegerToFloat<kMode>(v); });
+    }
   });
 }
 

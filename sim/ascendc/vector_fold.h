@@ -61,4 +61,32 @@ inline float FoldExtreme(ReduceOp op, const float* value, int lanes) {
   return Extreme(op, folded, __builtin_shuffle(folded, LanesI{1, 0, 3, 2, 5, 4, 7, 6}))[0];
 }
 
+// Eight blocks of eight floats: element i of every block in lanes i.
+inline void Transpose(const float* blocks, LanesF (&lanes)[kLanes]) {
+  LanesF next[kLanes];
+  for (int i = 0; i < kLanes; ++i) lanes[i] = LoadLanes<LanesF>(blocks + i * kLanes);
+  // Interleaving row i with row i + 4 three times over exchanges rows and columns.
+  for (int step = 0; step < 3; ++step) {
+    for (int i = 0; i < 4; ++i) {
+      next[2 * i] = __builtin_shuffle(lanes[i], lanes[i + 4], LanesI{0, 8, 1, 9, 2, 10, 3, 11});
+      next[2 * i + 1] = __builtin_shuffle(lanes[i], lanes[i + 4], LanesI{4, 12, 5, 13, 6, 14, 7, 15});
+    }
+    std::memcpy(lanes, next, sizeof next);
+  }
+}
+
+// FoldExtreme of each of eight blocks of `per_block` values, left in front.
+inline void FoldExtremes(ReduceOp op, float* value, int per_block) {
+  if (per_block != kLanes) {
+    for (int block = 0; block < kLanes; ++block) value[block] = FoldExtreme(op, value + block * per_block, per_block);
+    return;
+  }
+  LanesF lanes[kLanes];
+  Transpose(value, lanes);
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lanes[i] = Extreme(op, lanes[i], lanes[i + half]);
+  }
+  StoreLanes(value, lanes[0]);
+}
+
 }  // namespace npufa_sim

@@ -20,6 +20,10 @@ void StoreAs(Dtype dtype, std::uint8_t* at, float value) {
 
 // Elements [0, count) of a repeat, block by block.
 void LoadFirst(Dtype dtype, const std::uint8_t* src, std::int64_t block_bytes, std::int64_t count, float* value) {
+  if (dtype == Dtype::kFloat && block_bytes == kBlockBytes) {
+    std::memcpy(value, src, static_cast<std::size_t>(count) * sizeof(float));
+    return;
+  }
   const std::int64_t per_block = kBlockBytes * 8 / BitsOf(dtype);
   for (std::int64_t i = 0; i < count; i += kLanes) {
     const std::uint8_t* at = src + i / per_block * block_bytes + i % per_block * BitsOf(dtype) / 8;
@@ -145,7 +149,12 @@ void StoreGroups(const VectorInstruction& ins, std::int64_t repeat, std::int64_t
   const std::int64_t size = BitsOf(dtype) / 8, total = ins.lanes() / per_result;
   if (!active.by_bits) {
     const std::int64_t count = repeat + 1 < active.repeats ? active.full : active.last;
-    for (std::int64_t i = 0; i * per_result < count; ++i) StoreAs(dtype, to + i * size, result[i]);
+    const std::int64_t results = (count + per_result - 1) / per_result;
+    if (dtype == Dtype::kFloat) {
+      std::memcpy(to, result, static_cast<std::size_t>(results) * sizeof(float));
+    } else {
+      for (std::int64_t i = 0; i < results; ++i) StoreAs(dtype, to + i * size, result[i]);
+    }
     return;
   }
   for (std::int64_t i = 0; i < total; ++i) {
@@ -187,12 +196,11 @@ void VectorReduceRepeat(const char* name, ReduceOp op, ReduceResult result, cons
 
 void VectorReduceBlock(const char* name, ReduceOp op, const VectorTensor& dst, const VectorTensor& src,
                        const VectorSweep& sweep) {
-  constexpr std::int64_t kBlocks = 8;
   VectorInstruction ins(name, sweep);
   ResolveSource(ins, dst, src, name, sweep);
   const std::int64_t size = BitsOf(src.dtype) / 8, per_block = kBlockBytes / size;
-  const std::int64_t stride = dst.stride.repeat * kBlocks * size;
-  WriteGroups(ins, dst, per_block, stride, kBlocks * size);
+  const std::int64_t stride = dst.stride.repeat * kLanes * size;
+  WriteGroups(ins, dst, per_block, stride, kLanes * size);
   ins.Issue(OpClass::kVecReduceBlock);
   const RepeatSource source(ins, src, Neutral(op));
   std::uint8_t* to = Bytes(dst.ref);
@@ -202,9 +210,7 @@ void VectorReduceBlock(const char* name, ReduceOp op, const VectorTensor& dst, c
     if (op == ReduceOp::kSum) {
       FoldSums(src.dtype, values.value, static_cast<int>(ins.lanes()), static_cast<int>(per_block));
     } else {
-      for (std::int64_t block = 0; block < kBlocks; ++block) {
-        values.value[block] = FoldExtreme(op, values.value + block * per_block, static_cast<int>(per_block));
-      }
+      FoldExtremes(op, values.value, static_cast<int>(per_block));
     }
     StoreGroups(ins, repeat, per_block, dst.dtype, to + repeat * stride, values.value);
   }

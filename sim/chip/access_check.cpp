@@ -6,10 +6,26 @@
 namespace npufa_sim {
 namespace {
 
+// Blocks that follow each other are one; where any byte of a cell counts for all, only if they do not share cells.
+Extent Joined(const Instruction::Operand& operand) {
+  Extent extent = operand.extent;
+  const std::int64_t start = static_cast<std::int64_t>(operand.tensor.address) + extent.offset;
+  if (operand.rule.whole_blocks && (start % kCellBytes != 0 || extent.bytes % kCellBytes != 0)) return extent;
+  if (extent.blocks > 1 && extent.block_stride == extent.bytes) {
+    extent.bytes *= extent.blocks;
+    extent.blocks = 1;
+  }
+  if (extent.rows > 1 && extent.blocks == 1 && extent.row_stride == extent.bytes) {
+    extent.bytes *= extent.rows;
+    extent.rows = 1;
+  }
+  return extent;
+}
+
 // Calls body(first, last) for each block; addresses as the operand counts them.
 template <class Body>
 void ForEachBlock(const Instruction::Operand& operand, Body&& body) {
-  const Extent& extent = operand.extent;
+  const Extent extent = Joined(operand);
   std::int64_t row = static_cast<std::int64_t>(operand.tensor.address) + extent.offset;
   for (std::int64_t r = 0; r < extent.rows; ++r, row += extent.row_stride) {
     std::int64_t block = row;
@@ -39,7 +55,7 @@ void AccessCheck::Run() {
   for (const bool write : {false, true}) {
     for (const Operand& operand : ins_.operands()) {
       if (operand.write != write || operand.extent.bytes <= 0) continue;
-      raced_ = unwritten_ = false;
+      raced_ = unwritten_ = step_.known = false;
       if (operand.tensor.space == Space::kGM) {
         Global(operand);
       } else {
@@ -84,13 +100,14 @@ void AccessCheck::Bounds(const Operand& operand) {
 
 void AccessCheck::LocalBounds(const Operand& operand, std::uint64_t first, std::uint64_t last) {
   const TensorRef& tensor = operand.tensor;
-  const std::uint32_t size = core_.memory(tensor.space).bytes();
+  LocalMemory& memory = core_.memory(tensor.space);
+  const std::uint32_t size = memory.bytes();
   if (last > size) {
     OutOfBounds(operand, Range(first, last, 0) + " of a memory of " + std::to_string(size) + " bytes",
                 size == 0 ? "this core has no such memory: UB belongs to vector cores, L1 and L0 to cube cores"
                           : "check the tensor's address and the sizes of the instruction");
   }
-  if (first >= tensor.begin && last <= tensor.end) return;
+  if (first >= tensor.begin && last <= tensor.end) return memory.Use(first, last);
   OutOfBounds(operand,
               Range(first, last, tensor.begin) + " of a buffer of " + std::to_string(tensor.end - tensor.begin) + " bytes",
               "make the buffer larger in InitBuffer or shorten the instruction");
@@ -187,79 +204,114 @@ void AccessCheck::Unwritten(const Operand& operand, std::int64_t address) {
 
 void AccessCheck::Local(const Operand& operand) {
   LocalMemory& memory = core_.memory(operand.tensor.space);
-  const int pipe = static_cast<int>(ins_.pipe());
+  memory.MakeRoom();
   ForEachBlock(operand, [&](std::int64_t first, std::int64_t last) {
-    const std::int64_t last_cell = (last - 1) / kCellBytes;
-    for (std::int64_t index = first / kCellBytes; index <= last_cell; ++index) {
-      LocalCell& cell = memory.cell(index);
-      const std::uint32_t mask = LocalMemory::MaskOf(index, first, last);
-      // Readers first: whoever waits for them has the writer before them as well.
-      for (int reader = 0; operand.write && reader < kPipes; ++reader) {
-        // A pipe starts its instructions in order: its own earlier reads are done.
-        if (cell.readers[reader] == 0 || reader == pipe) continue;
-        if (!Ordered(operand, static_cast<Pipe>(reader), cell.readers[reader])) {
-          Race(operand, index * kCellBytes, "write after read", static_cast<Pipe>(reader),
-               core_.SiteOfIndex(cell.readers[reader]), core_.id());
-        }
-      }
-      const bool own = cell.writer == index_;
-      if (cell.writer != 0 && !own && !Ordered(operand, cell.writer_pipe, cell.writer)) {
-        Race(operand, index * kCellBytes, operand.write ? "write after write" : "read after write", cell.writer_pipe,
-             core_.SiteOfIndex(cell.writer), core_.id());
-      }
-      if (!operand.write) {
-        const std::uint32_t missing = mask & ~cell.written;
-        const bool defined = operand.rule.whole_blocks ? missing != mask : missing == 0;
-        if (!defined && !operand.rule.may_be_unwritten) {
-          Unwritten(operand, index * kCellBytes + std::countr_zero(missing));
-        }
-        cell.readers[pipe] = index_;
-        continue;
-      }
-      for (std::uint32_t& reader : cell.readers) reader = 0;
-      cell.writer = index_;
-      cell.writer_pipe = ins_.pipe();
-      cell.written = operand.rule.undefined ? cell.written & ~mask : cell.written | mask;
-    }
+    LocalOrder(operand, memory, first / kCellBytes, (last - 1) / kCellBytes + 1);
+    LocalWritten(operand, memory, first, last);
   });
+}
+
+void AccessCheck::LocalOrder(const Operand& operand, LocalMemory& memory, std::int64_t cell, std::int64_t end) {
+  while (cell < end) {
+    const std::uint32_t id = memory.AccessOf(cell);
+    const std::int64_t run_end = memory.EndOfRun(cell, end);
+    if (!step_.known || step_.from != id) step_ = {id, 0, NextAccess(operand, memory, id, cell), true};
+    if (step_.to != id) memory.SetAccess(cell, run_end, step_.to);
+    cell = run_end;
+  }
+}
+
+// Checks the operand against what a cell has seen; returns what it has seen then.
+std::uint32_t AccessCheck::NextAccess(const Operand& operand, LocalMemory& memory, std::uint32_t id,
+                                      std::int64_t cell) {
+  LocalAccess access = memory.Access(id);
+  const int pipe = static_cast<int>(ins_.pipe());
+  // Readers first: whoever waits for them has the writer before them as well.
+  for (int reader = 0; operand.write && reader < kPipes; ++reader) {
+    // A pipe starts its instructions in order: its own earlier reads are done.
+    if (access.readers[reader] == 0 || reader == pipe) continue;
+    if (!Ordered(operand, static_cast<Pipe>(reader), access.readers[reader])) {
+      Race(operand, cell * kCellBytes, "write after read", static_cast<Pipe>(reader),
+           core_.SiteOfIndex(access.readers[reader]), core_.id());
+    }
+  }
+  const bool own = access.writer == index_;
+  if (access.writer != 0 && !own && !Ordered(operand, access.writer_pipe, access.writer)) {
+    Race(operand, cell * kCellBytes, operand.write ? "write after write" : "read after write", access.writer_pipe,
+         core_.SiteOfIndex(access.writer), core_.id());
+  }
+  if (!operand.write) {
+    if (access.readers[pipe] == index_) return id;
+    access.readers[pipe] = index_;
+    return memory.AddAccess(access);
+  }
+  if (own && access.readers == LocalAccess::Readers{}) return id;
+  if (step_.known) return step_.to;
+  return memory.AddAccess({index_, {}, ins_.pipe()});
+}
+
+void AccessCheck::LocalWritten(const Operand& operand, LocalMemory& memory, std::int64_t first, std::int64_t last) {
+  if (operand.write) return memory.MarkWritten(first, last, !operand.rule.undefined);
+  if (operand.rule.may_be_unwritten || unwritten_ || memory.AllWritten(first, last)) return;
+  for (std::int64_t cell = first / kCellBytes; cell * kCellBytes < last; ++cell) {
+    const std::uint32_t mask = LocalMemory::MaskOf(cell, first, last);
+    const std::uint32_t missing = mask & ~memory.written(cell);
+    const bool defined = operand.rule.whole_blocks ? missing != mask : missing == 0;
+    if (!defined) return Unwritten(operand, cell * kCellBytes + std::countr_zero(missing));
+  }
 }
 
 void AccessCheck::Global(const Operand& operand) {
   GmRegionState& region = *core_.state().memory.Find(operand.tensor.begin);
   if (!region.region().writable) return;
+  GmPage* page = nullptr;
+  std::int64_t page_end = 0;
+  std::unique_lock<std::mutex> lock;
   ForEachBlock(operand, [&](std::int64_t first, std::int64_t last) {
     first -= region.origin();
     last -= region.origin();
-    const std::int64_t last_cell = (last - 1) / kCellBytes;
-    for (std::int64_t cell = first / kCellBytes; cell <= last_cell;) {
-      GmPage& page = region.Page(cell);
-      const std::int64_t page_end = std::min(last_cell, (cell / kPageCells + 1) * kPageCells - 1);
-      std::lock_guard lock(page.mutex);
-      for (; cell <= page_end; ++cell) {
-        GlobalCell(operand, region, page, cell, LocalMemory::MaskOf(cell, first, last));
+    const std::int64_t end = (last - 1) / kCellBytes + 1;
+    for (std::int64_t cell = first / kCellBytes; cell < end; cell = std::min(end, page_end)) {
+      if (cell >= page_end || cell < page_end - kPageCells) {
+        if (lock) lock.unlock();
+        page = &region.Page(cell);
+        page_end = (cell / kPageCells + 1) * kPageCells;
+        lock = std::unique_lock(page->mutex);
+        page->MakeRoom();
+        step_.known = false;
       }
+      GlobalCells(operand, region, *page, first, last, cell, std::min(end, page_end));
     }
   });
 }
 
-void AccessCheck::GlobalCell(const Operand& operand, GmRegionState& region, GmPage& page, std::int64_t index,
-                             std::uint32_t mask) {
-  GmCell& cell = page.cells[index % kPageCells];
-  const std::int64_t begin = index * kCellBytes - static_cast<std::int64_t>(region.begin() - region.origin());
-  const std::uint32_t unwritten = mask & ~cell.written;
-  if (!operand.write && !region.region().written && unwritten != 0) {
-    Unwritten(operand, begin + std::countr_zero(unwritten));
+// The cells [cell, end) of one page that the bytes [first, last) lie in.
+void AccessCheck::GlobalCells(const Operand& operand, GmRegionState& region, GmPage& page, std::int64_t first,
+                              std::int64_t last, std::int64_t cell, std::int64_t end) {
+  const bool defined = operand.write || region.region().written;
+  for (; cell < end; ++cell) {
+    const std::int64_t at = cell % kPageCells;
+    const std::int64_t begin = cell * kCellBytes - static_cast<std::int64_t>(region.begin() - region.origin());
+    const std::uint32_t mask = LocalMemory::MaskOf(cell, first, last);
+    const std::uint32_t unwritten = mask & ~page.written[at];
+    if (!defined && unwritten != 0) Unwritten(operand, begin + std::countr_zero(unwritten));
+    const std::uint32_t list = page.list[at];
+    if (!step_.known || step_.from != list || step_.mask != mask) {
+      step_ = {list, mask, NextTouches(operand, page, list, mask, begin), true};
+    }
+    page.list[at] = step_.to;
+    if (operand.write) page.written[at] |= mask;
   }
+}
+
+// Checks the operand against the touches of a cell at `begin`; returns the list of those that still matter and its own.
+std::uint32_t AccessCheck::NextTouches(const Operand& operand, GmPage& page, std::uint32_t list, std::uint32_t mask,
+                                       std::int64_t begin) {
   const GmTouch mine{index_, mask, site_, static_cast<std::uint16_t>(core_.id()), ins_.pipe(), operand.write,
                      operand.rule.atomic};
-  std::uint32_t kept = 0;
-  std::vector<GmTouch>* spill = cell.count > GmCell::kInline ? &page.spill[index % kPageCells] : nullptr;
-  const std::uint32_t count = cell.count;
-  const auto at = [&](std::uint32_t i) -> GmTouch& {
-    return i < GmCell::kInline ? cell.touches[i] : (*spill)[i - GmCell::kInline];
-  };
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const GmTouch touch = at(i);
+  const std::size_t count = page.TouchesOf(list).size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const GmTouch touch = page.TouchesOf(list)[i];
     const bool own = touch.core == mine.core && touch.index == mine.index;
     const bool ordered = own || Ordered(touch);
     const bool in_order_read = touch.core == mine.core && touch.pipe == mine.pipe && !touch.write;
@@ -271,19 +323,10 @@ void AccessCheck::GlobalCell(const Operand& operand, GmRegionState& region, GmPa
     }
     // A touch that everything unordered with it would also be unordered with this one about is no longer needed.
     const bool covered = (touch.mask & ~mask) == 0 && (mine.write || !touch.write) && !(touch.atomic && mine.atomic);
-    if (covered && (ordered || in_order_read)) continue;
-    at(kept++) = touch;
+    if (!covered || !(ordered || in_order_read)) page.Append(touch);
   }
-  cell.count = kept;
-  if (kept < GmCell::kInline) {
-    cell.touches[kept] = mine;
-  } else {
-    std::vector<GmTouch>& more = page.spill[index % kPageCells];
-    more.resize(kept - GmCell::kInline);
-    more.push_back(mine);
-  }
-  ++cell.count;
-  if (operand.write) cell.written |= mask;
+  page.Append(mine);
+  return page.AddList();
 }
 
 }  // namespace npufa_sim

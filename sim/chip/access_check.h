@@ -22,7 +22,13 @@ class AccessCheck {
   void Alignment(const Operand& operand);
   void Local(const Operand& operand);
   void Global(const Operand& operand);
-  void GlobalCell(const Operand& operand, GmRegionState& region, GmPage& page, std::int64_t cell, std::uint32_t mask);
+  void LocalOrder(const Operand& operand, LocalMemory& memory, std::int64_t cell, std::int64_t end);
+  std::uint32_t NextAccess(const Operand& operand, LocalMemory& memory, std::uint32_t id, std::int64_t cell);
+  void LocalWritten(const Operand& operand, LocalMemory& memory, std::int64_t first, std::int64_t last);
+  void GlobalCells(const Operand& operand, GmRegionState& region, GmPage& page, std::int64_t first, std::int64_t last,
+                   std::int64_t cell, std::int64_t end);
+  std::uint32_t NextTouches(const Operand& operand, GmPage& page, std::uint32_t list, std::uint32_t mask,
+                            std::int64_t begin);
 
   bool Ordered(const Operand& operand, Pipe pipe, std::uint32_t index) const;
   bool Ordered(const GmTouch& touch) const;
@@ -38,7 +44,13 @@ class AccessCheck {
   const std::uint32_t index_;
   const std::uint32_t site_;
   const Clock& clock_;
-  bool raced_ = false, unwritten_ = false;  // of the operand at hand: one report each
+  // Of the operand at hand: one report each, and what became of the cells before, for those that follow.
+  bool raced_ = false, unwritten_ = false;
+  struct Step {
+    std::uint32_t from = 0, mask = 0, to = 0;
+    bool known = false;
+  };
+  Step step_;
 };
 
 }  // namespace npufa_sim

@@ -41,12 +41,11 @@ void Core::Start(LaunchState* state, int group, int index_in_group) {
   issue_clock_ = {};
   issue_version_ = 0;
   std::memset(pipe_version_, 0, sizeof pipe_version_);
-  for (auto& by_dst : flags_)
-    for (auto& by_id : by_dst)
-      for (Flag& flag : by_id) flag = {};
+  ForEachUsedFlag([](Flag& flag, Pipe, Pipe, int) { flag = {}; });
+  std::memset(used_flags_, 0, sizeof used_flags_);
   next_event_ = 0;
   trace_ = {kind_, group, index_in_group == 0 ? 0 : index_in_group - 1, {}, {}};
-  site_cache_.clear();
+  site_cache_.Clear();
   site_of_index_.assign(1, 0);
 }
 
@@ -79,13 +78,7 @@ void Core::Join(Pipe pipe, const Clock& clock) {
 }
 
 std::uint32_t Core::SiteIndex(const char* instruction, Site site) {
-  // Literals of one statement have one address; another copy of the same text only costs a second lookup.
-  const std::uint64_t key = reinterpret_cast<std::uint64_t>(instruction) * 0x9e3779b97f4a7c15ULL ^
-                            reinterpret_cast<std::uint64_t>(site.file) * 0xc2b2ae3d27d4eb4fULL ^
-                            static_cast<std::uint64_t>(site.line) << 40;
-  const auto [found, is_new] = site_cache_.emplace(key, 0);
-  if (is_new) found->second = state_->sites.Add(instruction, site);
-  return found->second;
+  return site_cache_.Find(state_->sites, instruction, site);
 }
 
 void Core::Append(const Record& record, const char* instruction, Site site) {
@@ -97,8 +90,8 @@ void Core::Append(const Record& record, const char* instruction, Site site) {
 void Core::Execute(Instruction& ins, const Cost& cost) {
   EndProbe();
   const std::uint32_t index = next_index_++;
-  const std::uint32_t site = SiteIndex(ins.name(), ins.site());
-  site_of_index_.push_back(site);
+  const std::uint32_t site = WantsSites() ? SiteIndex(ins.name(), ins.site()) : 0;
+  if (state_->options.check) site_of_index_.push_back(site);
   AccessCheck(*this, ins, index, site).Run();
   last_index_[static_cast<int>(ins.pipe())] = index;
   if (!state_->options.trace) return;
@@ -140,7 +133,11 @@ void Core::SetFlag(Pipe src, Pipe dst, int id, Site site) {
     finding.advice = "wait for the flag before setting it again, or use another event id";
     Report(std::move(finding));
   }
-  flag = {true, Snapshot(src), ++next_event_, site};
+  flag.set = true;
+  if (state_->options.check) flag.clock = Snapshot(src);
+  flag.event = ++next_event_;
+  flag.site = site;
+  used_flags_[static_cast<int>(src)][static_cast<int>(dst)] |= static_cast<std::uint8_t>(1 << id);
   Record record;
   record.op = OpClass::kSetFlag;
   record.pipe = src;
@@ -160,7 +157,7 @@ void Core::WaitFlag(Pipe src, Pipe dst, int id, Site site) {
     Fault(std::move(finding));
   }
   flag.set = false;
-  Join(dst, flag.clock);
+  if (state_->options.check) Join(dst, flag.clock);
   Record record;
   record.op = OpClass::kWaitFlag;
   record.pipe = dst;
@@ -304,10 +301,9 @@ void Core::ReportLeftOver(const Flag& flag, Pipe src, Pipe dst, int id) {
 }
 
 void Core::Finish() {
-  for (const Pipe src : kAllPipes)
-    for (const Pipe dst : kAllPipes)
-      for (int id = 0; id < kEventIds; ++id)
-        if (FlagOf(src, dst, id).set) ReportLeftOver(FlagOf(src, dst, id), src, dst, id);
+  ForEachUsedFlag([this](const Flag& flag, Pipe src, Pipe dst, int id) {
+    if (flag.set) ReportLeftOver(flag, src, dst, id);
+  });
   trace_.sites = state_->options.trace ? state_->sites.All() : std::vector<TraceSite>();
 }
 

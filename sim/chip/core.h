@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "clock.h"
@@ -109,10 +108,20 @@ class Core {
   Flag& FlagOf(Pipe src, Pipe dst, int id) {
     return flags_[static_cast<int>(src)][static_cast<int>(dst)][id];
   }
+  template <class F>
+  void ForEachUsedFlag(F&& f) {
+    for (int src = 0; src < kPipes; ++src)
+      for (int dst = 0; dst < kPipes; ++dst)
+        for (int id = 0; id < kEventIds; ++id)
+          if (used_flags_[src][dst] >> id & 1) {
+            f(flags_[src][dst][id], static_cast<Pipe>(src), static_cast<Pipe>(dst), id);
+          }
+  }
   void CheckScheduler(const char* instruction, Site site);
   void CheckEventId(int id, const char* instruction, Site site);
   void Append(const Record& record, const char* instruction, Site site);
   std::uint32_t SiteIndex(const char* instruction, Site site);
+  bool WantsSites() const { return state_->options.check || state_->options.trace; }
   std::uint32_t SiteOfIndex(std::uint32_t index) const { return site_of_index_[index]; }
   void ReportLeftOver(const Flag& flag, Pipe src, Pipe dst, int id);
 
@@ -128,10 +137,11 @@ class Core {
   Clock issue_clock_;
   std::uint32_t issue_version_ = 0, pipe_version_[kPipes];
   Flag flags_[kPipes][kPipes][kEventIds];
+  std::uint8_t used_flags_[kPipes][kPipes] = {};  // a bit per id
   std::uint32_t next_event_ = 0;
 
   CoreTrace trace_;
-  std::unordered_map<std::uint64_t, std::uint32_t> site_cache_;
+  SiteCache site_cache_;
   std::vector<std::uint32_t> site_of_index_;
 };
 

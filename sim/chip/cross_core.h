@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -61,7 +61,7 @@ class CrossCoreFlags {
     std::map<int, std::uint64_t> sent;  // by core
     std::map<std::uint64_t, CrossEvent> open;
   };
-  using Inbox = std::deque<CrossDelivery>[kCrossFlags];
+  using Inbox = std::list<CrossDelivery>[kCrossFlags];
 
   Clock Merge(const CrossEvent& event) const;
 

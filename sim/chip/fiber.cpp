@@ -13,12 +13,17 @@ constexpr std::size_t kGuardBytes = 4096;
 
 }  // namespace
 
-Fiber::Fiber(std::function<void()> program) : program_(std::move(program)) {
+Fiber::Fiber() {
   void* memory = mmap(nullptr, kStackBytes + kGuardBytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   mprotect(memory, kGuardBytes, PROT_NONE);
   stack_ = static_cast<std::byte*>(memory);
+}
+
+void Fiber::Start(std::function<void()> program) {
+  program_ = std::move(program);
+  done_ = false;
   getcontext(&here_);
   here_.uc_stack.ss_sp = stack_ + kGuardBytes;
   here_.uc_stack.ss_size = kStackBytes;

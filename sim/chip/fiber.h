@@ -10,11 +10,12 @@ namespace npufa_sim {
 
 class Fiber {
  public:
-  explicit Fiber(std::function<void()> program);
+  Fiber();
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
+  void Start(std::function<void()> program);  // to be run by Resume(); drops the program before
   void Resume();  // until the program yields or ends
   void Yield();   // from inside the program
   bool done() const { return done_; }

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
+#include <span>
 #include <vector>
 
 #include "launch.h"
@@ -23,24 +23,44 @@ struct GmTouch {
   bool atomic;
 };
 
-struct GmCell {
-  static constexpr int kInline = 3;
-  std::uint32_t written = 0;
-  std::uint32_t count = 0;  // touches in use; those beyond kInline live in the page's spill
-  GmTouch touches[kInline];
-};
+inline constexpr std::int64_t kPageCells = 512;
 
-inline constexpr std::int64_t kPageCells = 2048;
+// The shadow of 16 KB. Cells that are touched together share one list of touches; list 0 is empty.
+class GmPage {
+ public:
+  void Reset();
+  std::span<const GmTouch> TouchesOf(std::uint32_t list) const {
+    const std::uint32_t begin = list == 0 ? 0 : ends_[list - 1];
+    return {touches_.data() + begin, ends_[list] - begin};
+  }
+  // A new list grows by Append() until AddList() returns its number.
+  void Append(const GmTouch& touch) { touches_.push_back(touch); }
+  std::uint32_t AddList();
+  // Drops lists that no cell has any more when there are many; numbers change.
+  void MakeRoom() {
+    if (touches_.size() > limit_) Compact();
+  }
 
-struct GmPage {
   std::mutex mutex;
-  GmCell cells[kPageCells];
-  std::unordered_map<int, std::vector<GmTouch>> spill;
+  std::uint32_t written[kPageCells];  // a bit per byte
+  std::uint32_t list[kPageCells];
+
+ private:
+  static constexpr std::size_t kMinLimit = 1024;
+
+  void Compact();
+
+  std::vector<std::uint32_t> ends_;
+  std::vector<GmTouch> touches_;
+  std::size_t limit_ = kMinLimit;
 };
 
 class GmRegionState {
  public:
   explicit GmRegionState(const GmRegion& region);
+  ~GmRegionState();
+  GmRegionState(const GmRegionState&) = delete;
+  GmRegionState& operator=(const GmRegionState&) = delete;
 
   const GmRegion& region() const { return region_; }
   std::uint64_t begin() const { return begin_; }

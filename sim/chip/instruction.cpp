@@ -7,8 +7,7 @@
 namespace npufa_sim {
 namespace {
 
-std::vector<Instruction::Operand>& OpenStorage() {
-  Core& core = Current();
+std::vector<Instruction::Operand>& OpenStorage(Core& core) {
   if (core.open_instructions == static_cast<int>(core.operand_storage.size())) core.operand_storage.emplace_back();
   auto& storage = core.operand_storage[core.open_instructions++];
   storage.clear();
@@ -43,9 +42,9 @@ class ByteCursor {
 }  // namespace
 
 Instruction::Instruction(const char* name, Pipe pipe, Site site)
-    : name_(name), pipe_(pipe), site_(site), operands_(OpenStorage()) {}
+    : name_(name), pipe_(pipe), site_(site), core_(Current()), operands_(OpenStorage(core_)) {}
 
-Instruction::~Instruction() { --Current().open_instructions; }
+Instruction::~Instruction() { --core_.open_instructions; }
 
 Instruction& Instruction::Read(const TensorRef& tensor, const Extent& extent, OperandRule rule) {
   operands_.push_back({tensor, extent, rule, false});
@@ -59,29 +58,24 @@ Instruction& Instruction::Write(const TensorRef& tensor, const Extent& extent, O
 
 Instruction& Instruction::Require(bool ok, const char* what, std::int64_t got, const char* expected) {
   if (ok) return *this;
-  Core& core = Current();
-  KernelFinding finding = core.NewFinding("parameter", site_, name_);
+  KernelFinding finding = core_.NewFinding("parameter", site_, name_);
   finding.message = std::string(what) + " is " + std::to_string(got) + ", must be " + expected;
   finding.advice = "the instruction has no meaning outside these limits; split it or change the layout";
-  core.Fault(std::move(finding));
+  core_.Fault(std::move(finding));
 }
 
-void Instruction::Issue(const Cost& cost) { Current().Execute(*this, cost); }
+void Instruction::Issue(const Cost& cost) { core_.Execute(*this, cost); }
 
 bool Instruction::AllWritten(const TensorRef& tensor, const Extent& extent) const {
-  Core& core = Current();
-  if (!core.state().options.check || tensor.space == Space::kGM) return true;
-  LocalMemory& memory = core.memory(tensor.space);
+  if (!core_.state().options.check || tensor.space == Space::kGM) return true;
+  LocalMemory& memory = core_.memory(tensor.space);
   const std::int64_t base = static_cast<std::int64_t>(tensor.address) + extent.offset;
   for (std::int64_t row = 0; row < extent.rows; ++row) {
     for (std::int64_t block = 0; block < extent.blocks; ++block) {
       const std::int64_t first = base + row * extent.row_stride + block * extent.block_stride;
       const std::int64_t last = first + extent.bytes;
       if (last > static_cast<std::int64_t>(memory.bytes())) return false;
-      for (std::int64_t cell = first / kCellBytes; cell * kCellBytes < last; ++cell) {
-        const std::uint32_t mask = LocalMemory::MaskOf(cell, first, last);
-        if ((memory.cell(cell).written & mask) != mask) return false;
-      }
+      if (!memory.AllWritten(first, last)) return false;
     }
   }
   return true;
@@ -89,18 +83,17 @@ bool Instruction::AllWritten(const TensorRef& tensor, const Extent& extent) cons
 
 void Instruction::CopyWritten(const TensorRef& dst, const Extent& dst_extent, const TensorRef& src,
                               const Extent& src_extent) {
-  Core& core = Current();
-  if (!core.state().options.check || src.space == Space::kGM || dst.space == Space::kGM) return;
-  LocalMemory& from = core.memory(src.space);
-  LocalMemory& to = core.memory(dst.space);
+  if (!core_.state().options.check || src.space == Space::kGM || dst.space == Space::kGM) return;
+  LocalMemory& from = core_.memory(src.space);
+  LocalMemory& to = core_.memory(dst.space);
   ByteCursor reader(src, src_extent), writer(dst, dst_extent);
   while (!reader.done() && !writer.done()) {
     const std::int64_t bytes = std::min(reader.run(), writer.run());
     const std::int64_t a = reader.address(), b = writer.address();
     const std::uint32_t mask = LocalMemory::MaskOf(0, b % kCellBytes, b % kCellBytes + bytes);
-    const std::uint64_t source = from.cell(a / kCellBytes).written >> (a % kCellBytes);
-    LocalCell& cell = to.cell(b / kCellBytes);
-    cell.written = (cell.written & ~mask) | (static_cast<std::uint32_t>(source << (b % kCellBytes)) & mask);
+    const std::uint64_t source = from.written(a / kCellBytes) >> (a % kCellBytes);
+    const std::uint32_t before = to.written(b / kCellBytes);
+    to.SetWritten(b / kCellBytes, (before & ~mask) | (static_cast<std::uint32_t>(source << (b % kCellBytes)) & mask));
     reader.Advance(bytes);
     writer.Advance(bytes);
   }

@@ -40,6 +40,8 @@ inline constexpr OperandRule kBlockAligned{32};
 // Thrown to leave the kernel; the finding is already in the report.
 struct KernelFault {};
 
+class Core;
+
 class Instruction {
  public:
   Instruction(const char* name, Pipe pipe, Site site);
@@ -76,7 +78,7 @@ class Instruction {
   const char* name_;
   Pipe pipe_;
   Site site_;
-  bool faulty_ = false;
+  Core& core_;
   std::vector<Operand>& operands_;  // storage of the current core, reused
 };
 

@@ -1,15 +1,13 @@
 #include "machine.h"
 
 #include <algorithm>
-#include <array>
 #include <condition_variable>
 #include <exception>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
-#include "core.h"
-#include "fiber.h"
+#include "core_group.h"
 #include "progress.h"
 
 namespace npufa_sim {
@@ -45,24 +43,6 @@ void CallKernel(void* entry, const std::vector<void*>& arguments) {
   Dispatch(entry, arguments, std::make_index_sequence<kMaxArguments + 1>());
 }
 
-// A core with its program.
-struct Runner {
-  Core core;
-  std::unique_ptr<Fiber> fiber;
-};
-
-struct Group {
-  int id = -1;
-  std::array<Runner, kGroupCores> runners;
-  std::array<bool, kGroupCores> used{};
-
-  bool done() const {
-    for (int i = 0; i < kGroupCores; ++i)
-      if (used[i] && !runners[i].fiber->done()) return false;
-    return true;
-  }
-};
-
 class Machine {
  public:
   Machine(LaunchState& state, std::vector<CoreTrace>& traces)
@@ -79,7 +59,7 @@ class Machine {
 
  private:
   void Work() {
-    std::vector<std::unique_ptr<Group>> running, idle;
+    std::vector<std::unique_ptr<CoreGroup>> running, idle;
     while (true) {
       const std::uint64_t seen = Arrivals();
       bool moved = false;
@@ -96,7 +76,7 @@ class Machine {
       if (moved) continue;
       const int next = state_.failed ? state_.groups : next_group_.fetch_add(1);
       if (next < state_.groups) {
-        if (idle.empty()) idle.push_back(NewGroup());
+        if (idle.empty()) idle.push_back(CoreGroup::Take(state_.chip));
         running.push_back(std::move(idle.back()));
         idle.pop_back();
         StartGroup(*running.back(), next);
@@ -105,20 +85,14 @@ class Machine {
       if (running.empty()) break;
       if (!Sleep(seen)) ReportDeadlock(running);
     }
+    for (auto& group : idle) CoreGroup::Give(std::move(group));
     std::lock_guard lock(mutex_);
     --workers_;
     ++arrivals_;
     wake_.notify_all();
   }
 
-  std::unique_ptr<Group> NewGroup() {
-    auto group = std::make_unique<Group>();
-    for (int i = 0; i < kGroupCores; ++i)
-      group->runners[i].core.Configure(state_.chip, i == 0 ? CoreKind::kCube : CoreKind::kVector);
-    return group;
-  }
-
-  void StartGroup(Group& group, int id) {
+  void StartGroup(CoreGroup& group, int id) {
     group.id = id;
     for (int i = 0; i < kGroupCores; ++i) {
       const int vector = i - 1;
@@ -129,7 +103,7 @@ class Machine {
       if (!group.used[i]) continue;
       Core& core = group.runners[i].core;
       core.Start(&state_, id, i);
-      group.runners[i].fiber = std::make_unique<Fiber>([this, &core] { Program(core); });
+      group.runners[i].fiber.Start([this, &core] { Program(core); });
     }
   }
 
@@ -147,16 +121,16 @@ class Machine {
   }
 
   // Runs each core of the group until it waits; true when any of them got on.
-  bool Advance(Group& group) {
+  bool Advance(CoreGroup& group) {
     bool moved = false;
     for (int i = 0; i < kGroupCores; ++i) {
       Runner& runner = group.runners[i];
-      if (!group.used[i] || runner.fiber->done()) continue;
+      if (!group.used[i] || runner.fiber.done()) continue;
       Core& core = runner.core;
       if (core.waiting && !state_.failed && !state_.cross.Ready(core.id(), core.waiting_flag)) continue;
       SetCurrent(&core);
-      current_fiber = runner.fiber.get();
-      runner.fiber->Resume();
+      current_fiber = &runner.fiber;
+      runner.fiber.Resume();
       SetCurrent(nullptr);
       moved = true;
     }
@@ -168,7 +142,7 @@ class Machine {
     return moved;
   }
 
-  void Collect(Group& group) {
+  void Collect(CoreGroup& group) {
     progress_.Step();
     if (!state_.options.trace) return;
     std::lock_guard lock(mutex_);
@@ -200,11 +174,11 @@ class Machine {
   }
 
   // Each worker reports the cores it runs.
-  void ReportDeadlock(const std::vector<std::unique_ptr<Group>>& running) {
+  void ReportDeadlock(const std::vector<std::unique_ptr<CoreGroup>>& running) {
     const std::vector<CrossLeftOver> left = state_.cross.LeftOver();
     for (const auto& group : running) {
       for (int i = 0; i < kGroupCores; ++i) {
-        if (!group->used[i] || group->runners[i].fiber->done()) continue;
+        if (!group->used[i] || group->runners[i].fiber.done()) continue;
         const Core& core = group->runners[i].core;
         KernelFinding finding = core.NewFinding("deadlock", core.waiting_site, core.waiting_instruction);
         finding.message = "waits for flag " + std::to_string(core.waiting_flag) + ", which no running core will set" +
@@ -267,22 +241,24 @@ void ReportLeftOver(LaunchState& state) {
 TaskDeclaration ProbeTaskType(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
   // Buffers are real, so that whatever stands before the declaration may run.
   LaunchState state(chip, launch, options, TaskType::kMix1To2, 1);
-  auto runner = std::make_unique<Runner>();
-  void* entry = launch.vector_entry ? launch.vector_entry : launch.cube_entry;
-  runner->core.Configure(chip, launch.vector_entry ? CoreKind::kVector : CoreKind::kCube);
-  runner->core.Start(&state, 0, launch.vector_entry ? 1 : 0);
+  const bool vector = launch.vector_entry != nullptr;
+  void* entry = vector ? launch.vector_entry : launch.cube_entry;
+  std::unique_ptr<CoreGroup> group = CoreGroup::Take(chip);
+  Runner& runner = group->runners[vector ? 1 : 0];
+  runner.core.Start(&state, 0, vector ? 1 : 0);
   probe = {true, launch.tiling_key, {}};
-  Fiber fiber([&] {
+  runner.fiber.Start([&] {
     try {
       CallKernel(entry, launch.arguments);
     } catch (const ProbeDone&) {
     } catch (const KernelFault&) {
     }
   });
-  SetCurrent(&runner->core);
-  current_fiber = &fiber;
-  fiber.Resume();
+  SetCurrent(&runner.core);
+  current_fiber = &runner.fiber;
+  runner.fiber.Resume();
   SetCurrent(nullptr);
+  CoreGroup::Give(std::move(group));
   probe.active = false;
   return probe.task;
 }

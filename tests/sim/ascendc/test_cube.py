@@ -276,6 +276,26 @@ def test_products_of_random_floats(kernels):
     assert error.max() < 300 * 2.0**-24 / 2
 
 
+@pytest.mark.parametrize("zero", ["left", "right"])
+@pytest.mark.parametrize("other", [3.0, -3.0, np.inf, np.nan])
+@pytest.mark.parametrize("start", [None, 5.0, 0.0, -0.0])
+def test_products_with_zeros(kernels, zero, other, start):
+    """Zero times a number adds a zero with its sign, zero times an infinity or NaN a NaN."""
+    case = Case(33, 50, 64, bias=start is not None)
+    a, b = np.zeros((33, 64), np.float32), np.zeros((64, 50), np.float32)
+    (b if zero == "left" else a)[...] = 1
+    (b if zero == "left" else a)[7, 7] = other
+    row = np.full(64, 0 if start is None else start, np.float32)
+    out = run(kernels, case, "half_float", a, b, row)
+    expected = np.zeros((33, 50), np.float32) if start is None else np.tile(row[:50], (33, 1))
+    with np.errstate(invalid="ignore"):
+        for k in range(64):
+            expected += a[:, k : k + 1] * b[k]
+    np.testing.assert_array_equal(out, expected)
+    numbers = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(out[numbers]), np.signbit(expected[numbers]))
+
+
 @pytest.mark.parametrize("mode", [1, 2])
 def test_hf32(kernels, mode):
     """11 bits of fraction, to nearest; ties to even or towards zero."""
