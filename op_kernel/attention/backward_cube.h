@@ -41,6 +41,7 @@ class BackwardCube {
     uint32_t target = VALUES;
     uint32_t block = 0;  // of the target's rows
     uint32_t chunk = 0;  // of its channels
+    uint32_t piece = 0;  // of the chunk's columns
     uint32_t term = 0;   // of the sum
   };
 
@@ -69,7 +70,9 @@ class BackwardCube {
   __aicore__ inline uint32_t Terms(const BackwardStep& step) const {
     uint32_t terms = 0;
     for (uint32_t target = VALUES; target < TARGETS; ++target) {
-      terms += TargetBlocks(step, target) * operands_.Chunks(SideOf(target)) * TermsOf(step, target);
+      for (uint32_t c = 0; c < operands_.Chunks(SideOf(target)); ++c) {
+        terms += TargetBlocks(step, target) * PiecesOf(target, c) * TermsOf(step, target);
+      }
     }
     return terms;
   }
@@ -142,9 +145,18 @@ class BackwardCube {
     return CeilDiv(target == QUERIES ? step.Columns() : step.Rows(), DEPTH);
   }
 
+  // Sums of SCORE_COLUMNS columns.
+  __aicore__ inline uint32_t PiecesOf(uint32_t target, uint32_t chunk) const {
+    return CeilDiv(operands_.Chunk(SideOf(target), chunk).width, SCORE_COLUMNS);
+  }
+  __aicore__ inline uint32_t WidthAt(const Position& position) const {
+    const uint32_t width = operands_.Chunk(SideOf(position.target), position.chunk).width;
+    return Min(SCORE_COLUMNS, width - position.piece * SCORE_COLUMNS);
+  }
+
   // The product at `position`, which moves on.
   __aicore__ inline void Product(const BackwardStep& step, Position& position) {
-    if (position.term == 0) sum_ = operands_.Tiles().AllocSum();
+    if (position.term == 0) sum_ = operands_.Tiles().AllocScores();
     if (position.target == QUERIES) {
       AddToQueries(step, position);
     } else {
@@ -153,6 +165,8 @@ class BackwardCube {
     if (++position.term < TermsOf(step, position.target)) return;
     Store(step, position);
     position.term = 0;
+    if (++position.piece < PiecesOf(position.target, position.chunk)) return;
+    position.piece = 0;
     if (++position.chunk < operands_.Chunks(SideOf(position.target))) return;
     position.chunk = 0;
     if (++position.block < TargetBlocks(step, position.target)) return;
@@ -166,13 +180,13 @@ class BackwardCube {
     const ScoreSide side = SideOf(position.target);
     const uint32_t column = position.block * DEPTH, row = position.term * DEPTH;
     const uint32_t keys = Min(DEPTH, step.Columns() - column), rows = Min(DEPTH, step.Rows() - row);
-    const uint32_t width = operands_.Chunk(side, position.chunk).width;
+    const uint32_t width = WidthAt(position);
     const AscendC::LocalTensor<T>& scores =
         operands_.Scores(productScores_, step, position.target == KEYS, 0, step.Rows(), column, keys);
     const AscendC::LocalTensor<T>& rowTile =
         operands_.Rows(productRows_, step, side, position.chunk, 0, step.Rows());
     AscendC::LocalTensor<T> left = tiles.LoadLeftTransposed(scores, TilePart{step.Rows(), row, rows, 0, keys});
-    AscendC::LocalTensor<T> right = tiles.LoadRight(rowTile, TilePart{step.Rows(), row, rows, 0, width});
+    AscendC::LocalTensor<T> right = tiles.LoadRight(rowTile, TilePart{step.Rows(), row, rows, position.piece * SCORE_COLUMNS, width});
     CubeTiles<T>::Multiply(sum_, left, right, keys, width, rows, position.term == 0);
     tiles.FreeLeft(left);
     tiles.FreeRight(right);
@@ -184,7 +198,7 @@ class BackwardCube {
     const uint32_t row = position.block * CUBE_BLOCK, column = position.term * DEPTH;
     const uint32_t rows = Min(CUBE_BLOCK, step.Rows() - row), columns = Min(DEPTH, step.Columns() - column);
     const uint32_t firstColumn = position.term / 2 * 2 * DEPTH;
-    const uint32_t width = operands_.Chunk(SIDE_QUERY_KEY, position.chunk).width;
+    const uint32_t width = WidthAt(position);
     const uint32_t key = step.InBlock(column);
     const AscendC::LocalTensor<T>& scores = operands_.Scores(productScores_, step, true, row, rows, firstColumn,
                                                              Min(2 * DEPTH, step.Columns() - firstColumn));
@@ -193,7 +207,7 @@ class BackwardCube {
     AscendC::LocalTensor<T> left = tiles.LoadLeft(scores, TilePart{rows, 0, rows, column - firstColumn, columns});
     AscendC::LocalTensor<T> right =
         tiles.LoadRight(keys[BackwardOperands<T>::InKeys(key)],
-                        TilePart{StoredKeys(step, key), key % CUBE_BLOCK, columns, 0, width});
+                        TilePart{StoredKeys(step, key), key % CUBE_BLOCK, columns, position.piece * SCORE_COLUMNS, width});
     CubeTiles<T>::Multiply(sum_, left, right, rows, width, columns, position.term == 0);
     tiles.FreeLeft(left);
     tiles.FreeRight(right);
@@ -202,21 +216,20 @@ class BackwardCube {
   // Adds the finished sum at `position` to what global memory holds.
   __aicore__ inline void Store(const BackwardStep& step, const Position& position) {
     const ChannelChunk chunk = operands_.Chunk(SideOf(position.target), position.chunk);
+    const uint32_t gradient = chunk.gradient + position.piece * SCORE_COLUMNS, width = WidthAt(position);
     const Tile& tile = step.scores.tile;
     AscendC::SetAtomicAdd<float>();
     if (position.target == QUERIES) {
       const uint32_t row = position.block * CUBE_BLOCK;
-      operands_.Tiles().StoreSum(workspace_->StepQuery(step, row)[chunk.gradient], sum_,
-                                 Min(CUBE_BLOCK, step.Rows() - row), chunk.width, workspace_->QueryPitch());
+      operands_.Tiles().StoreScores(workspace_->StepQuery(step, row)[gradient], sum_,
+                                    Min(CUBE_BLOCK, step.Rows() - row), width, workspace_->QueryPitch());
     } else {
       const uint32_t column = position.block * DEPTH, keys = Min(DEPTH, step.Columns() - column);
       const uint64_t row = workspace_->KeyRow(tile.sequence, step.kvHead, step.scores.firstKey + column);
       if (position.target == KEYS) {
-        operands_.Tiles().StoreSum(workspace_->Key(row)[chunk.gradient], sum_, keys, chunk.width,
-                                   workspace_->QueryPitch());
+        operands_.Tiles().StoreScores(workspace_->Key(row)[gradient], sum_, keys, width, workspace_->QueryPitch());
       } else {
-        operands_.Tiles().StoreSum(workspace_->Value(row)[chunk.gradient], sum_, keys, chunk.width,
-                                   workspace_->ValuePitch());
+        operands_.Tiles().StoreScores(workspace_->Value(row)[gradient], sum_, keys, width, workspace_->ValuePitch());
       }
     }
     AscendC::SetAtomicNone();

@@ -41,7 +41,7 @@ class BackwardOperands {
     queryRope_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(arguments.queryRope));
     keyRope_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(arguments.keyRope));
     gradient_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(arguments.gradient));
-    tiles_.Init(pipe, L1_SLOTS, SLOT_BYTES);
+    tiles_.InitScoresOnly(pipe, L1_SLOTS, SLOT_BYTES);
     for (uint32_t side = 0; side < 2; ++side) {
       for (uint32_t way = 0; way < KEY_WAYS; ++way) keys_[side][way].held = false;
     }

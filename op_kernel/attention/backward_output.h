@@ -32,7 +32,7 @@ class BackwardOutput {
     Convert(keys, workspace_->Key(0), false, arguments_->keyGradient, f.key.rows, f.headDim,
             arguments_->keyRopeGradient, f.keyRope.rows);
     Heads values = {s.heads / s.groupSize, s.kvTokens, tiling_->valueFloats / tiling_->valuePitch, tiling_->valuePitch,
-                    f.hasDropout ? f.keepScale : 1.0f};
+                    (f.hasDropout ? f.keepScale : 1.0f) / PROBABILITY_SCALE};
     Convert(values, workspace_->Value(0), false, arguments_->valueGradient, f.value.rows, f.valueDim, nullptr,
             f.value.rows);
   }

@@ -90,7 +90,7 @@ class BackwardPreparation {
     }
   }
 
-  // Maximum and 1 / sum.
+  // Maximum and PROBABILITY_SCALE / sum.
   __aicore__ inline void StoreSoftmax(const Sequence& sequence, uint32_t head, uint32_t row, uint32_t rows,
                                       uint64_t queryRow) {
     const uint64_t heads = tiling_->forward.sequences.heads;
@@ -113,10 +113,10 @@ class BackwardPreparation {
     AscendC::Muls(copy, maximum, 1.0f, count);
     Store(copy, workspace_->Maximum(queryRow), rows);
     AscendC::LocalTensor<float> inverse = outQueue_.AllocTensor<float>();
-    AscendC::Muls(inverse, sum, 1.0f / WELL_BELOW_SUMS, count);
+    AscendC::Muls(inverse, sum, PROBABILITY_SCALE / WELL_BELOW_SUMS, count);
     AscendC::Maxs(sum, sum, SMALLEST, count);
     AscendC::PipeBarrier<PIPE_V>();
-    AscendC::Mins(inverse, inverse, 1.0f, count);
+    AscendC::Mins(inverse, inverse, PROBABILITY_SCALE, count);
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Div(inverse, inverse, sum, count);
     statisticQueue_.FreeTensor(maximum);

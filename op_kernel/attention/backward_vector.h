@@ -66,7 +66,7 @@ class BackwardVector {
     statisticQueue_.FreeTensor(statistics);
   }
 
-  // Maximum, 1 / sum and output . gradient, STATISTICS floats apart: blocks of eight per row.
+  // Maximum, PROBABILITY_SCALE / sum and output . gradient, STATISTICS floats apart: blocks of eight per row.
   __aicore__ inline AscendC::LocalTensor<float> LoadStatistics(const BackwardStep& step, uint32_t row, uint32_t rows) {
     const Tile& tile = step.scores.tile;
     const uint64_t queryRow = workspace_->QueryRow(tile.sequence, tile.head, tile.firstRow + row);
@@ -100,6 +100,8 @@ class BackwardVector {
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Mul(gradients, gradients, scores, count);
     AscendC::PipeBarrier<PIPE_V>();
+    AscendC::Muls(gradients, gradients, 1.0f / PROBABILITY_SCALE, count);
+    AscendC::PipeBarrier<PIPE_V>();
     Store(gradients, step, true, row, rows, pitch);
     if (forward_->biasKind != BIAS_NONE) biasGradient_.Add(gradients, step, row, rows, pitch);
     scoreQueue_.FreeTensor(scores);
@@ -119,7 +121,7 @@ class BackwardVector {
     return tile;
   }
 
-  // Products of queries and keys to probabilities, before dropout.
+  // Products of queries and keys to PROBABILITY_SCALE times probabilities, before dropout.
   __aicore__ inline void Recompute(const AscendC::LocalTensor<float>& scores, const BackwardStep& step, uint32_t row,
                                    uint32_t rows, uint32_t pitch, const AscendC::LocalTensor<float>& statistics) {
     const int32_t count = static_cast<int32_t>(rows * pitch);

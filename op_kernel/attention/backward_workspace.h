@@ -70,8 +70,8 @@ class BackwardWorkspace {
     return biasParts_[sequence * tiling_->biasElements];
   }
 
-  // Statistics of a query row, STATISTIC_WIDTH times each: maximum of the scores, 1 / sum of their exponentials (0 without
-  // keys), and the dot product of output and its gradient.
+  // Statistics of a query row, STATISTIC_WIDTH times each: maximum of the scores, PROBABILITY_SCALE / sum of their
+  // exponentials (0 without keys), and the dot product of output and its gradient.
   __aicore__ inline AscendC::GlobalTensor<float> Maximum(uint64_t row) const { return maximum_[row * STATISTIC_WIDTH]; }
   __aicore__ inline AscendC::GlobalTensor<float> Inverse(uint64_t row) const { return inverse_[row * STATISTIC_WIDTH]; }
   __aicore__ inline AscendC::GlobalTensor<float> Delta(uint64_t row) const { return delta_[row * STATISTIC_WIDTH]; }

@@ -39,14 +39,15 @@ class CubeTiles {
   // Elements of a product's depth that fit in L0.
   static constexpr uint32_t DEPTH = 256 / sizeof(T);
 
-  __aicore__ inline void Init(AscendC::TPipe& pipe, uint32_t l1Tiles = L1_TILES, uint32_t l1TileBytes = TILE_BYTES) {
-    pipe.InitBuffer(l1_, static_cast<uint8_t>(l1Tiles), l1TileBytes);
-    pipe.InitBuffer(a_, 2, TILE_BYTES);
-    pipe.InitBuffer(b_, 2, TILE_BYTES);
+  __aicore__ inline void Init(AscendC::TPipe& pipe) {
+    InitInputs(pipe, L1_TILES, TILE_BYTES);
     pipe.InitBuffer(scores_, 2, CUBE_BLOCK * SCORE_COLUMNS * sizeof(float));
     pipe.InitBuffer(sum_, 1, CUBE_BLOCK * CUBE_BLOCK * sizeof(float));
-    // Products leave as plain rows. Set once: the Fixpipe call sets it each time and drains the pipe for it.
-    AscendC::SetFixpipeNz2ndFlag(1, 1, 1);
+  }
+  // With four buffers for scores and none for a sum.
+  __aicore__ inline void InitScoresOnly(AscendC::TPipe& pipe, uint32_t l1Tiles, uint32_t l1TileBytes) {
+    InitInputs(pipe, l1Tiles, l1TileBytes);
+    pipe.InitBuffer(scores_, 4, CUBE_BLOCK * SCORE_COLUMNS * sizeof(float));
   }
 
   // An empty tile for `tileRows` x `tileColumns` elements: fill it by CopyRows, then use what Ready returns.
@@ -215,6 +216,14 @@ class CubeTiles {
   static constexpr uint32_t L1_TILES = 6;
   // Sums into fewer fractals than this outrun their own results.
   static constexpr uint32_t MIN_UNORDERED_FRACTALS = 10;
+
+  __aicore__ inline void InitInputs(AscendC::TPipe& pipe, uint32_t l1Tiles, uint32_t l1TileBytes) {
+    pipe.InitBuffer(l1_, static_cast<uint8_t>(l1Tiles), l1TileBytes);
+    pipe.InitBuffer(a_, 2, TILE_BYTES);
+    pipe.InitBuffer(b_, 2, TILE_BYTES);
+    // Products leave as plain rows. Set once: the Fixpipe call sets it each time and drains the pipe for it.
+    AscendC::SetFixpipeNz2ndFlag(1, 1, 1);
+  }
 
   __aicore__ inline static uint32_t CubeRows(uint32_t rows) { return rows == 1 ? 2 : rows; }
 

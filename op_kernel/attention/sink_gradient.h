@@ -47,7 +47,7 @@ class SinkGradient {
     Store(head);
   }
 
-  // total -= probability of the sink . delta; every row counts STATISTIC_WIDTH times.
+  // total -= PROBABILITY_SCALE * probability of the sink . delta; every row counts STATISTIC_WIDTH times.
   __aicore__ inline void AddRows(float sink, uint64_t queryRow, uint32_t rows) {
     const uint32_t count = rows * STATISTIC_WIDTH;
     AscendC::LocalTensor<float> share = queue_.AllocTensor<float>();
@@ -82,7 +82,7 @@ class SinkGradient {
     AscendC::LocalTensor<float> out = outQueue_.AllocTensor<float>();
     SumOf::Rows(out, blocks, FLOATS_PER_REPEAT, 1, FLOATS_PER_BLOCK);
     AscendC::PipeBarrier<PIPE_V>();
-    AscendC::Muls(out, out, 1.0f / STATISTIC_WIDTH, 1);
+    AscendC::Muls(out, out, 1.0f / (STATISTIC_WIDTH * PROBABILITY_SCALE), 1);
     outQueue_.EnQue(out);
     out = outQueue_.DeQue<float>();
     StoreRows(gradient_[head], out, 1, 1u, 1, FLOATS_PER_BLOCK);
