@@ -1,7 +1,7 @@
 """A first tour of npufa, run by ``./build.sh quickstart``.
 
-Part 1 trains, prefills and decodes with single calls; part 2 runs a real sentence encoder; part 3 prefills on a simulated
-NPU. Every promise is checked; the exit code is 1 when one fails.
+Part 1 trains, prefills and decodes with single calls; part 2 runs a real sentence encoder; part 3 prefills,
+trains and decodes on a simulated NPU. Every promise is checked; the exit code is 1 when one fails.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 import npufa
 import npufa.sim
 from report import Report
-from simulated_prefill import show_caught_bug, show_simulated_prefill
+from simulated_npu import show_caught_bug, show_simulated_decode, show_simulated_prefill, show_simulated_training
 
 BATCH, HEADS, SEQ, DIM = 2, 8, 512, 64
 SCALE = 1.0 / math.sqrt(DIM)
@@ -185,7 +185,9 @@ def main() -> int:
     npufa.sim.enable(soc="Ascend910B3")
     report = Report()
     report.say(f"npufa quickstart: torch {torch.__version__}, {torch.get_num_threads()} threads")
-    for show in (show_training, show_inference, show_error, show_encoder, show_simulated_prefill, show_caught_bug):
+    parts = (show_training, show_inference, show_error, show_encoder, show_simulated_prefill, show_simulated_training,
+             show_simulated_decode, show_caught_bug)  # fmt: skip
+    for show in parts:
         show(report)
     return report.exit_code()
 
