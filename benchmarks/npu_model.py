@@ -1,81 +1,182 @@
 """Modelled times of the Ascend C kernels on a simulated chip, against bars. Modelled, not measured: docs/time_model.md.
 
-    .venv/bin/python benchmarks/npu_model.py [--soc Ascend910B3] [--filter causal]
+    .venv/bin/python benchmarks/npu_model.py [--soc Ascend910B3] [--filter "decode int8"] [--slow-rate]
 
-A bar is the share of the cube's peak that the products a call really needs (its mask's pairs) must reach. Exit status 1
-when a case falls short.
+A bar is the share of the cube's peak that the FLOP a call really needs (its mask's pairs) must reach, the share of HBM's
+bandwidth that the bytes of its cache must, or a ratio between two cases. Exit status 1 when one falls short.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
+import functools
 import sys
+from collections.abc import Callable, Sequence
 
 import torch
 
 import npufa
 import npufa.sim
 
+SLOW_RATE = {"l0c_to_gm": 40.6}  # the one contested rate of the time model, read the slow way
+HALF = torch.float16
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One call: shapes, mask, and the least share of the cube's peak in percent."""
+    """One call, the FLOP and bytes it needs, and the least percentage of the peak of `unit` ("cube" or "HBM")."""
 
     name: str
-    heads: int
-    seq: int
-    dim: int
-    causal: bool
+    call: Callable[[], object]
+    unit: str
     bar: float
+    flop: float = 0.0
+    bytes: float = 0.0
 
-    def flop(self) -> float:
-        """FLOP of both products over the pairs that take part."""
-        pairs = self.seq * (self.seq + 1) / 2 if self.causal else self.seq * self.seq
-        return 4.0 * self.heads * self.dim * pairs
+    def measure(self, model: dict[str, float] | None = None) -> tuple[float, float]:
+        """Percentage of the peak, and microseconds."""
+        report = npufa.sim.profile(self.call, useful_flop=self.flop, model=model)
+        if self.unit == "cube":
+            return report.useful_percent_of_peak, report.us
+        peak = max(kernel.hbm_gb_per_s / kernel.hbm_percent for kernel in report.kernels if kernel.hbm_percent) * 100
+        return 100 * self.bytes / (report.us * 1e3) / peak, report.us
 
-    def run(self) -> None:
-        query, key, value = (torch.zeros(1, self.heads, self.seq, self.dim, dtype=torch.half).npu() for _ in range(3))
-        npufa.npu_prompt_flash_attention(
-            query,
-            key,
-            value,
-            num_heads=self.heads,
-            input_layout="BNSD",
-            scale_value=1.0 / math.sqrt(self.dim),
-            sparse_mode=2 if self.causal else 0,
-        )
 
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """The least ratio between two cases: of their percentages, or of their times (first over second)."""
+
+    name: str
+    first: str
+    second: str
+    bar: float
+    of_times: bool = False
+
+
+def zeros(*shape: int, dtype: torch.dtype = HALF) -> torch.Tensor:
+    return torch.zeros(shape, dtype=dtype, device="npu")
+
+
+def pairs(lengths: Sequence[int], causal: bool = False) -> float:
+    return sum(n * (n + 1) / 2 if causal else n * n for n in lengths)
+
+
+def dense(heads: int = 20, seq: int = 8192, dim: int = 128) -> list[torch.Tensor]:
+    return [zeros(1, heads, seq, dim) for _ in range(3)]
+
+
+def prefill(sparse_mode: int) -> None:
+    npufa.npu_prompt_flash_attention(*dense(), num_heads=20, input_layout="BNSD", scale_value=128**-0.5,
+                                     sparse_mode=sparse_mode)  # fmt: skip
+
+
+def training(sparse_mode: int) -> None:
+    npufa.npu_fusion_attention(*dense(), 20, "BNSD", scale=128**-0.5, sparse_mode=sparse_mode)
+
+
+def backward(sparse_mode: int) -> None:
+    query, key, value = dense()
+    statistic = torch.ones(1, 20, 8192, 8, device="npu")
+    npufa.npu_fusion_attention_grad(query, key, value, query, 20, "BNSD", attention_in=query, softmax_max=statistic,
+                                    softmax_sum=statistic, scale_value=128**-0.5, sparse_mode=sparse_mode)  # fmt: skip
+
+
+def packed(lengths: Sequence[int]) -> None:
+    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
+    tensors = [zeros(sum(lengths), 20, 128) for _ in range(3)]
+    npufa.npu_fusion_attention(*tensors, 20, "TND", scale=128**-0.5, actual_seq_qlen=ends, actual_seq_kvlen=ends)
+
+
+def decode(dtype: torch.dtype = HALF, block_size: int = 0) -> None:
+    """B16 N32 Nkv8 D128, 8192 keys each."""
+    batch, heads, kv_heads, keys, dim = 16, 32, 8, 8192, 128
+    arguments: dict = {"num_heads": heads, "num_key_value_heads": kv_heads, "scale_value": dim**-0.5,
+                       "actual_seq_lengths": [keys] * batch, "input_layout": "BNSD"}  # fmt: skip
+    query, cache = zeros(batch, heads, 1, dim), (batch, kv_heads, keys, dim)
+    if dtype == torch.int8:
+        arguments["antiquant_scale"] = zeros(2, kv_heads, 1, dim)
+    if block_size:
+        blocks = batch * keys // block_size
+        order = torch.randperm(blocks, generator=torch.Generator().manual_seed(0)).int()
+        arguments |= {"input_layout": "BSH", "block_size": block_size, "block_table": order.view(batch, -1).npu()}
+        query, cache = query.view(batch, 1, -1), (blocks, block_size, kv_heads * dim)
+    npufa.npu_incre_flash_attention(query, zeros(*cache, dtype=dtype), zeros(*cache, dtype=dtype), **arguments)
+
+
+MLA = {"batch": 16, "heads": 128, "keys": 8192, "dim": 512, "rope": 64}
+
+
+def mla_decode() -> None:
+    batch, heads, keys, dim, rope = MLA.values()
+    cache = zeros(batch, keys, 1, dim)
+    npufa.npu_fused_infer_attention_score(
+        zeros(batch, 1, heads, dim), cache, cache, query_rope=zeros(batch, 1, heads, rope),
+        key_rope=zeros(batch, keys, 1, rope), num_heads=heads, num_key_value_heads=1, input_layout="BSND",
+        scale=(dim + rope) ** -0.5)  # fmt: skip
+
+
+BALANCED, UNEVEN = [1024] * 8, [3072, 2048, 1024, 768, 512, 384, 256, 128]
+HEAD_FLOP = 4 * 20 * 128  # of both products, per pair, all heads
+DECODE_BYTES = 2 * 16 * 8 * 8192 * 128
+MLA_FLOP = 2.0 * MLA["batch"] * MLA["heads"] * MLA["keys"] * (2 * MLA["dim"] + MLA["rope"])
+FULL, CAUSAL = HEAD_FLOP * pairs([8192]), HEAD_FLOP * pairs([8192], causal=True)
 
 CASES = [
-    Case("prefill fp16 B1 N20 S8192 D128", 20, 8192, 128, False, 50.0),
-    Case("prefill fp16 B1 N20 S8192 D128 causal", 20, 8192, 128, True, 45.0),
+    Case("prefill fp16 B1 N20 S8192 D128", functools.partial(prefill, 0), "cube", 55.0, FULL),
+    Case("prefill fp16 B1 N20 S8192 D128 causal", functools.partial(prefill, 2), "cube", 50.0, CAUSAL),
+    Case("training fp16 B1 N20 S8192 D128", functools.partial(training, 0), "cube", 55.0, FULL),
+    Case("training fp16 B1 N20 S8192 D128 causal", functools.partial(training, 2), "cube", 50.0, CAUSAL),
+    Case("training fp16 TND N20 D128, 8 x 1024", functools.partial(packed, BALANCED), "cube", 0.0,
+         HEAD_FLOP * pairs(BALANCED)),
+    Case("training fp16 TND N20 D128, 3072 to 128", functools.partial(packed, UNEVEN), "cube", 0.0,
+         HEAD_FLOP * pairs(UNEVEN)),
+    Case("backward fp16 B1 N20 S8192 D128", functools.partial(backward, 0), "cube", 40.0, 2.5 * FULL),
+    Case("backward fp16 B1 N20 S8192 D128 causal", functools.partial(backward, 2), "cube", 0.0, 2.5 * CAUSAL),
+    Case("decode fp16 B16 N32/8 KV8192 D128", decode, "HBM", 80.0, bytes=2.0 * DECODE_BYTES),
+    Case("decode fp16 B16 N32/8 KV8192 D128 paged 128", functools.partial(decode, block_size=128), "HBM", 80.0,
+         bytes=2.0 * DECODE_BYTES),
+    Case("decode int8 B16 N32/8 KV8192 D128", functools.partial(decode, torch.int8), "HBM", 0.0, bytes=DECODE_BYTES),
+    # Its FLOP per byte lie beyond the ridge of the chip: the cube binds.
+    Case("decode MLA fp16 B16 N128/1 KV8192 D512+64", mla_decode, "cube", 60.0, MLA_FLOP),
+]  # fmt: skip
+
+RATIOS = [
+    Ratio("TND uneven over balanced", CASES[5].name, CASES[4].name, 0.9),
+    Ratio("decode int8 faster than fp16", CASES[8].name, CASES[10].name, 1.7, of_times=True),
 ]
 
 
-def measure(case: Case, alternative: bool = False) -> float:
-    """Percent of the cube's peak in the model; `alternative` reads the one contested rate the slow way."""
-    model = {"l0c_to_gm": 40.6} if alternative else None
-    return npufa.sim.profile(case.run, useful_flop=case.flop(), model=model).useful_percent_of_peak
+def verdict(value: float, bar: float) -> str:
+    return "  below" if value < bar else ""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soc", default="Ascend910B3", help="the bars are for this chip (default: %(default)s)")
     parser.add_argument("--filter", default="", help="cases whose name holds every word")
+    parser.add_argument("--slow-rate", action="store_true", help="also with L0C to GM at 40.6 bytes per cycle")
     arguments = parser.parse_args()
     npufa.sim.enable(soc=arguments.soc, check=False)
-    print(f"modelled on {arguments.soc}, % of cube peak; slow rate: L0C to GM at 40.6 bytes per cycle\n")
-    print(f"{'case':<42}{'model':>8}{'slow rate':>11}{'bar':>7}")
+    slow_title = "slow rate" if arguments.slow_rate else ""
+    print(f"modelled on {arguments.soc}\n\n{'case':<46}{'% of peak':>15}{'us':>10}{'bar':>7}{slow_title:>11}")
     short = 0
+    measured: dict[str, tuple[float, float]] = {}
     for case in CASES:
         if not all(word in case.name for word in arguments.filter.split()):
             continue
-        share = measure(case)
+        share, us = measured[case.name] = case.measure()
+        slow = f"{case.measure(SLOW_RATE)[0]:>11.1f}" if arguments.slow_rate else ""
+        bar = f"{case.bar:.1f}" if case.bar else "-"
         short += share < case.bar
-        verdict = "" if share >= case.bar else "  below"
-        print(f"{case.name:<42}{share:>8.1f}{measure(case, True):>11.1f}{case.bar:>7.1f}{verdict}", flush=True)
+        print(f"{case.name:<46}{share:>10.1f} {case.unit:<4}{us:>10.0f}{bar:>7}{slow}{verdict(share, case.bar)}",
+              flush=True)  # fmt: skip
+    for ratio in RATIOS:
+        if ratio.first in measured and ratio.second in measured:
+            index = 1 if ratio.of_times else 0
+            value = measured[ratio.first][index] / measured[ratio.second][index]
+            short += value < ratio.bar
+            print(f"{ratio.name:<46}{value:>10.2f} {'':<14}{ratio.bar:>7.2f}{verdict(value, ratio.bar)}")
     return 1 if short else 0
 
 

@@ -12,7 +12,7 @@ IN_PLACE = ("input_tokens", "input_positions", "seq_lens", "slot_mapping")
 def advance_case(d, speculative=None):
     """Random request states; block tables just wide enough or wider."""
     speculative = d.chance(0.5) if speculative is None else speculative
-    requests, block_size = d.integer(1, 40), d.pick(1, 3, 8, 16, 128)
+    requests, block_size = d.integer(1, 400 if d.long else 40), d.pick(1, 3, 8, 16, 128)
     spec = d.integer(1, 4) if speculative else 0
     size = requests * (1 + spec)
     queries = requests if speculative else d.integer(1, requests)

@@ -73,25 +73,13 @@ def test_the_checks_of_every_backend_come_first():
 
 @on_device
 def test_what_the_kernel_does_not_support():
-    q, k, v = (t.npu() for t in draw(1, 2, 8, 64, dtype=torch.float32))
-    with pytest.raises(RuntimeError, match=r"aclnnNpufaPromptFlashAttentionGetWorkspaceSize failed with status 161002\n"
-                       "EZ1001: .*query has type DT_FLOAT"):
-        npufa.npu_prompt_flash_attention(q, k, v, num_heads=2, input_layout="BNSD")
-
-
-@on_device
-def test_operators_without_a_kernel():
     q, k, v = (t.npu() for t in draw(1, 2, 8, 64))
-    for call in (
-        lambda: npufa.npu_fusion_attention(q, k, v, head_num=2, input_layout="BNSD"),
-        lambda: npufa.npu_fusion_attention_v2(q, k, v, head_num=2, input_layout="BNSD"),
-        lambda: npufa.npu_incre_flash_attention(q[:, :, :1], k, v, num_heads=2, input_layout="BNSD"),
-        lambda: npufa.npu_fused_infer_attention_score(q, k, v, num_heads=2, input_layout="BNSD"),
-        lambda: npufa.npu_advance_step_flashattn(*[torch.zeros(2, dtype=torch.int64, device="npu")] * 5,
-                                                 torch.zeros(2, 2, dtype=torch.int64, device="npu"), 2, 2, 8),
-    ):
-        with pytest.raises(RuntimeError, match=r"npufa::npu_\w+ has no kernel on the NPU yet"):
-            call()
+    k, v = (t.cpu().to(torch.float8_e4m3fn).npu() for t in (k, v))
+    scale = torch.ones(1, device="npu")
+    with pytest.raises(RuntimeError, match=r"npufa::npu_fused_infer_attention_score: key has a dtype that the NPU cannot "
+                       "convert, got float8_e4m3fn; expected an int8 or int4"):
+        npufa.npu_fused_infer_attention_score(q, k, v, num_heads=2, input_layout="BNSD", key_antiquant_scale=scale,
+                                              value_antiquant_scale=scale)
 
 
 PACKAGE_CALLS = """
@@ -125,5 +113,5 @@ def test_what_reaches_a_package(tmp_path):
                           env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split() == (
-        "1x4x8x64 1x2x16x64 1x2x16x64 none 1x8x16 1 1 none none none none none 4 0.5 100 7 BNSD 2 0 1 1x4x8x64".split()
+        "1x4x8x64 1x2x16x64 1x2x16x64 none 1x8x16 1 1 none none none none none 4 0.5 100 7 BNSD 2 0 0 1x4x8x64".split()
     )

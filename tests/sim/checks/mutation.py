@@ -36,6 +36,7 @@ _ORDER = re.compile(
 )
 _FLAG = re.compile(r"(?:SetFlag|WaitFlag)<(?:AscendC::)?HardEvent::(\w+?)_(\w+)>\((.*)\);")
 _INDEX = re.compile(r"(\w+\(?\)?)\[((?:[^\[\]]|\[[^\[\]]*\])+)\]")
+_ARRAY = re.compile(r"^\s*(?:const )?[\w:<>]+ (\w+)\[[A-Z0-9]\w*\](?:;| =)", re.MULTILINE)  # of the program itself
 _ONE_WAY = {"MTE2_FIX", "FIX_S", "M_S"}  # pairs whose reverse has no name
 
 
@@ -63,6 +64,7 @@ class Instrumented:
             if match := re.search(r"// survives ([^:]+):", line):
                 self.survivors |= {(number, kind.strip()) for kind in match[1].split(",")}
         self._code = re.sub(r"//.*", "", source)
+        self._arrays = set(_ARRAY.findall(self._code))
         self.text = f'#include "mutation.h"\n#line 1 "{file}"\n' + _STATEMENT.sub(self._statement, self._code)
 
     def _new(self, kind: str, text: str) -> str:
@@ -81,13 +83,16 @@ class Instrumented:
         if re.match(r"\s*params\.\w+ = (?!true|false)", code):
             return code.replace(";", f" + ({self._new('parameter', code)} ? 1 : 0);")
         if _DATA.search(code):
-            code = _INDEX.sub(lambda m: f"{m[1]}[{self._shifted(m[2], code)}]", code)
+            code = _INDEX.sub(lambda m: self._indexed(m, code), code)
             return _COUNT.sub(lambda m: f", {m[1]} - ({self._new('fewer', code)} ? 16 : 0));", code)
         return _ORDER.sub(lambda m: self._order(m[0]), code)
 
-    def _shifted(self, index: str, code: str) -> str:
+    def _indexed(self, match: re.Match, code: str) -> str:
+        name, index = match.groups()
+        if name in self._arrays:
+            return match[0]
         one, block = self._new("shift 1", code), self._new("shift 16", code)
-        return f"({index}) + ({one} ? 1 : {block} ? 16 : 0)"
+        return f"{name}[({index}) + ({one} ? 1 : {block} ? 16 : 0)]"
 
     def _order(self, statement: str) -> str:
         variants = [("delete", "{}")]

@@ -2,60 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-
 import torch
-from cases import Case, Draw
+from cases import Draw
 from cases.inference import inference_case, prompt_case
+from cases.on_npu import NpuCase, on_npu
 
 HALVES = (torch.float16, torch.bfloat16)
 LAYOUTS = ("BSH", "BSND", "BNSD", "BNSD_BSND")
 HEAD_DIMS = (1, 16, 17, 31, 33, 64, 80, 127, 128, 129, 192, 256, 257, 511, 512)
 ALIBI_ROWS = 1024
-
-
-def to_npu(value):
-    """A tensor's copy on the NPU with the strides and the storage offset it has; anything else as it is."""
-    if not isinstance(value, torch.Tensor):
-        return value
-    storage = torch.empty(0, dtype=value.dtype).set_(value.untyped_storage())
-    return storage.npu().as_strided(value.shape, value.stride(), value.storage_offset())
-
-
-def poison(shape, dtype):
-    """Leaves NaN in the device memory that the next allocation of this size gets; returns its address."""
-    return torch.full(shape, torch.nan, dtype=dtype, device="npu").data_ptr()
-
-
-@contextlib.contextmanager
-def _one_thread():
-    """Small tensors are faster on one CPU thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-class NpuCase(Case):
-    """The same call with its tensors on the NPU; the result comes back to the CPU."""
-
-    def call(self, **changes):
-        kwargs = {name: to_npu(value) for name, value in {**self.kwargs, **changes}.items()}
-        on_meta = {n: v.to("meta") if isinstance(v, torch.Tensor) else v for n, v in kwargs.items()}
-        out_shape = Case.call(self, **on_meta).shape
-        poison(out_shape, kwargs["query"].dtype)
-        return Case.call(self, **kwargs).cpu()
-
-    def verify(self):
-        with _one_thread():
-            return super().verify()
-
-
-def on_npu(case: Case) -> NpuCase:
-    return NpuCase(**{field.name: getattr(case, field.name) for field in dataclasses.fields(case)})
 
 
 def prefill(layout="BNSD", batch=2, heads=4, kv_heads=2, sq=33, skv=40, dim=32, value_dim=None, dtype=torch.float16,

@@ -8,8 +8,9 @@ import npufa.sim
 import torch
 from cases import Draw
 from cases.device import SOC, on_device
+from cases.on_npu import poison, to_npu
 from npufa.sim._native import native
-from sim.ops.prefill import poison, prefill, to_npu
+from sim.ops.prefill import prefill
 
 CHIP_CALL = """
 import sys, npufa.sim

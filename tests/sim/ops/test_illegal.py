@@ -1,13 +1,14 @@
-"""Illegal and unsupported prefill calls on the simulated NPU: nothing is launched, and the next call works."""
+"""Illegal calls on the simulated NPU: nothing is launched, and the next call works."""
 
 import npufa
 import pytest
 import torch
 from cases import Draw
 from cases.device import on_device
-from cases.illegal import BASES, PROMPT_CALLS
+from cases.illegal import BASES, TABLE
 from cases.model import operator
-from sim.ops.prefill import prefill, to_npu
+from cases.on_npu import to_npu
+from sim.ops.prefill import prefill
 
 
 def launched(call):
@@ -21,11 +22,22 @@ def message(op, kw):
     return str(error.value)
 
 
+def seen_by_the_host(entry):
+    """Ids of blocks and the values that advance_step reads are on the device: kernels deal with them."""
+    return not (entry.by_value and ("block_table" in entry.names or entry.base.startswith("advance")))
+
+
+CALLS = [entry for entry in TABLE if seen_by_the_host(entry)]
+
+
+@pytest.mark.parametrize("base", sorted({entry.base for entry in CALLS}))
 @on_device
-def test_illegal_calls_raise_what_they_raise_on_the_cpu():
+def test_illegal_calls_raise_what_they_raise_on_the_cpu(base):
     def run():
-        for entry in PROMPT_CALLS:
-            op, kw = BASES[entry.base]()
+        for entry in CALLS:
+            if entry.base != base:
+                continue
+            op, kw = BASES[base]()
             kw |= {name: value(kw) if callable(value) else value for name, value in entry.changes.items()}
             expected = message(op, kw)
             assert f"npufa::{op}: " in expected and any(name in expected for name in entry.names)
@@ -35,36 +47,12 @@ def test_illegal_calls_raise_what_they_raise_on_the_cpu():
     prefill().verify()
 
 
-UNSUPPORTED = {
-    "query": lambda kw: {name: kw[name].float() for name in ("query", "key", "value")},
-    "quant_scale2": lambda kw: {"quant_scale2": torch.ones(1)},
-    "quant_scale2, quant_offset2": lambda kw: {"quant_scale2": torch.ones(1), "quant_offset2": torch.ones(1)},
-    "padding_mask": lambda kw: {"padding_mask": torch.zeros(2, 8)},
-}
-
-
-@pytest.mark.parametrize("names", UNSUPPORTED)
 @on_device
-def test_unsupported_arguments_are_named(names):
-    def run():
-        op, kw = BASES["prompt"]()
-        kw = {name: to_npu(value) for name, value in (kw | UNSUPPORTED[names](kw)).items()}
-        text = message(op, kw)
-        assert f"npufa::{op}: " in text and any(name in text for name in names.split(", ")), text
-
-    assert not launched(run)
-    prefill().verify()
-
-
-@on_device
-def test_int8_is_refused():
-    def run():
-        op, kw = BASES["prompt int8"]()
-        text = message(op, {name: to_npu(value) for name, value in kw.items()})
-        assert f"npufa::{op}: " in text and "query" in text and "INT8" in text.upper(), text
-
-    assert not launched(run)
-    prefill().verify()
+def test_padding_mask_is_reserved():
+    for base in ("v1", "v2", "v3", "prompt", "incre"):
+        op, kw = BASES[base]()
+        kw = {name: to_npu(value) for name, value in (kw | {"padding_mask": torch.zeros(2, 8)}).items()}
+        assert not launched(lambda: "padding_mask is reserved" in message(op, kw) or pytest.fail(base))  # noqa: B023
 
 
 @pytest.mark.parametrize("name", ["key", "value", "atten_mask", "pse_shift"])
@@ -75,3 +63,13 @@ def test_every_tensor_lies_on_one_device(name):
     kw = {n: value if n == name else to_npu(value) for n, value in case.kwargs.items()}
     assert not launched(lambda: f"{name} is on another device than query" in message(case.op, kw) or pytest.fail(name))
     case.verify()
+
+
+@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.by_value and "block_table" in entry.names], ids=str)
+@on_device
+def test_a_block_that_does_not_exist_is_reported_not_read(entry):
+    op, kw = BASES[entry.base]()
+    moved = {name: to_npu(value) for name, value in (kw | entry.changes).items()}
+    text = message(op, moved)
+    assert "[out-of-bounds]" in text and "key" in text, text
+    operator(op)(**{name: to_npu(value) for name, value in kw.items()})

@@ -1,0 +1,64 @@
+"""Cases on the simulated NPU: the same calls, with tensors there and results brought back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from .model import Case, one_thread, operator
+
+
+def to_npu(value):
+    """A tensor's copy on the NPU with the strides and the storage offset it has; anything else as it is."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    storage = torch.empty(0, dtype=value.dtype).set_(value.untyped_storage())
+    return storage.npu().as_strided(value.shape, value.stride(), value.storage_offset())
+
+
+def _poison(dtype):
+    return torch.nan if dtype.is_floating_point else 77
+
+
+def poison(shape, dtype):
+    """Leaves NaN in the device memory that the next allocation of this size gets; returns its address."""
+    return torch.full(shape, _poison(dtype), dtype=dtype, device="npu").data_ptr()
+
+
+def _each(function, result):
+    """`function` of every tensor of an operator's result."""
+    if isinstance(result, (tuple, list)):
+        return tuple(_each(function, part) for part in result)
+    return function(result) if isinstance(result, torch.Tensor) else result
+
+
+def call_on_npu(case: Case, **changes):
+    """Call with the tensors on the NPU; the result comes back to the CPU."""
+    kwargs = {name: to_npu(value) for name, value in {**case.kwargs, **changes}.items()}
+    _poison_outputs(case.op, kwargs)
+    return _each(torch.Tensor.cpu, operator(case.op)(**kwargs))
+
+
+def _poison_outputs(op, kwargs):
+    """NaN where the outputs will be, as far as shapes can tell: an element that is not written shows."""
+    on_meta = {n: v.to("meta") if isinstance(v, torch.Tensor) else v for n, v in kwargs.items()}
+    outputs = operator(op)(**on_meta)
+    tensors = [t for t in (outputs if isinstance(outputs, (tuple, list)) else [outputs]) if hasattr(t, "dtype")]
+    del [torch.full_like(t, _poison(t.dtype), device="npu") for t in tensors][:]  # alive together, then gone
+
+
+class NpuCase(Case):
+    """The same call on the NPU."""
+
+    def call(self, **changes):
+        return call_on_npu(self, **changes)
+
+    def verify(self):
+        with one_thread():
+            return super().verify()
+
+
+def on_npu(case: Case) -> NpuCase:
+    """The same call on the NPU."""
+    return NpuCase(**{field.name: getattr(case, field.name) for field in dataclasses.fields(case)})

@@ -1,0 +1,100 @@
+"""Calls that between them reach the statements of the attention kernels, each on few cores and for milliseconds."""
+
+from __future__ import annotations
+
+import functools
+from typing import Callable
+
+import torch
+from cases import Case, Draw, random_case
+from cases.fusion import forward_case, grad_case
+from cases.inference import inference_case
+from cases.model import one_thread
+
+HALF, FLOAT = torch.float16, torch.float32
+
+
+CORES = 20  # groups of the chip: with a head for each, no group shares the keys of another
+
+
+def _tensors(d: Draw, heads: int, kv_heads: int, sq: int, skv: int, dim: int, dtype) -> dict:
+    shapes = {"query": (heads, sq), "key": (kv_heads, skv), "value": (kv_heads, skv)}
+    return {name: d.normal((1, *shape, dim), dtype) for name, shape in shapes.items()}
+
+
+def _training(grad: bool, heads: int, kv_heads: int, sq: int, skv: int, dim: int, dtype, rich: bool) -> Case:
+    """Several steps of keys; `rich`: bias, mask, dropout and sink as well."""
+    d = Draw(1)
+    with one_thread():
+        call = _tensors(d, heads, kv_heads, sq, skv, dim, dtype)
+        call |= dict(head_num=heads, input_layout="BNSD", scale=dim**-0.5)
+        if rich:
+            call |= dict(pse=d.normal((1, heads, sq, skv), dtype), atten_mask=d.mask((sq, skv)),
+                         sink=d.normal((heads,)), keep_prob=0.7, seed=5, offset=9)  # fmt: skip
+        return grad_case(call, 1, d) if grad else forward_case(call)
+
+
+def _inference(heads: int, sq: int, skv: int, dim: int, dtype, int8: bool) -> Case:
+    """Several steps of keys, or with few heads a row shared by all cores; `int8`: keys and values are stored so."""
+    d = Draw(1)
+    with one_thread():
+        call = _tensors(d, heads, heads, sq, skv, dim, dtype)
+        call |= dict(num_heads=heads, input_layout="BNSD", scale=dim**-0.5, softmax_lse_flag=True)
+        for name in ("key", "value") if int8 else ():
+            call[name] = d.integers(call[name].shape, -100, 100)
+            call[f"{name}_antiquant_scale"] = d.uniform((heads, dim), 0.008, 0.02, dtype)
+            call[f"{name}_antiquant_offset"] = d.uniform((heads, dim), -20.0, 20.0, dtype)
+        return inference_case("fused_infer", call, antiquant=int8)
+
+
+Builder = Callable[[], Case]
+
+
+def _random(kind: str, seeds, /, **fixed) -> dict[str, Builder]:
+    return {f"{kind} {seed} {fixed or ''}": functools.partial(random_case, kind, seed, **fixed) for seed in seeds}
+
+
+_FORWARD = {
+    "steps": (CORES, CORES, 2, 2500, 16, HALF, False),
+    "rich steps": (CORES, CORES, 1, 2100, 16, HALF, True),
+    "deep": (CORES, CORES, 1, 600, 512, HALF, True),
+    "float32": (CORES, CORES, 2, 1100, 16, FLOAT, True),
+    "rows": (2, 1, 300, 700, 32, HALF, True),
+}
+_GRADIENT = {
+    "blocks": (2, 1, 300, 1100, 32, HALF, False),
+    "rich blocks": (2, 1, 150, 600, 40, HALF, True),
+    "float32": (2, 1, 100, 600, 32, FLOAT, True),
+}
+_DECODE = {
+    "steps": (CORES, 1, 2100, 16, HALF, False),
+    "int8 steps": (CORES, 1, 2100, 16, HALF, True),
+    "int8 rows": (CORES, 3, 1100, 16, HALF, True),
+    "cut": (2, 1, 5000, 64, HALF, False),
+    "int8 cut": (2, 1, 5000, 64, HALF, True),
+}
+
+
+def _long(prefix: str, function, table: dict) -> dict[str, Builder]:
+    return {f"{prefix} {name}": functools.partial(function, *arguments) for name, arguments in table.items()}
+
+
+# Operator's kernel: calls by name.
+CALLS: dict[str, dict[str, Builder]] = {
+    "npufa_flash_attention": {
+        **_random("fusion", range(60)),
+        **_long("forward", functools.partial(_training, False), _FORWARD),
+    },
+    "npufa_fused_infer_attention_score": {
+        **_random("fused_infer", range(30), cache="float"),
+        **_random("fused_infer", range(30), cache="int8"),
+        **_random("fused_infer", range(15), cache="int4"),
+        **_random("fused_infer", range(12), kind="int8"),
+        **_long("inference", _inference, _DECODE),
+    },
+    "npufa_flash_attention_grad": {
+        **_random("fusion_grad", range(60)),
+        **_long("gradient", functools.partial(_training, True), _GRADIENT),
+    },
+    "npufa_dropout_mask": _random("fusion", range(25), version=1, dropout=True),
+}

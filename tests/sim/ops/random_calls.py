@@ -1,0 +1,29 @@
+"""Random legal calls of one kind on the simulated NPU: the reference's numbers, and nothing for the checks to report.
+
+NPUFA_RANDOM_CALLS=50000 ./build.sh test -m slow tests/sim/ops   # more of the slow ones, per operator
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from cases import random_case
+from cases.on_npu import on_npu
+
+MANY = int(os.environ.get("NPUFA_RANDOM_CALLS", "3000"))
+BATCH = 50
+DEFAULT = range(10_000, 10_400, BATCH)
+SLOW = range(100_000, 100_000 + MANY, BATCH)
+SLOW_LONG = range(100_000, 100_000 + MANY // 10, BATCH)
+
+
+def verify_calls(kind: str, first: int, count: int = BATCH, /, long: bool = False, **fixed) -> None:
+    """`count` calls from seed `first` on, with features pinned as the case's generator takes them."""
+    for seed in range(first, first + count):
+        case = on_npu(random_case(kind, seed, long=long, **fixed))
+        if case.notes.get("cache") == "fp8":
+            with pytest.raises(RuntimeError, match="key has a dtype that the NPU cannot convert, got float8"):
+                case.call()
+        else:
+            case.verify()

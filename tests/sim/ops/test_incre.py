@@ -1,0 +1,47 @@
+"""npu_incre_flash_attention on the simulated NPU against the float64 reference."""
+
+import pytest
+import torch
+from cases.device import on_device
+from sim.ops.random_calls import DEFAULT, SLOW, SLOW_LONG, verify_calls
+
+FEATURES = [
+    *({"layout": layout, "dtype": dtype} for layout in ("BSH", "BSND", "BNSD")
+      for dtype in (torch.float16, torch.bfloat16, torch.float32)),
+    *({"layout": layout, "paged": True} for layout in ("BSH", "BSND", "BNSD")),
+    *({"antiquant": True, "paged": paged} for paged in (False, True)),
+    {"padding": True, "paged": False},
+    {"out_int8": True},
+    *({"head_dim": dim} for dim in (1, 17, 128, 129, 256, 512)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fixed", FEATURES, ids=str)
+@on_device
+def test_features(fixed):
+    verify_calls("incre", 500, 5, **fixed)
+
+
+@pytest.mark.parametrize("first", DEFAULT)
+@on_device
+def test_random_calls(first):
+    verify_calls("incre", first)
+
+
+@on_device
+def test_long_calls():
+    verify_calls("incre", 10_000, 20, long=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", SLOW)
+@on_device
+def test_many_random_calls(first):
+    verify_calls("incre", first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", SLOW_LONG)
+@on_device
+def test_many_long_calls(first):
+    verify_calls("incre", first, long=True)
