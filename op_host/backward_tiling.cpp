@@ -38,8 +38,8 @@ void SetBiasGradient(const Call& call, const Spec& spec, BackwardTiling& tiling)
   tiling.biasElements = static_cast<std::uint64_t>(call.pse.Numel());
   const bool matrix = spec.pse == PseForm::kFull && strides.token > 0, compressed = spec.pse == PseForm::kCompressed;
   if (!matrix) {
-    const std::uint64_t sums = compressed ? tiling.biasElements / static_cast<std::uint64_t>(kAlibiRows) : tiling.biasElements;
-    tiling.biasSumFloats = AlignUp(static_cast<std::int64_t>(sums), STATISTIC_WIDTH);
+    const std::int64_t sums = call.pse.Numel() / (compressed ? kAlibiRows : 1);
+    tiling.biasSumFloats = AlignUp(sums, STATISTIC_WIDTH);
   }
   if ((matrix || compressed) && strides.batch == 0 && spec.batch > 1) {
     const std::uint64_t item = spec.dtype == DType::kFloat32 ? sizeof(float) : sizeof(std::uint16_t);

@@ -8,8 +8,8 @@ namespace npufa {
 
 using BackwardLaunch = ForwardLaunch;
 
-// `spec` = Describe(call) of a training call; the query is not empty. Throws ArgumentError where the call is beyond what
-// the kernel can do.
+// `spec` = Describe(call) of a training call; the query is not empty. Throws ArgumentError where the call is beyond
+// what the kernel can do.
 BackwardLaunch FillBackwardTiling(const AttentionCall<std::int64_t>& call, const AttentionSpec<std::int64_t>& spec,
                                   float scale, const ChipLimits& chip, BackwardTiling& tiling);
 

@@ -1,5 +1,5 @@
-// Flash attention backward (Dao, arXiv 2307.08691) on one core group: the cube core recomputes scores and multiplies, the
-// vector cores recompute probabilities. Sums are owned by one core group each, which makes results repeatable.
+// Flash attention backward (Dao, arXiv 2307.08691) on one core group: the cube core recomputes scores and multiplies,
+// the vector cores recompute probabilities. Each sum has one core group for an owner: results are repeatable.
 #pragma once
 
 #include "backward_cube.h"

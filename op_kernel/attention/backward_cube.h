@@ -1,5 +1,5 @@
-// Cube side of the backward pass: scores and their gradients' first part of a step, and two steps later the products that
-// add to the gradients of values, keys and queries.
+// Cube side of the backward pass: scores of a step and the gradients of its probabilities, and two steps later the
+// products that add to the gradients of values, keys and queries.
 #pragma once
 
 #include "backward_operands.h"
@@ -149,9 +149,10 @@ class BackwardCube {
   __aicore__ inline uint32_t PiecesOf(uint32_t target, uint32_t chunk) const {
     return CeilDiv(operands_.Chunk(SideOf(target), chunk).width, SCORE_COLUMNS);
   }
+  __aicore__ inline static uint32_t FirstColumn(const Position& position) { return position.piece * SCORE_COLUMNS; }
   __aicore__ inline uint32_t WidthAt(const Position& position) const {
     const uint32_t width = operands_.Chunk(SideOf(position.target), position.chunk).width;
-    return Min(SCORE_COLUMNS, width - position.piece * SCORE_COLUMNS);
+    return Min(SCORE_COLUMNS, width - FirstColumn(position));
   }
 
   // The product at `position`, which moves on.
@@ -186,7 +187,8 @@ class BackwardCube {
     const AscendC::LocalTensor<T>& rowTile =
         operands_.Rows(productRows_, step, side, position.chunk, 0, step.Rows());
     AscendC::LocalTensor<T> left = tiles.LoadLeftTransposed(scores, TilePart{step.Rows(), row, rows, 0, keys});
-    AscendC::LocalTensor<T> right = tiles.LoadRight(rowTile, TilePart{step.Rows(), row, rows, position.piece * SCORE_COLUMNS, width});
+    AscendC::LocalTensor<T> right =
+        tiles.LoadRight(rowTile, TilePart{step.Rows(), row, rows, FirstColumn(position), width});
     CubeTiles<T>::Multiply(sum_, left, right, keys, width, rows, position.term == 0);
     tiles.FreeLeft(left);
     tiles.FreeRight(right);
@@ -207,7 +209,7 @@ class BackwardCube {
     AscendC::LocalTensor<T> left = tiles.LoadLeft(scores, TilePart{rows, 0, rows, column - firstColumn, columns});
     AscendC::LocalTensor<T> right =
         tiles.LoadRight(keys[BackwardOperands<T>::InKeys(key)],
-                        TilePart{StoredKeys(step, key), key % CUBE_BLOCK, columns, position.piece * SCORE_COLUMNS, width});
+                        TilePart{StoredKeys(step, key), key % CUBE_BLOCK, columns, FirstColumn(position), width});
     CubeTiles<T>::Multiply(sum_, left, right, rows, width, columns, position.term == 0);
     tiles.FreeLeft(left);
     tiles.FreeRight(right);
@@ -216,7 +218,7 @@ class BackwardCube {
   // Adds the finished sum at `position` to what global memory holds.
   __aicore__ inline void Store(const BackwardStep& step, const Position& position) {
     const ChannelChunk chunk = operands_.Chunk(SideOf(position.target), position.chunk);
-    const uint32_t gradient = chunk.gradient + position.piece * SCORE_COLUMNS, width = WidthAt(position);
+    const uint32_t gradient = chunk.gradient + FirstColumn(position), width = WidthAt(position);
     const Tile& tile = step.scores.tile;
     AscendC::SetAtomicAdd<float>();
     if (position.target == QUERIES) {

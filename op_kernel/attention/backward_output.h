@@ -56,8 +56,8 @@ class BackwardOutput {
     uint32_t rows;
   };
 
-  __aicore__ inline void Convert(const Heads& heads, const AscendC::GlobalTensor<float>& sums, bool copies, GM_ADDR gradient,
-                                 const TensorStrides& strides, uint32_t columns, GM_ADDR ropeGradient,
+  __aicore__ inline void Convert(const Heads& heads, const AscendC::GlobalTensor<float>& sums, bool copies,
+                                 GM_ADDR gradient, const TensorStrides& strides, uint32_t columns, GM_ADDR ropeGradient,
                                  const TensorStrides& ropeStrides) {
     const uint32_t chunkRows = FLOATS / heads.pitch;
     const uint64_t cores = 2 * tiling_->cores;
@@ -73,7 +73,8 @@ class BackwardOutput {
       AscendC::LocalTensor<T> out = Finish(sums[row * heads.pitch], heads, block, copies);
       StoreChannels(gradient, strides, block, out, columns, heads.pitch);
       if (ropeGradient != nullptr && tiling_->forward.ropeDim > 0) {
-        StoreChannels(ropeGradient, ropeStrides, block, out[tiling_->ropeColumn], tiling_->forward.ropeDim, heads.pitch);
+        StoreChannels(ropeGradient, ropeStrides, block, out[tiling_->ropeColumn], tiling_->forward.ropeDim,
+                      heads.pitch);
       }
       outQueue_.FreeTensor(out);
       row += block.rows;

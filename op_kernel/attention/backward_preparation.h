@@ -136,8 +136,8 @@ class BackwardPreparation {
     queue_.EnQue(output);
     output = queue_.template DeQue<T>();
     const AscendC::LocalTensor<float> products = wide_.Get<float>(), factors = products[FLOATS];
-    WidenRows(products, output, rows, columns);
-    WidenRows(factors, output[FLOATS], rows, columns);
+    WidenRows(products, output, rows, columns, pitch_);
+    WidenRows(factors, output[FLOATS], rows, columns, pitch_);
     queue_.FreeTensor(output);
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Mul(products, products, factors, static_cast<int32_t>(rows * pitch_));
@@ -147,21 +147,6 @@ class BackwardPreparation {
     AscendC::LocalTensor<float> delta = outQueue_.AllocTensor<float>();
     BroadcastRows(delta, dots_.Get<float>(), rows);
     Store(delta, target, rows);
-  }
-
-  __aicore__ inline void WidenRows(const AscendC::LocalTensor<float>& result, const AscendC::LocalTensor<T>& values,
-                                   uint32_t rows, uint32_t columns) const {
-    const AscendC::UnaryRepeatParams params(1, 1, static_cast<uint8_t>(pitch_ / FLOATS_PER_BLOCK),
-                                            static_cast<uint8_t>(pitch_ * sizeof(T) / BLOCK_BYTES));
-    for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
-      const uint64_t width = WordWidth(columns, word);
-      if constexpr (sizeof(T) == sizeof(float)) {
-        AscendC::Muls(result[word], values[word], 1.0f, width, static_cast<uint8_t>(rows), params);
-      } else {
-        AscendC::Cast(result[word], values[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows),
-                      params);
-      }
-    }
   }
 
   __aicore__ inline void Store(AscendC::LocalTensor<float>& blocks, const AscendC::GlobalTensor<float>& target,

@@ -9,8 +9,8 @@ constexpr uint32_t BACKWARD_SLOTS = 3;        // steps whose scores are alive at
 constexpr uint32_t BACKWARD_STEP_ROWS = 256;  // query rows of a step
 constexpr uint32_t MAX_KEY_BLOCK = 512;       // keys of a unit of work
 constexpr uint32_t NO_COPY = 0xffffffff;
-// Probabilities are multiplied by this until values' gradients are complete: those of long rows would not be normal numbers
-// in half.
+// Probabilities are multiplied by this until values' gradients are complete: those of long rows would not be normal
+// numbers in half.
 constexpr float PROBABILITY_SCALE = 4096.0f;
 
 // A unit of work: a block of keys of one key/value head of one sequence, against all query rows of the head's group.

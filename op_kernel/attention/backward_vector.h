@@ -1,5 +1,5 @@
-// Vector side of the backward pass: turns the scores of a step and the gradients of its probabilities into probabilities
-// and score gradients, which the cube multiplies further.
+// Vector side of the backward pass: turns the scores of a step and the gradients of its probabilities into
+// probabilities and score gradients, which the cube multiplies further.
 #pragma once
 
 #include "alibi.h"
@@ -113,7 +113,8 @@ class BackwardVector {
     const uint32_t columns = step.Columns(), sourcePitch = workspace_->ScorePitch();
     AscendC::LocalTensor<float> tile = scoreQueue_.AllocTensor<float>();
     LoadRows(tile, workspace_->Scores(step.Slot(), false, row), rows, columns, sourcePitch, pitch);
-    LoadRows(tile[forward_->chunkFloats], workspace_->Scores(step.Slot(), true, row), rows, columns, sourcePitch, pitch);
+    LoadRows(tile[forward_->chunkFloats], workspace_->Scores(step.Slot(), true, row), rows, columns, sourcePitch,
+             pitch);
     scoreQueue_.EnQue(tile);
     tile = scoreQueue_.DeQue<float>();
     ClearTail(tile, columns, rows, pitch);
@@ -158,7 +159,8 @@ class BackwardVector {
     Narrow(out, tile, rows * pitch);
     outQueue_.EnQue(out);
     out = outQueue_.template DeQue<T>();
-    StoreRows(workspace_->Narrow(step.Slot(), gradient, row), out, rows, step.Columns(), workspace_->NarrowPitch(), pitch);
+    StoreRows(workspace_->Narrow(step.Slot(), gradient, row), out, rows, step.Columns(), workspace_->NarrowPitch(),
+              pitch);
     outQueue_.FreeTensor(out);
   }
 

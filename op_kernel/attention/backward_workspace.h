@@ -76,7 +76,8 @@ class BackwardWorkspace {
   __aicore__ inline AscendC::GlobalTensor<float> Inverse(uint64_t row) const { return inverse_[row * STATISTIC_WIDTH]; }
   __aicore__ inline AscendC::GlobalTensor<float> Delta(uint64_t row) const { return delta_[row * STATISTIC_WIDTH]; }
 
-  // Row of a step's scores or (`gradient`) of their gradients, as float, ScorePitch() apart, or as T, NarrowPitch() apart.
+  // Row of a step's scores or (`gradient`) of their gradients: as float, ScorePitch() apart, or as T, NarrowPitch()
+  // apart.
   __aicore__ inline AscendC::GlobalTensor<float> Scores(uint32_t slot, bool gradient, uint32_t row) const {
     return scores_[Row(slot, gradient, row) * ScorePitch()];
   }

@@ -1,5 +1,5 @@
-// Gradient of the bias (pse) from the score gradients of the backward steps. What a step alone feeds is stored at once, what
-// several steps feed is summed by each vector core for itself: BiasGradientOutput adds up their sums in order.
+// Gradient of the bias (pse) from the score gradients of the backward steps. What a step alone feeds is stored at once,
+// what several steps feed is summed by each vector core for itself: BiasGradientOutput adds up their sums in order.
 #pragma once
 
 #include "backward_workspace.h"
@@ -112,8 +112,8 @@ class BiasGradient {
   }
 
   // A generated bias -slope * f(distance): the sum of -f(distance) times score gradients.
-  __aicore__ inline void AddToSlope(const AscendC::LocalTensor<float>& gradients, const BackwardStep& step, uint32_t row,
-                                    uint32_t rows, uint32_t pitch) {
+  __aicore__ inline void AddToSlope(const AscendC::LocalTensor<float>& gradients, const BackwardStep& step,
+                                    uint32_t row, uint32_t rows, uint32_t pitch) {
     const Tile& tile = step.scores.tile;
     const AscendC::LocalTensor<float> distances = distances_.Get<float>(), total = total_.Get<float>();
     const int32_t count = static_cast<int32_t>(pitch);

@@ -46,8 +46,8 @@ class BiasGradientOutput {
   static constexpr uint32_t FLOATS = 4096;
   static constexpr uint32_t COMPRESSED_ROWS = 1024;
 
-  // This core's share of elements [begin, end) of the gradient, of type U, which begin at `source` in the sums of sequences
-  // or of vector cores.
+  // This core's share of elements [begin, end) of the gradient, of type U, which begin at `source` in the sums of
+  // sequences or of vector cores.
   template <typename U, bool ofSequences>
   __aicore__ inline void SumRange(uint64_t begin, uint64_t end, uint64_t source) {
     const uint64_t cores = 2 * tiling_->cores;

@@ -59,12 +59,7 @@ class Conversion {
     rawQueue_.FreeTensor(raw);
     AscendC::PipeBarrier<PIPE_V>();
     const AscendC::LocalTensor<float> floats = floats_.Get<float>();
-    const AscendC::UnaryRepeatParams widen(1, 1, static_cast<uint8_t>(pitch / FLOATS_PER_BLOCK),
-                                           static_cast<uint8_t>(pitch / FRACTAL));
-    for (uint32_t word = 0; word < channels; word += FLOATS_PER_REPEAT) {
-      AscendC::Cast(floats[word], halves[word], AscendC::RoundMode::CAST_NONE, WordWidth(channels, word),
-                    static_cast<uint8_t>(rows), widen);
-    }
+    WidenRows(floats, halves, rows, channels, pitch);
     AscendC::PipeBarrier<PIPE_V>();
     if (scales != nullptr) scales->Apply(floats, sequence, head, key, rows, pitch);
     AscendC::LocalTensor<T> out = outQueue_->template AllocTensor<T>();

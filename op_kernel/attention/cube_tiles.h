@@ -6,8 +6,8 @@
 
 namespace npufa {
 
-// A block of scores has CUBE_BLOCK x SCORE_COLUMNS elements or the other way round: two of them and a sum of products share
-// L0C.
+// A block of scores has CUBE_BLOCK x SCORE_COLUMNS elements or the other way round: two of them and a sum of products
+// share L0C.
 constexpr uint32_t SCORE_COLUMNS = 64;
 
 // Rows and columns of a tile in L1 that an operand takes. First row and column: multiples of 16.
@@ -60,8 +60,8 @@ class CubeTiles {
   // The same with a queue of the caller's.
   __aicore__ inline static AscendC::LocalTensor<T> AllocFrom(L1Queue& queue, uint32_t tileRows, uint32_t tileColumns) {
     AscendC::LocalTensor<T> tile = queue.template AllocTensor<T>();
-    // One row alone would switch the cube to its matrix-vector mode: it gets zero rows beside it. Rows are taken in blocks
-    // of 64 or 128.
+    // One row alone would switch the cube to its matrix-vector mode: it gets zero rows beside it. Rows are taken in
+    // blocks of 64 or 128.
     if (tileRows % (CUBE_BLOCK / 2) == 1) ClearTile(tile, tileRows, tileColumns);
     return tile;
   }
@@ -70,8 +70,8 @@ class CubeTiles {
     return queue.template DeQue<T>();
   }
 
-  // Copies `rows` x `columns` elements with `pitch` between rows to (firstRow, firstColumn) of a tile of `tileRows` rows.
-  // firstColumn: a multiple of 16. Columns are filled up with zeros to whole 32 bytes.
+  // Copies `rows` x `columns` elements with `pitch` between rows to (firstRow, firstColumn) of a tile of `tileRows`
+  // rows. firstColumn: a multiple of 16. Columns are filled up with zeros to whole 32 bytes.
   __aicore__ inline static void CopyRows(const AscendC::LocalTensor<T>& tile, uint32_t tileRows, uint32_t firstRow,
                                          uint32_t firstColumn, const AscendC::GlobalTensor<T>& source, uint32_t rows,
                                          uint32_t columns, uint64_t pitch) {

@@ -65,6 +65,7 @@ template <typename T, typename Stored>
 __aicore__ inline void RunCombine(AscendC::TPipe& pipe, const ForwardArguments& arguments, const ForwardTiling& tiling,
                                   const GroupWorkspace<T>& workspace) {
   AscendC::SyncAll();
+  AscendC::PipeBarrier<PIPE_ALL>();
   pipe.Reset();
   AscendC::TQue<AscendC::TPosition::VECIN, 1> inQueue;
   AscendC::TQue<AscendC::TPosition::VECOUT, 1> outQueue;

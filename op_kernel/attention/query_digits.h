@@ -107,16 +107,7 @@ class QueryDigits {
     raw = inQueue_->template DeQue<T>();
     AscendC::Duplicate(values, 0.0f, static_cast<int32_t>(rows * pitch_));
     AscendC::PipeBarrier<PIPE_V>();
-    const AscendC::UnaryRepeatParams params(1, 1, static_cast<uint8_t>(pitch_ / FLOATS_PER_BLOCK),
-                                            static_cast<uint8_t>(pitch_ * sizeof(T) / BLOCK_BYTES));
-    for (uint32_t word = 0; word < tiling_->headDim; word += FLOATS_PER_REPEAT) {
-      const uint64_t width = WordWidth(tiling_->headDim, word);
-      if constexpr (sizeof(T) == sizeof(float)) {
-        AscendC::Muls(values[word], raw[word], 1.0f, width, static_cast<uint8_t>(rows), params);
-      } else {
-        AscendC::Cast(values[word], raw[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows), params);
-      }
-    }
+    WidenRows(values, raw, rows, tiling_->headDim, pitch_);
     AscendC::PipeBarrier<PIPE_V>();
     inQueue_->FreeTensor(raw);
   }

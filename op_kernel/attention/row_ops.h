@@ -47,7 +47,7 @@ __aicore__ inline void DivideRows(const AscendC::LocalTensor<float>& tile, const
   }
 }
 
-// tile *= factor, tile += term.
+// tile *= factor.
 __aicore__ inline AscendC::UnaryRepeatParams RowParams(uint32_t pitch) {
   const uint8_t stride = static_cast<uint8_t>(pitch / FLOATS_PER_BLOCK);
   return AscendC::UnaryRepeatParams(1, 1, stride, stride);
@@ -57,12 +57,6 @@ __aicore__ inline void MultiplyAll(const AscendC::LocalTensor<float>& tile, floa
   for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
     AscendC::Muls(tile[word], tile[word], factor, WordWidth(columns, word), static_cast<uint8_t>(rows),
                   RowParams(pitch));
-  }
-}
-__aicore__ inline void AddAll(const AscendC::LocalTensor<float>& tile, float term, uint32_t rows, uint32_t columns,
-                              uint32_t pitch) {
-  for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
-    AscendC::Adds(tile[word], tile[word], term, WordWidth(columns, word), static_cast<uint8_t>(rows), RowParams(pitch));
   }
 }
 

@@ -71,6 +71,21 @@ __aicore__ inline void Widen(const AscendC::LocalTensor<float>& result, const As
   }
 }
 
+template <typename T>
+__aicore__ inline void WidenRows(const AscendC::LocalTensor<float>& result, const AscendC::LocalTensor<T>& values,
+                                 uint32_t rows, uint32_t columns, uint32_t pitch) {
+  const AscendC::UnaryRepeatParams params(1, 1, static_cast<uint8_t>(pitch / FLOATS_PER_BLOCK),
+                                          static_cast<uint8_t>(pitch * sizeof(T) / BLOCK_BYTES));
+  for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
+    const uint64_t width = WordWidth(columns, word);
+    if constexpr (sizeof(T) == sizeof(float)) {
+      AscendC::Muls(result[word], values[word], 1.0f, width, static_cast<uint8_t>(rows), params);
+    } else {
+      AscendC::Cast(result[word], values[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows), params);
+    }
+  }
+}
+
 // Loads that follow wait for what the vector unit has to do.
 __aicore__ inline void VectorBeforeLoad() {
   const auto event = GetTPipePtr()->FetchEventID(AscendC::HardEvent::V_MTE2);

@@ -206,7 +206,8 @@ void LoadTransposed(const TensorRef& dst, const TensorRef& src, Dtype dtype,
       TransposeNibbles(out, in, square, fractal_stride);
     } else {
       TransposeSquare(out, in, square, size, fractal_stride);
-      if (!complete) CopyWrittenSquare(ins, dst, i * step, src, from.OffsetOf(i), square, size, fractal_stride);
+      const bool gaps = !complete && !ins.AllWritten(src, {from.OffsetOf(i), square_bytes});
+      if (gaps) CopyWrittenSquare(ins, dst, i * step, src, from.OffsetOf(i), square, size, fractal_stride);
     }
   }
 }

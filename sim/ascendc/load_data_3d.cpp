@@ -143,6 +143,14 @@ void MoveFractal(const Placement& place, std::uint8_t* dst, const std::uint8_t* 
 
 void CopyWrittenFractal(Instruction& ins, const Placement& place, const TensorRef& dst, const TensorRef& src,
                         std::int64_t from, std::int64_t valid_rows, std::int64_t row, std::int64_t column) {
+  if (valid_rows == kFractalRows && ins.AllWritten(src, {from, kFractalBytes})) {
+    const bool halves = place.layout == Layout::kTransposeA32 || place.layout == Layout::kTransposeB32;
+    const std::int64_t bytes = halves ? kFractalBytes / 2 : kFractalBytes;
+    for (std::int64_t half = 0; half < kFractalBytes / bytes; ++half) {
+      ins.CopyWritten(dst, {place.OffsetOf(row, column, half), bytes}, src, {from + half * bytes, bytes});
+    }
+    return;
+  }
   switch (place.layout) {
     case Layout::kKeep:
       ins.CopyWritten(dst, {place.OffsetOf(row, column, 0), valid_rows * kRowBytes}, src,

@@ -3,50 +3,36 @@
 import ctypes
 import itertools
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sim.cann.aclnn import ops
 
-MAX_GROUPS = 32
+HEADERS = Path(__file__).resolve().parents[3] / "op_kernel" / "attention"
 UNBOUNDED = 2**31 - 1
+SPLIT_KEYS = 128
+CORNER, STORAGE = 1, 2  # WindowOrigin
 
 
-class Strides(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("batch", "head", "token")]
+def structures():
+    """The plain structs of the tiling headers."""
+    text = "".join((HEADERS / name).read_text() for name in ("sequence_tiling.h", "forward_tiling.h"))
+    text = re.sub(r"//.*", "", text)
+    constants = {name: int(value) for name, value in re.findall(r"constexpr uint32_t (\w+) = (\d+);", text)}
+    types = {f"{name}_t": getattr(ctypes, f"c_{name}") for name in ("uint32", "uint64", "int64")}
+    types["float"] = ctypes.c_float
+    for name, body in re.findall(r"struct (\w+) \{(.*?)\n\};", text, re.DOTALL):
+        fields = []
+        for kind, field, length in re.findall(r"(\w+) (\w+)(?:\[(.+?)\])?;", body):
+            count = eval(length, constants) if length else 0  # a constant plus one
+            fields.append((field, types[kind] * count if count else types[kind]))
+        types[name] = type(name, (ctypes.Structure,), {"_fields_": fields})
+    return types
 
 
-class Tiling(ctypes.Structure):
-    _fields_ = (
-        [
-            (name, ctypes.c_uint32)
-            for name in (
-                "batch",
-                "heads",
-                "group_size",
-                "q_tokens",
-                "kv_tokens",
-                "head_dim",
-                "value_dim",
-                "tile_rows",
-                "step_columns",
-                "q_lengths",
-                "kv_lengths",
-                "begin_follows_corner",
-                "end_follows_corner",
-                "bias_rows",
-            )
-        ]  # fmt: skip
-        + [
-            ("scale", ctypes.c_float),
-            ("product_pitch", ctypes.c_uint32),
-            ("begin_shift", ctypes.c_int64),
-            ("end_shift", ctypes.c_int64),
-        ]
-        + [(name, Strides) for name in ("query", "key", "value", "output", "mask", "bias")]
-        + [(name, ctypes.c_uint64) for name in ("score_bytes", "probability_bytes", "product_bytes")]
-        + [("first_tile", ctypes.c_uint64 * (MAX_GROUPS + 1))]
-    )
+Tiling = structures()["ForwardTiling"]
 
 
 class Call(ctypes.Structure):
@@ -112,12 +98,13 @@ def test_strides_find_every_row(layout):
             assert offset(strides, b, n, t) == numbers[b, n, t, 0]
 
     check(tiling.query, read, heads, q, dim)
-    check(tiling.key, read, kv_heads, kv, dim)
-    check(tiling.value, read, kv_heads, kv, value_dim)
+    check(tiling.key.rows, read, kv_heads, kv, dim)
+    check(tiling.value.rows, read, kv_heads, kv, value_dim)
     check(tiling.output, written, heads, q, value_dim)
-    assert (tiling.batch, tiling.heads, tiling.group_size) == (batch, heads, heads // kv_heads)
-    assert (tiling.q_tokens, tiling.kv_tokens, tiling.head_dim, tiling.value_dim) == (q, kv, dim, value_dim)
-    assert tiling.scale == 0.25
+    sequences = tiling.sequences
+    assert (sequences.batch, sequences.heads, sequences.groupSize) == (batch, heads, heads // kv_heads)
+    assert (sequences.qTokens, sequences.kvTokens) == (q, kv)
+    assert (tiling.headDim, tiling.valueDim, tiling.scale) == (dim, value_dim, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -137,27 +124,27 @@ def test_mask_strides(sizes, batch_moves, head_moves):
         batch_moves * matrix * heads,
         head_moves * matrix,
     )
-    assert key == 11
+    assert (key, tiling.hasMask) == (1, 1)
 
 
 @pytest.mark.parametrize("mode", [2, 3, 4])
 def test_compressed_mask_is_not_read(mode):
-    _, (key, _, _) = fill(mask=(2048, 2048), mode=mode)
-    assert key == 1
+    tiling, _ = fill(mask=(2048, 2048), mode=mode)
+    assert tiling.hasMask == 0
 
 
-@pytest.mark.parametrize("rows, form", [(300, 0), (304, 0), (1, 1)])
+@pytest.mark.parametrize("rows", [300, 304, 1])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_bias(rows, form, batch):
-    tiling, (key, _, _) = fill(bias=(batch, 4, rows, 512))
-    assert (tiling.bias_rows, tiling.bias.token, tiling.bias.head) == (form, 512, rows * 512)
+def test_bias(rows, batch):
+    tiling, _ = fill(bias=(batch, 4, rows, 512))
+    assert (tiling.biasKind, tiling.bias.head) == (1, rows * 512)
+    assert tiling.bias.token == (512 if rows > 1 else 0)
     assert tiling.bias.batch == (4 * rows * 512 if batch == 2 else 0)
-    assert key == 101
 
 
 def test_compressed_bias():
     tiling, _ = fill(q=2000, kv=2000, mode=2, bias=(1, 4, 1024, 2000))
-    assert tiling.bias_rows == 2
+    assert tiling.biasKind == 2
 
 
 def kept(mode, pre, next, i, j, corner):
@@ -179,41 +166,47 @@ def test_window(mode, mask, pre, next):
         batch=4, q=40, kv=60, mode=mode, pre=pre, next=next, mask=mask,
         lengths=[q for q, _ in lengths], kv_lengths=[kv for _, kv in lengths],
     )  # fmt: skip
-    assert (tiling.q_lengths, tiling.kv_lengths) == (2, 2)
+    sequences = tiling.sequences
+    assert (sequences.qLengths, sequences.kvLengths) == (2, 2)
+    window = sequences.window
     for q, kv in lengths:
         corner = kv - q
-        begin = tiling.begin_shift + tiling.begin_follows_corner * corner
-        end = tiling.end_shift + tiling.end_follows_corner * corner
+        origin = {CORNER: corner}  # storage positions agree without padding
+        begin = window.beginShift + origin.get(window.beginOrigin, 0)
+        end = window.endShift + origin.get(window.endOrigin, 0)
         for i, j in itertools.product(range(q), range(kv)):
             assert (i + begin <= j <= i + end) == kept(mode, pre, next, i, j, corner), (i, j)
 
 
 def test_mode_0_without_mask_keeps_everything():
     tiling, _ = fill(mode=0, pre=3, next=0)
-    assert tiling.begin_shift <= -(2**31) and tiling.end_shift >= 2**31
+    window = tiling.sequences.window
+    assert window.beginShift <= -(2**31) and window.endShift >= 2**31
 
 
 @pytest.mark.parametrize("lengths, source", [(None, 0), ([7], 1), ([7, 9], 2), ([7, 9, 11], 2)])
 def test_length_sources(lengths, source):
     tiling, _ = fill(lengths=lengths)
-    assert (tiling.q_lengths, tiling.kv_lengths) == (source, 0)
+    assert (tiling.sequences.qLengths, tiling.sequences.kvLengths) == (source, 0)
     tiling, _ = fill(kv_lengths=lengths)
-    assert (tiling.q_lengths, tiling.kv_lengths) == (0, source)
+    assert (tiling.sequences.qLengths, tiling.sequences.kvLengths) == (0, source)
 
 
 @pytest.mark.parametrize(
     "dim, value_dim, rows, columns",
-    [(16, 16, 128, 1024), (128, 64, 128, 1024), (129, 1, 128, 512), (256, 256, 128, 512), (512, 8, 64, 512)],
+    [(16, 16, 128, 1024), (128, 64, 128, 1024), (129, 1, 128, 1024), (256, 256, 128, 1024), (512, 512, 128, 512)],
 )
 def test_tile_sizes_and_workspace(dim, value_dim, rows, columns):
     tiling, (_, cores, workspace) = fill(dim=dim, value_dim=value_dim)
-    assert (tiling.tile_rows, tiling.step_columns) == (rows, columns)
-    assert tiling.product_pitch == -(-value_dim // 128) * 128
+    assert (tiling.tileRows, tiling.slotRows, tiling.stepColumns) == (rows, rows, columns)
+    assert tiling.productPitch == -(-value_dim // 128) * 128
     slots = 3 * rows
-    assert tiling.score_bytes == slots * columns * 4
-    assert tiling.probability_bytes == slots * columns * 2
-    assert tiling.product_bytes == slots * tiling.product_pitch * 4
-    assert workspace == cores * (tiling.score_bytes + tiling.probability_bytes + tiling.product_bytes)
+    assert tiling.scoreBytes == slots * columns * 4
+    assert tiling.probabilityBytes == slots * columns * 2
+    assert tiling.productBytes == slots * tiling.productPitch * 4
+    assert tiling.partBytes == 2 * rows * (tiling.productPitch + 2) * 4
+    shares = tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes + tiling.partBytes
+    assert (cores, workspace) == (tiling.cores, cores * shares)
 
 
 def test_extent_beyond_the_kernel():
@@ -228,29 +221,57 @@ def ranges(first, cores):
     return [(first[c], first[c + 1]) for c in range(cores)]
 
 
+def positions(tiling, tiles_per_sequence):
+    """Where each core begins, as (number of the tile among all, block of keys)."""
+    return [(s.sequence * tiles_per_sequence + s.tile, s.keyBlock) for s in tiling.start]
+
+
 @pytest.mark.parametrize("cores", [1, 20, 24])
 @pytest.mark.parametrize("q", [1, 128, 129, 4000])
-def test_every_tile_has_one_core(q, cores):
-    tiling, (_, block_dim, _) = fill(q=q, cores=cores)
+def test_every_piece_has_one_core(q, cores):
+    tiling, (_, block_dim, _) = fill(q=q, cores=cores, heads=4, kv_heads=4)
     tiles = 2 * 4 * -(-q // 128)
-    first = list(tiling.first_tile)
-    assert block_dim == min(cores, tiles)
-    assert first[0] == 0 and first == sorted(first) and set(first[block_dim:]) == {tiles}
+    start = positions(tiling, tiles // 2)
+    assert block_dim <= cores
+    assert start[0] == (0, 0) and start == sorted(start) and set(start[block_dim:]) == {(tiles, 0)}
+    assert len(set(start[: block_dim + 1])) == block_dim + 1
+
+
+def loads(tiling, costs):
+    """Blocks of keys of each core; `costs`: of each tile."""
+    before = np.concatenate([[0], np.cumsum(costs)])
+    at = [before[tile] + block for tile, block in positions(tiling, len(costs))]
+    return np.diff(at[: tiling.cores + 1])
 
 
 def test_causal_load_is_balanced():
-    tiling, (_, cores, _) = fill(batch=1, heads=8, kv_heads=8, q=8192, kv=8192, mode=3)
+    tiling, _ = fill(batch=1, heads=8, kv_heads=8, q=8192, kv=8192, mode=3)
     cost = np.array([1 + (tile % 64 + 1) for tile in range(8 * 64)])
-    loads = [cost[a:b].sum() for a, b in ranges(tiling.first_tile, cores)]
-    assert max(loads) <= cost.sum() / cores + cost.max()
-    assert max(loads) < 1.03 * cost.sum() / cores
+    assert loads(tiling, cost).sum() == cost.sum()
+    assert loads(tiling, cost).max() < 1.05 * cost.sum() / 20
+
+
+def test_few_tiles_are_cut():
+    tiling, (_, cores, _) = fill(batch=1, heads=3, kv_heads=3, q=1, kv=8192)
+    share = loads(tiling, np.array([1 + 64] * 3))
+    assert cores == 20 and share.min() >= 3 and share.max() <= 1.4 * 3 * 65 / 20
+    assert any(s.keyBlock for s in tiling.start)
+    assert all(s.keyBlock * SPLIT_KEYS < 8192 for s in tiling.start)
+
+
+def test_heads_of_a_group_share_a_tile_for_one_query_token():
+    tiling, _ = fill(batch=3, heads=8, kv_heads=2, q=1, kv=100)
+    assert tiling.rowsAreHeads == 1
+    assert positions(tiling, 2)[tiling.cores] == (6, 0)
+    assert fill(batch=3, heads=8, kv_heads=2, q=100, kv=100)[0].rowsAreHeads == 0
 
 
 def test_lengths_move_work():
-    tiling, (_, cores, _) = fill(batch=4, heads=5, kv_heads=5, q=1024, kv=1024, kv_lengths=[1024, 0, 0, 1024])
-    loads = [sum(9 if tile // 40 in (0, 3) else 1 for tile in range(a, b)) for a, b in ranges(tiling.first_tile, cores)]
-    assert sum(loads) == 2 * 40 * 9 + 2 * 40
-    assert max(loads) <= 45
+    tiling, _ = fill(batch=4, heads=5, kv_heads=5, q=1024, kv=1024, kv_lengths=[1024, 0, 0, 1024])
+    before = [0, 40 * 9, 40 * 10, 40 * 11, 40 * 20]
+    at = [before[s.sequence] + s.tile * (9 if s.sequence in (0, 3) else 1) + s.keyBlock for s in tiling.start]
+    share = np.diff(at[: tiling.cores + 1])
+    assert share.sum() == before[-1] and share.max() <= 45
 
 
 def split(runs, cores):
