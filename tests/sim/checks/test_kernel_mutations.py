@@ -1,0 +1,114 @@
+"""The operators' kernels with one mistake each: the checks report it, or the numbers are wrong.
+
+By default a sample of the mistakes, all of them with `-m slow`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from npufa import sim
+from npufa.sim._native import LIBRARY_DIR
+from sim.checks.mutant_worker import MutantWorker
+from sim.checks.mutation import HEADER, Instrumented, Mutation
+from sim.checks.operator_calls import CALLS
+
+OP_KERNEL = Path(__file__).resolve().parents[3] / "op_kernel"
+SAMPLE = 12  # one mistake of so many
+
+# (file, kind, text of the statement): how often this mistake does no harm, and why.
+HARMLESS: dict[tuple[str, str, str], tuple[int, str]] = {}
+
+
+def harmless(mutation: Mutation) -> tuple[str, str, str] | None:
+    """The entry of HARMLESS that covers a mutation."""
+    for key in HARMLESS:
+        if key[:2] == (mutation.file, mutation.kind) and mutation.text.strip().startswith(key[2]):
+            return key
+    return None
+
+
+def included(source: Path) -> set[str]:
+    """Names of the headers that a source of op_kernel reaches."""
+    found, open_files = set(), [source]
+    while open_files:
+        file = open_files.pop()
+        for name in re.findall(r'#include "([^"]+)"', file.read_text()):
+            header = next((p for p in (file.parent / name, OP_KERNEL / name) if p.exists()), None)
+            if header and header.name not in found:
+                found.add(header.name)
+                open_files.append(header)
+    return found
+
+
+@dataclasses.dataclass
+class Mutants:
+    worker: MutantWorker
+    mutations: list[Mutation]
+    reached: dict[str, set[str]]  # by kernel: names of its headers
+
+    def missed(self, mutations: list[Mutation]) -> list[Mutation]:
+        """Those that no call shows."""
+        for kernel in CALLS:
+            shown = self.worker.shown(0, [kernel])
+            assert shown is None, f"without a mistake: {shown}"
+        return [m for m in mutations if self.worker.shown(m.number, self._operators(m)) is None]
+
+    def _operators(self, mutation: Mutation) -> list[str]:
+        return [kernel for kernel, headers in self.reached.items() if mutation.file in headers]
+
+
+@pytest.fixture(scope="module")
+def mutants(tmp_path_factory):
+    """Kernels that contain all mistakes, in place of those of the installed operators."""
+    directory = tmp_path_factory.mktemp("operators")
+    sources, root = directory / "op_kernel", directory / "lib"
+    shutil.copytree(LIBRARY_DIR, root, ignore=shutil.ignore_patterns("include"))
+    numbers, mutations = itertools.count(1), []
+    reached = {kernel: included(OP_KERNEL / f"{kernel}.cpp") for kernel in CALLS}
+    for path in sorted(OP_KERNEL.glob("*/*.h")):
+        source = Instrumented(path.read_text(), path.name, numbers)
+        target = sources / path.relative_to(OP_KERNEL)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(source.text)
+        (target.parent / "mutation.h").write_text(HEADER)
+        mutations += [m for m in source.mutations if any(m.file in headers for headers in reached.values())]
+    programs = [p for kernel in CALLS for p in _compile(kernel, sources, root / "sim" / "kernels")]
+    worker = MutantWorker(root, programs)
+    yield Mutants(worker, mutations, reached)
+    worker.close()
+
+
+def _compile(kernel: str, sources: Path, target: Path) -> list[Path]:
+    entry = sources / f"{kernel}.cpp"
+    entry.write_text((OP_KERNEL / entry.name).read_text())
+    library = sim.compile_kernel(entry, include=[sources], directory=sources, optimise=False)
+    return [
+        Path(shutil.copy(program, target / f"{kernel}.{core}.so"))
+        for core, program in (("aic", library.cube), ("aiv", library.vector))
+    ]
+
+
+def verify_caught(mutants: Mutants, mutations: list[Mutation]) -> None:
+    missed = mutants.missed(mutations)
+    counts = Counter(harmless(mutation) for mutation in missed)
+    unknown = [str(m) for m in missed if counts[harmless(m)] > HARMLESS.get(harmless(m), (0, ""))[0]]
+    assert not unknown, "\n".join(unknown)
+
+
+def test_sampled_mutants_are_caught(mutants):
+    assert len(mutants.mutations) > 500
+    verify_caught(mutants, mutants.mutations[::SAMPLE])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_all_mutants_are_caught(mutants):
+    verify_caught(mutants, mutants.mutations)
