@@ -7,7 +7,7 @@ usage: ./build.sh <command> [arguments]
 
   quickstart      build, then run examples/quickstart.py
   build           compile the operators and install npufa into .venv in development mode
-  test [args]     build with the test modules, then run pytest; args go to pytest (-m "not slow", -k decode, a path)
+  test [args]     build with the test modules, then run pytest; args go to pytest (-m slow, -k decode, a path)
   bench [args]    build, then print the table of benchmarks/attention.py; args go to it
   check --cann-include DIR
                   compile op_host, syntax only, against the headers of a CANN toolkit in DIR

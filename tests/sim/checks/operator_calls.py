@@ -82,6 +82,7 @@ def _each(prefix: str, function, table: dict) -> dict[str, Builder]:
 CALLS: dict[str, dict[str, Builder]] = {
     "npufa_flash_attention": {
         **_random("fusion", (4, 45, 6, 9, 42, 55, 14, 38, 39)),
+        **_random("fusion", (32,), version=2, pse=True),
         **_each("forward", functools.partial(_training, False), _FORWARD),
         "compressed bias": _compressed_bias,
     },
@@ -94,6 +95,7 @@ CALLS: dict[str, dict[str, Builder]] = {
     },
     "npufa_flash_attention_grad": {
         **_random("fusion_grad", (4, 13, 7, 31, 49, 18, 8, 12, 52, 23, 35, 5)),
+        **_random("fusion_grad", (32,), version=2, pse=True),
         **_each("gradient", functools.partial(_training, True), _GRADIENT),
     },
     "npufa_dropout_mask": _random("fusion", (9,), version=1, dropout=True),

@@ -23,8 +23,57 @@ from sim.checks.operator_calls import CALLS
 OP_KERNEL = Path(__file__).resolve().parents[3] / "op_kernel"
 SAMPLE = 12  # one mistake of so many
 
+ROOM = "room that larger calls need"
+ORDERED_ANYWAY = "barriers or waits that follow order the same accesses"
+ONE_ROW = "the distance between rows of a single row"
+ONE_MATRIX = "the distance between matrices of one matrix"
+ZERO_ROWS = "more zeros than needed in a tile of one row"
+LAST_TURN = "the queue has a buffer for every turn of these calls"
+BARRIER = "AscendC::PipeBarrier<PIPE_V>();"
+
 # (file, kind, text of the statement): how often this mistake does no harm, and why.
-HARMLESS: dict[tuple[str, str, str], tuple[int, str]] = {}
+HARMLESS: dict[tuple[str, str, str], tuple[int, str]] = {
+    ("accumulator.h", "shorten", "pipe.InitBuffer(sums_"): (1, ROOM),
+    ("alibi.h", "shorten", "pipe.InitBuffer(distances_"): (1, ROOM),
+    ("backward_output.h", "shorten", "pipe.InitBuffer(copyQueue_"): (1, ROOM),
+    ("backward_preparation.h", "shorten", "pipe.InitBuffer(partial_"): (1, ROOM),
+    ("bias_gradient.h", "shorten", "pipe.InitBuffer"): (4, ROOM),
+    ("bias_gradient_output.h", "shorten", "pipe.InitBuffer"): (4, ROOM),
+    ("conversion.h", "shorten", "pipe.InitBuffer(rawQueue_"): (1, ROOM),
+    ("cube_tiles.h", "shorten", "pipe.InitBuffer(sum_"): (1, ROOM),
+    ("forward.h", "shorten", "pipe.InitBuffer"): (2, ROOM),
+    ("query_digits.h", "shorten", "pipe.InitBuffer"): (5, ROOM),
+    ("row_output.h", "shorten", "pipe.InitBuffer(halves_"): (1, ROOM),
+    ("sink_gradient.h", "shorten", "pipe.InitBuffer"): (2, ROOM),
+    ("softmax.h", "shorten", "pipe.InitBuffer(partial_"): (1, ROOM),
+    ("alibi.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
+    ("antiquant_scales.h", "delete", BARRIER): (3, ORDERED_ANYWAY),
+    ("backward_preparation.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
+    ("bias_gradient.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
+    ("bias_gradient_output.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
+    ("combine.h", "delete", BARRIER): (2, ORDERED_ANYWAY),
+    ("forward_vector.h", "delete", BARRIER): (3, ORDERED_ANYWAY),
+    ("mask.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
+    ("query_digits.h", "delete", BARRIER): (4, ORDERED_ANYWAY),
+    ("row_output.h", "delete", BARRIER): (3, ORDERED_ANYWAY),
+    ("sink_gradient.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
+    ("softmax.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
+    ("forward.h", "delete", "AscendC::PipeBarrier<PIPE_ALL>();"): (1, "SyncAll waits for all pipes as well"),
+    ("backward_output.h", "fewer", "LoadRows("): (2, ONE_ROW),
+    ("backward_vector.h", "fewer", "LoadRows(statistics"): (3, ONE_ROW),
+    ("sink_gradient.h", "fewer", "LoadRows(share"): (3, ONE_ROW),
+    ("accumulator.h", "delete", "outQueue_->FreeTensor(out);"): (2, LAST_TURN),
+    ("bias_gradient_output.h", "delete", "outQueue_.FreeTensor(out);"): (1, LAST_TURN),
+    ("dropout_mask.h", "delete", "masks_.FreeTensor(mask);"): (1, LAST_TURN),
+    ("cube_tiles.h", "parameter", "params.ndNum"): (1, "the same matrix once more"),
+    ("cube_tiles.h", "parameter", "params.srcNdMatrixStride"): (1, ONE_MATRIX),
+    ("cube_tiles.h", "parameter", "params.dstNzMatrixStride"): (1, ONE_MATRIX),
+    ("cube_tiles.h", "parameter", "params.kDirectionAlign"): (1, "types other than float32 ignore it"),
+    ("cube_tiles.h", "parameter", "params.repeatTimes = 1"): (1, ZERO_ROWS),
+    ("cube_tiles.h", "parameter", "params.blockNum"): (1, ZERO_ROWS),
+    ("cube_tiles.h", "parameter", "params.dstGap"): (1, ZERO_ROWS),
+    ("cube_tiles.h", "parameter", "params.initValue"): (1, "rows of the product that nobody stores"),
+}
 
 
 def harmless(mutation: Mutation) -> tuple[str, str, str] | None:

@@ -45,7 +45,8 @@ def test_one_access_too_early(kernels, rounds, piece):
     assert f"read after write at {piece * PIECE * 4} is not ordered after DataCopy on pipe MTE2" in message
     _, [(check, operand, space, message)] = pieces(kernels, rounds, BEFORE_LOAD, piece)
     assert (check, operand, space) == ("race", "src", "GM")
-    assert f"read after write at {piece * PIECE * 4} of argument 1 is not ordered after DataCopy on pipe MTE3" in message
+    place = f"{piece * PIECE * 4} of argument 1"
+    assert f"read after write at {place} is not ordered after DataCopy on pipe MTE3" in message
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -65,7 +65,7 @@ def test_report_reaches_python(library_dir):
     assert done.stdout.rstrip().endswith("works again")
     assert "no error" not in done.stdout
     assert done.stdout.count("npufa::npu_prompt_flash_attention: ") == 2
-    report = ("[race] ", "attention/additions.h:", "DataCopyPad src in GM", " of workspace ", "[flag-left-set] ",
+    report = ("[race] ", "attention/tile_copy.h:", "DataCopyPad src in GM", " of workspace ", "[flag-left-set] ",
               "forward_cube.h:")  # fmt: skip
     for part in report:
         assert done.stdout.count(part) == 2, done.stdout
