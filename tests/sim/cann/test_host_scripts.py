@@ -49,7 +49,7 @@ def test_check_compiles_every_source(project, toolkit):
 @pytest.mark.slow
 def test_check_fails_on_another_signature(project, toolkit):
     for path in (project / "op_host").rglob("*.cpp"):
-        if "SetOutputDataType" not in path.read_text():
+        if path.name != "attention_operator.cpp":
             path.unlink()
     header = toolkit / "exe_graph" / "runtime" / "infer_datatype_context.h"
     header.write_text(header.read_text().replace("SetOutputDataType", "SetOutputType"))
