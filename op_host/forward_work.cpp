@@ -104,7 +104,9 @@ void FillWork(const Call& call, const Spec& spec, const ChipLimits& chip, Forwar
   const Work work = WorkOf(call, spec, tiling);
   const std::uint64_t most = std::min<std::uint64_t>({chip.cube_cores, MAX_CORE_GROUPS, work.partition.Total()});
   std::vector<WorkPoint> points = Distribute(work.partition, most);
-  while (points.size() > 2 && points[points.size() - 2].tile == work.partition.Tiles()) points.pop_back();
+  // Cores without work.
+  const auto same = [](const WorkPoint& a, const WorkPoint& b) { return a.tile == b.tile && a.unit == b.unit; };
+  points.erase(std::unique(points.begin(), points.end(), same), points.end());
   tiling.cores = static_cast<std::uint32_t>(points.size() - 1);
   for (std::size_t c = 0; c <= MAX_CORE_GROUPS; ++c) {
     tiling.start[c] = StartOf(work, points[std::min(c, points.size() - 1)]);
