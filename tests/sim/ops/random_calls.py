@@ -13,7 +13,7 @@ from cases.on_npu import on_npu
 
 MANY = int(os.environ.get("NPUFA_RANDOM_CALLS", "3000"))
 BATCH = 50
-DEFAULT = range(10_000, 10_400, BATCH)
+DEFAULT = range(10_000, 11_000, BATCH)
 SLOW = range(100_000, 100_000 + MANY, BATCH)
 SLOW_LONG = range(100_000, 100_000 + MANY // 10, BATCH)
 
