@@ -145,7 +145,7 @@ std::uint64_t CubeBytes(const Spec& spec, const ForwardTiling& tiling) {
 // Rows and columns of tiles, as large as the cores' memories allow.
 void SetTileSizes(const Spec& spec, Operands operands, ForwardTiling* tiling) {
   constexpr std::uint64_t kCubeMemory = 512 * 1024;
-  constexpr std::uint32_t kDigitRows = 32, kDigits = 3;
+  constexpr std::uint32_t kDigitRows = 32;
   // Selections (of masks and dropout) take the last 8 KiB.
   const std::uint64_t vector_memory = tiling->hasMask || tiling->hasDropout ? 184 * 1024 : 192 * 1024;
   const std::uint64_t widest = RoundUp(std::max(tiling->valueDim, operands == Operands::kDigits ? tiling->headDim : 0), 64);
@@ -153,7 +153,7 @@ void SetTileSizes(const Spec& spec, Operands operands, ForwardTiling* tiling) {
     if (operands == Operands::kDigits && rows > kDigitRows) continue;
     for (const std::uint32_t chunk : {8192u, 6144u, 4096u}) {
       tiling->tileRows = rows;
-      tiling->slotRows = operands == Operands::kDigits ? kDigits * rows : rows;
+      tiling->slotRows = operands == Operands::kDigits ? DIGITS * rows : rows;
       tiling->chunkFloats = chunk;
       tiling->stepColumns = chunk == 8192 ? 1024 : 512;
       if (chunk >= 8 * widest && VectorBytes(spec, operands, *tiling) <= vector_memory &&

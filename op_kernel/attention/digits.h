@@ -2,6 +2,7 @@
 // digits of few rows cost nothing, since the cube takes sixteen rows at once.
 #pragma once
 
+#include "forward_tiling.h"
 #include "row_ops.h"
 
 namespace npufa {
@@ -20,7 +21,6 @@ struct CubeOperand<T, Int8Digits> {
 };
 
 // A number of magnitude at most 1 is (d0 + d1 / DIGIT_BASE + d2 / DIGIT_BASE^2) / DIGIT_MOST.
-constexpr uint32_t DIGITS = 3;
 constexpr float DIGIT_MOST = 127.0f;
 constexpr float DIGIT_BASE = 254.0f;
 

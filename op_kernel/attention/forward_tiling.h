@@ -8,6 +8,7 @@ namespace npufa {
 constexpr uint32_t PIPELINE_SLOTS = 3;  // steps whose scores, probabilities or products are alive at once
 constexpr uint32_t KEY_SLOTS = PIPELINE_SLOTS + 1;  // steps whose converted keys and values are
 constexpr uint32_t SPLIT_KEYS = 128;    // tiles are cut between core groups at multiples of this
+constexpr uint32_t DIGITS = 3;           // int8 digits of a number, where keys and values are multiplied as stored
 constexpr uint32_t STATISTIC_WIDTH = 8;  // floats per softmax statistic: one 32-byte block
 
 enum BiasKind : uint32_t {
