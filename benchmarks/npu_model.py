@@ -82,17 +82,23 @@ def backward(sparse_mode: int) -> None:
                                     softmax_sum=statistic, scale_value=128**-0.5, sparse_mode=sparse_mode)  # fmt: skip
 
 
-def packed(lengths: Sequence[int]) -> None:
+def packed(lengths: Sequence[int], on_device: bool = False) -> None:
     ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
     tensors = [zeros(sum(lengths), 20, 128) for _ in range(3)]
+    if on_device:
+        npufa.npu_fusion_attention_v3(*tensors, 20, "TND", scale=128**-0.5, actual_seq_qlen=torch.tensor(ends).npu(),
+                                      actual_seq_kvlen=torch.tensor(ends).npu())  # fmt: skip
+        return
     npufa.npu_fusion_attention(*tensors, 20, "TND", scale=128**-0.5, actual_seq_qlen=ends, actual_seq_kvlen=ends)
 
 
-def decode(dtype: torch.dtype = HALF, block_size: int = 0) -> None:
+def decode(dtype: torch.dtype = HALF, block_size: int = 0, on_device: bool = False) -> None:
     """B16 N32 Nkv8 D128, 8192 keys each."""
     batch, heads, kv_heads, keys, dim = 16, 32, 8, 8192, 128
     arguments: dict = {"num_heads": heads, "num_key_value_heads": kv_heads, "scale_value": dim**-0.5,
                        "actual_seq_lengths": [keys] * batch, "input_layout": "BNSD"}  # fmt: skip
+    if on_device:
+        arguments["actual_seq_lengths"] = torch.tensor(arguments["actual_seq_lengths"]).npu()
     query, cache = zeros(batch, heads, 1, dim), (batch, kv_heads, keys, dim)
     if dtype == torch.int8:
         arguments["antiquant_scale"] = zeros(2, kv_heads, 1, dim)
@@ -137,12 +143,17 @@ CASES = [
     Case("decode fp16 B16 N32/8 KV8192 D128 paged 128", functools.partial(decode, block_size=128), "HBM", 80.0,
          bytes=2.0 * DECODE_BYTES),
     Case("decode int8 B16 N32/8 KV8192 D128", functools.partial(decode, torch.int8), "HBM", 0.0, bytes=DECODE_BYTES),
+    Case("decode fp16 paged 128, device lengths", functools.partial(decode, block_size=128, on_device=True),
+         "HBM", 80.0, bytes=2.0 * DECODE_BYTES),
+    Case("training fp16 TND 3072 to 128, device lengths", functools.partial(packed, UNEVEN, True), "cube", 0.0,
+         HEAD_FLOP * pairs(UNEVEN)),
     # Its FLOP per byte lie beyond the ridge of the chip: the cube binds.
     Case("decode MLA fp16 B16 N128/1 KV8192 D512+64", mla_decode, "cube", 60.0, MLA_FLOP),
 ]  # fmt: skip
 
 RATIOS = [
     Ratio("TND uneven over balanced", CASES[5].name, CASES[4].name, 0.9),
+    Ratio("TND device lengths over known ones", CASES[12].name, CASES[5].name, 0.9),
     Ratio("decode int8 faster than fp16", CASES[8].name, CASES[10].name, 1.7, of_times=True),
 ]
 

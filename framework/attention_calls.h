@@ -1,52 +1,62 @@
-// What torch alone has of a call's arguments: lengths as tensors, and the arguments of advance_step.
+// What torch alone has of a call's arguments: lengths as lists or tensors, and the arguments of advance_step.
 #pragma once
 
 #include "advance_step.h"
 #include "arguments.h"
+#include "fused_infer_v2.h"
 #include "read_call.h"
 
 namespace npufa {
 
-// Lengths as plain integers from a v3 tensor argument.
-inline std::vector<std::int64_t> ReadLengths(const at::Tensor& lengths) {
-  const at::Tensor host = lengths.cpu().contiguous();
+// Where the values of lengths that are given as tensors are read.
+enum class LengthValues {
+  kHost,    // copied to the host now
+  kDevice,  // not before the kernel runs, unless the tensor lies on the CPU
+};
+
+inline std::vector<std::int64_t> CopyLengths(const Arguments& a, const char* name, const at::Tensor& lengths) {
+  const at::ScalarType dtype = lengths.scalar_type();
+  if (dtype != at::kLong && dtype != at::kInt) {
+    Fail(a.Op(), name, "has the wrong dtype", NameOf(FromTorch(dtype)), "int64 or int32");
+  }
+  if (lengths.dim() != 1) Fail(a.Op(), name, "has the wrong number of dimensions", lengths.dim(), "1");
+  const at::Tensor host = lengths.to(at::kCPU, at::kLong).contiguous();
   const std::int64_t* data = host.const_data_ptr<std::int64_t>();
   return {data, data + host.numel()};
 }
 
 template <class Int>
-void ReadTensorLengths(const Arguments& a, AttentionCall<Int>* call) {
-  const at::Tensor q = a.OptionalTensor("actual_seq_qlen");
-  const at::Tensor kv = a.OptionalTensor("actual_seq_kvlen");
-  for (const auto& [name, t] : {std::pair{"actual_seq_qlen", q}, std::pair{"actual_seq_kvlen", kv}}) {
-    if (!t.defined()) continue;
-    if (t.scalar_type() != at::kLong) Fail(a.Op(), name, "has the wrong dtype", NameOf(FromTorch(t.scalar_type())), "int64");
-    if (t.dim() != 1) Fail(a.Op(), name, "has the wrong number of dimensions", t.dim(), "1");
+void ReadLengths(const Arguments& a, const char* name, LengthValues where, OptionalList<Int>* list,
+                 TensorDesc<Int>* tensor) {
+  const c10::IValue& value = a.At(name);
+  if (!value.isTensor()) {
+    *list = a.List<Int>(name);
+    return;
   }
   if constexpr (std::is_same_v<Int, std::int64_t>) {
-    if (q.defined()) call->q_lens = ReadLengths(q);
-    if (kv.defined()) call->kv_lens = ReadLengths(kv);
-  } else if (q.defined() != kv.defined()) {
-    // Packed layouts refuse the missing one; padded ones take no notice of a length that fits anything.
-    (q.defined() ? call->q_lens : call->kv_lens) = std::vector<Int>{Int(0)};
-  } else if (q.defined()) {
-    call->lengths_on_device = true;
-    call->sequences = q.sym_size(0);
-    if (KnownNe(kv.sym_size(0), call->sequences)) {
-      Fail(a.Op(), "actual_seq_kvlen", "has another number of sequences than the query", kv.sym_size(0), Show(call->sequences));
+    if (where == LengthValues::kHost || value.toTensor().is_cpu()) {
+      *list = CopyLengths(a, name, value.toTensor());
+      return;
     }
   }
+  *tensor = a.Desc<Int>(name);
 }
 
 template <class Int>
-AttentionCall<Int> FusionCall(const Arguments& a) {
+AttentionCall<Int> FusionCall(const Arguments& a, LengthValues where = LengthValues::kHost) {
   AttentionCall<Int> c = ReadFusionCall<Int>(a);
-  if (a.At("actual_seq_qlen").isTensor() || a.At("actual_seq_kvlen").isTensor()) {
-    ReadTensorLengths(a, &c);
-  } else {
-    c.q_lens = a.List<Int>("actual_seq_qlen");
-    c.kv_lens = a.List<Int>("actual_seq_kvlen");
-  }
+  ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_tensor);
+  ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_tensor);
+  return c;
+}
+
+template <class Int>
+AttentionCall<Int> InferenceCall(const Arguments& a, OpKind kind, LengthValues where = LengthValues::kHost) {
+  RequireSupportedV2(a);
+  AttentionCall<Int> c = ReadInferenceCall<Int>(a, kind);
+  ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_tensor);
+  if (kind == OpKind::kIncre) return c;  // its one list of lengths is the keys'
+  ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_tensor);
   return c;
 }
 

@@ -156,9 +156,12 @@ ge::graphStatus TileBackward(gert::TilingContext* context, const OperatorParts& 
     const Spec spec = Describe(call);
     CheckGradInputs(reader, spec);
     const TilingTarget target = TargetOf(*context);
-    SetLaunch(FillBackwardTiling(call, spec, reader.Number("scale_value"), target.chip,
-                                 TilingData<BackwardTiling>(*context)),
-              target, context);
+    BackwardTiling& tiling = TilingData<BackwardTiling>(*context);
+    BackwardLaunch launch = FillBackwardTiling(call, spec, reader.Number("scale_value"), target.chip, tiling);
+    if (reader.Flag("any_lengths")) {
+      launch.workspace_bytes = BackwardWorkspaceForAnyLengths(spec, target.chip, tiling);
+    }
+    SetLaunch(launch, target, context);
   });
 }
 

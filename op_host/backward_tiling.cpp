@@ -1,5 +1,6 @@
 #include "backward_tiling.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backward_work.h"
@@ -48,7 +49,27 @@ void SetBiasGradient(const Call& call, const Spec& spec, BackwardTiling& tiling)
   }
 }
 
+std::uint64_t ScoreBytes(std::uint32_t key_block) {
+  return std::uint64_t{2} * BACKWARD_SLOTS * BACKWARD_STEP_ROWS * key_block * sizeof(float);
+}
+
+std::uint64_t WorkspaceOf(const BackwardTiling& tiling) {
+  return (tiling.queryFloats + tiling.keyFloats + tiling.valueFloats + tiling.copyFloats +
+          3 * tiling.statisticFloats + 2 * tiling.cores * tiling.biasSumFloats) *
+             sizeof(float) +
+         tiling.biasPartBytes + tiling.cores * tiling.scoreBytes;
+}
+
 }  // namespace
+
+std::uint64_t BackwardWorkspaceForAnyLengths(const Spec& spec, const ChipLimits& chip, BackwardTiling tiling) {
+  tiling.cores = std::min(chip.cube_cores, MAX_CORE_GROUPS);
+  tiling.scoreBytes = ScoreBytes(LargestKeyBlock(spec));
+  // Every group of cores but the first may continue the longest sequence.
+  const auto rows = static_cast<std::uint64_t>(spec.heads / spec.kv_heads * spec.q_tokens);
+  tiling.copyFloats = (tiling.cores - 1) * rows * tiling.queryPitch;
+  return WorkspaceOf(tiling);
+}
 
 BackwardLaunch FillBackwardTiling(const Call& call, const Spec& spec, float scale, const ChipLimits& chip,
                                   BackwardTiling& tiling) {
@@ -59,12 +80,9 @@ BackwardLaunch FillBackwardTiling(const Call& call, const Spec& spec, float scal
   SetGradients(spec, tiling);
   SetBiasGradient(call, spec, tiling);
   FillBackwardWork(call, spec, chip, tiling);
-  tiling.scoreBytes = std::uint64_t{2} * BACKWARD_SLOTS * BACKWARD_STEP_ROWS * tiling.keyBlock * sizeof(float);
+  tiling.scoreBytes = ScoreBytes(tiling.keyBlock);
   launch.block_dim = tiling.cores;
-  launch.workspace_bytes = (tiling.queryFloats + tiling.keyFloats + tiling.valueFloats + tiling.copyFloats +
-                            3 * tiling.statisticFloats + 2 * tiling.cores * tiling.biasSumFloats) *
-                               sizeof(float) +
-                           tiling.biasPartBytes + tiling.cores * tiling.scoreBytes;
+  launch.workspace_bytes = WorkspaceOf(tiling);
   return launch;
 }
 

@@ -13,4 +13,8 @@ using BackwardLaunch = ForwardLaunch;
 BackwardLaunch FillBackwardTiling(const AttentionCall<std::int64_t>& call, const AttentionSpec<std::int64_t>& spec,
                                   float scale, const ChipLimits& chip, BackwardTiling& tiling);
 
+// `tiling` is that of one call; the same call with other lengths may need another workspace, but not more than this.
+std::uint64_t BackwardWorkspaceForAnyLengths(const AttentionSpec<std::int64_t>& spec, const ChipLimits& chip,
+                                             BackwardTiling tiling);
+
 }  // namespace npufa

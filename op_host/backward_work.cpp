@@ -110,8 +110,18 @@ void AddCopy(const Call& call, const Spec& spec, const BackwardStart& start, Bac
 
 }  // namespace
 
+std::uint32_t LargestKeyBlock(const Spec& spec) {
+  return spec.dtype == DType::kFloat32 ? MAX_KEY_BLOCK / 2 : MAX_KEY_BLOCK;
+}
+
 void FillBackwardWork(const Call& call, const Spec& spec, const ChipLimits& chip, BackwardTiling& tiling) {
-  const std::uint32_t largest = spec.dtype == DType::kFloat32 ? MAX_KEY_BLOCK / 2 : MAX_KEY_BLOCK;
+  const std::uint32_t largest = LargestKeyBlock(spec);
+  if (spec.LengthsOnDevice()) {
+    tiling.keyBlock = largest;
+    tiling.cores = std::min(chip.cube_cores, MAX_CORE_GROUPS);
+    std::fill(std::begin(tiling.copyOf), std::end(tiling.copyOf), NO_COPY);
+    return;
+  }
   // Smaller blocks cost more altogether but can be shared out more evenly.
   Units units(call, spec, largest);
   Split split = SplitOf(units, chip);

@@ -106,16 +106,22 @@ std::uint64_t ItemBytes(const Spec& spec) {
 // How keys and values reach the cube.
 enum class Operands { kStored, kConverted, kDigits };
 
-// int8 keys and values are multiplied as they are, with queries and probabilities as digits, where the rows are few and
-// the scales do not vary with the key.
+// int8 keys and values can be multiplied as they are, with queries and probabilities as digits, where the scales do not
+// vary with the key.
+bool DigitsFit(const Spec& spec, const ForwardTiling& tiling) {
+  const auto fits = [](const AntiquantTiling& a) { return a.kind == SCALE_ONE || a.kind == SCALE_PER_CHANNEL; };
+  return spec.quant.antiquant && !spec.int4_cache && spec.rope_dim == 0 && fits(tiling.keyAntiquant) &&
+         fits(tiling.valueAntiquant);
+}
+
+// Digits are worth it where the rows are few.
 Operands OperandsOf(const Spec& spec, const ForwardTiling& tiling) {
   constexpr std::int64_t kFewRows = 64;
   if (!spec.quant.antiquant && !spec.quant.int8_products) return Operands::kStored;
-  const auto fits = [](const AntiquantTiling& a) { return a.kind == SCALE_ONE || a.kind == SCALE_PER_CHANNEL; };
-  const bool few = spec.heads / spec.kv_heads * tiling.sequences.longestQuery <= kFewRows;
-  const bool digits = spec.quant.antiquant && !spec.int4_cache && spec.rope_dim == 0 && few &&
-                      fits(tiling.keyAntiquant) && fits(tiling.valueAntiquant);
-  return digits ? Operands::kDigits : Operands::kConverted;
+  const bool guess = spec.q_lens_on_device && spec.IsPackedBatch();  // as many tokens in every sequence
+  const std::int64_t tokens = guess ? (spec.q_tokens + spec.batch - 1) / spec.batch : tiling.sequences.longestQuery;
+  const bool few = spec.heads / spec.kv_heads * tokens <= kFewRows;
+  return few && DigitsFit(spec, tiling) ? Operands::kDigits : Operands::kConverted;
 }
 
 // Bytes of a vector core's memory that a tiling takes: queues, accumulated rows, and what each feature adds.
@@ -184,6 +190,24 @@ void SetWorkspace(const Spec& spec, Operands operands, ForwardTiling* tiling) {
   tiling->partBytes = 2 * std::uint64_t{tiling->tileRows} * (tiling->productPitch + 2) * sizeof(float);
 }
 
+std::uint64_t WorkspaceOf(const ForwardTiling& tiling, std::uint64_t cores) {
+  return cores * (tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes + tiling.queryBytes +
+                  tiling.keyBytes + tiling.valueBytes + tiling.partBytes);
+}
+
+// Enough for the same call with any other lengths: the memory that a captured graph keeps serves later ones, too.
+std::uint64_t WorkspaceForAnyLengths(const Spec& spec, const ForwardTiling& tiling, Operands operands,
+                                     const ChipLimits& chip) {
+  const auto with = [&](Operands other) {
+    ForwardTiling changed = tiling;
+    SetTileSizes(spec, other, &changed);
+    SetWorkspace(spec, other, &changed);
+    return WorkspaceOf(changed, MostCores(spec, changed.tileRows, chip));
+  };
+  const bool may_change = spec.IsPackedBatch() && DigitsFit(spec, tiling);
+  return may_change ? std::max(with(Operands::kDigits), with(Operands::kConverted)) : with(operands);
+}
+
 std::uint64_t TilingKeyOf(const Spec& spec, Operands operands) {
   const std::uint64_t type = spec.dtype == DType::kBFloat16  ? KEY_BFLOAT16
                              : spec.dtype == DType::kFloat32 ? KEY_FLOAT
@@ -217,6 +241,8 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   SetOutputs(call, &tiling);
   if (spec.quant.antiquant) FillAntiquant(call, spec, tiling.keyAntiquant, tiling.valueAntiquant);
   const Operands operands = OperandsOf(spec, tiling);
+  const std::uint64_t any_lengths =
+      call.q_lens || call.kv_lens ? WorkspaceForAnyLengths(spec, tiling, operands, chip) : 0;
   SetTileSizes(spec, operands, &tiling);
   SetWorkspace(spec, operands, &tiling);
   FillWork(call, spec, chip, tiling);
@@ -224,8 +250,7 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   ForwardLaunch launch;
   launch.tiling_key = TilingKeyOf(spec, operands);
   launch.block_dim = tiling.cores;
-  launch.workspace_bytes = tiling.cores * (tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes +
-                                           tiling.queryBytes + tiling.keyBytes + tiling.valueBytes + tiling.partBytes);
+  launch.workspace_bytes = std::max(any_lengths, WorkspaceOf(tiling, tiling.cores));
   return launch;
 }
 

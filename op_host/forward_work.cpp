@@ -22,7 +22,9 @@ bool RowsAreHeads(const Spec& spec, std::int64_t rows) {
     by_token += spec.heads * CeilDiv(tokens, rows);
     by_head += spec.kv_heads * CeilDiv(group, rows) * tokens;
   };
-  if (spec.IsPackedBatch()) {
+  if (spec.q_lens_on_device && spec.IsPackedBatch()) {
+    count(CeilDiv(spec.q_tokens, spec.batch));
+  } else if (spec.IsPackedBatch()) {
     for (const std::int64_t tokens : spec.q_lens) count(tokens);
   } else {
     count(spec.q_tokens);
@@ -99,8 +101,20 @@ std::vector<WorkPoint> Distribute(const WorkPartition& work, std::uint64_t cores
 
 }  // namespace
 
+std::uint32_t MostCores(const Spec& spec, std::uint32_t tile_rows, const ChipLimits& chip) {
+  const std::int64_t batches = spec.IsPackedBatch() ? 1 : spec.batch;
+  // Every sequence, and what lies behind the last of a packed batch, may end within a tile.
+  const std::int64_t tiles = spec.heads * (batches * spec.q_tokens / tile_rows + spec.batch + 1);
+  const std::int64_t units = tiles * (1 + CeilDiv(spec.prefix_tokens + spec.kv_tokens, SPLIT_KEYS));
+  return static_cast<std::uint32_t>(std::min<std::int64_t>({chip.cube_cores, MAX_CORE_GROUPS, units}));
+}
+
 void FillWork(const Call& call, const Spec& spec, const ChipLimits& chip, ForwardTiling& tiling) {
   tiling.rowsAreHeads = RowsAreHeads(spec, tiling.tileRows);
+  if (spec.LengthsOnDevice()) {
+    tiling.cores = std::min(chip.cube_cores, MAX_CORE_GROUPS);
+    return;
+  }
   const Work work = WorkOf(call, spec, tiling);
   const std::uint64_t most = std::min<std::uint64_t>({chip.cube_cores, MAX_CORE_GROUPS, work.partition.Total()});
   std::vector<WorkPoint> points = Distribute(work.partition, most);

@@ -5,7 +5,10 @@
 
 namespace npufa {
 
-// Needs everything but the starts in `tiling`; sets rowsAreHeads, cores and start.
+// Core groups that the call uses with the lengths that need the most.
+std::uint32_t MostCores(const AttentionSpec<std::int64_t>& spec, std::uint32_t tile_rows, const ChipLimits& chip);
+
+// Needs everything but the starts in `tiling`; sets rowsAreHeads, cores and, where lengths are known, start.
 void FillWork(const AttentionCall<std::int64_t>& call, const AttentionSpec<std::int64_t>& spec, const ChipLimits& chip,
               ForwardTiling& tiling);
 

@@ -22,7 +22,7 @@ enum class Role {
   kScales,   // float32, float16 or bfloat16
   kScaleBits,  // one float32, or a 64-bit integer that holds its bits
   kIndices,  // int32
-  kInteger,  // int64 on the device
+  kInteger,  // int64, which the device reads
   kList,     // int64 whose values the host sees
 };
 

@@ -66,13 +66,20 @@ class OperatorReader {
   ContextReader<Context> reader_;
 };
 
-// Training takes its lengths as lists here.
+// Lengths that only the device knows have an input of their own beside the list.
 template <class Context>
 AttentionCall<std::int64_t> ReadCall(const OperatorReader<Context>& reader, OpKind kind) {
-  if (kind != OpKind::kFusion) return InferenceCall<std::int64_t>(reader, kind);
-  AttentionCall<std::int64_t> call = ReadFusionCall<std::int64_t>(reader);
-  call.q_lens = reader.template List<std::int64_t>("actual_seq_qlen");
-  call.kv_lens = reader.template List<std::int64_t>("actual_seq_kvlen");
+  using Int = std::int64_t;
+  AttentionCall<Int> call =
+      kind == OpKind::kFusion ? ReadFusionCall<Int>(reader) : ReadInferenceCall<Int>(reader, kind);
+  const auto on_device = [&](const char* list) {
+    return reader.template Desc<Int>((std::string(list) + "_tensor").c_str());
+  };
+  call.kv_lens = reader.template List<Int>(call.names.kv_lens);
+  call.kv_lens_tensor = on_device(call.names.kv_lens);
+  if (kind == OpKind::kIncre) return call;
+  call.q_lens = reader.template List<Int>(call.names.q_lens);
+  call.q_lens_tensor = on_device(call.names.q_lens);
   return call;
 }
 

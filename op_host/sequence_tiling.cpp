@@ -41,8 +41,34 @@ WindowRule RuleOf(const SparseRule& rule, bool edge, bool packed) {
 std::int64_t EdgeSequence(const Spec& spec) {
   if (spec.rule.mode == kVarlenLeftUp) return 0;
   if (spec.rule.mode != kVarlenRightDown) return -1;
+  if (spec.q_lens_on_device) return LAST_SEQUENCE;
   const auto last = std::find_if(spec.q_lens.rbegin(), spec.q_lens.rend(), [](std::int64_t n) { return n > 0; });
   return last == spec.q_lens.rend() ? 0 : spec.q_lens.rend() - last - 1;
+}
+
+std::uint32_t SourceOf(bool on_device, const std::vector<std::int64_t>& lengths, std::int64_t batch,
+                      const TensorDesc<std::int64_t>& tensor) {
+  if (!on_device) return LengthSourceOf(lengths);
+  return tensor.Size(0) == 1 && batch != 1 ? LENGTH_COMMON : LENGTH_EACH;
+}
+
+// Masks and biases of packed batches bound the sequences, which the host could not compare with them.
+void BoundSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) {
+  tiling.lengthsOnDevice = spec.LengthsOnDevice();
+  tiling.mostQuery = tiling.qTokens;
+  tiling.mostKey = tiling.kvTokens;
+  if (!spec.IsPackedBatch() || !spec.LengthsOnDevice()) return;
+  const auto bound = [](std::uint32_t& most, std::int64_t size) {
+    most = static_cast<std::uint32_t>(std::min<std::int64_t>(most, size));
+  };
+  if (spec.rule.dense_mask) {
+    bound(tiling.mostQuery, call.atten_mask.Size(-2));
+    bound(tiling.mostKey, call.atten_mask.Size(-1));
+  }
+  if (spec.pse == PseForm::kFull) {
+    if (call.pse.Size(-2) > 1) bound(tiling.mostQuery, call.pse.Size(-2));
+    bound(tiling.mostKey, call.pse.Size(-1));
+  }
 }
 
 bool KeepsPrefix(const Call& call, const Spec& spec) {
@@ -53,7 +79,7 @@ bool KeepsPrefix(const Call& call, const Spec& spec) {
 
 void FillSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) {
   const bool packed_keys = spec.IsPackedBatch() && spec.cache == CacheLayout::kNone;
-  const std::uint32_t packed_lengths = spec.plain_lengths ? LENGTH_EACH : LENGTH_CUMULATIVE;
+  const auto packed = [](bool plain) -> std::uint32_t { return plain ? LENGTH_EACH : LENGTH_CUMULATIVE; };
   tiling.batch = Narrow(call.op, "query", spec.batch);
   tiling.heads = Narrow(call.op, "query", spec.heads);
   tiling.groupSize = static_cast<std::uint32_t>(spec.heads / spec.kv_heads);
@@ -65,10 +91,15 @@ void FillSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) {
   tiling.packedKey = packed_keys;
   tiling.leftPaddedQuery = spec.left_padded_q;
   tiling.leftPaddedKey = spec.left_padded_kv;
-  tiling.qLengths = spec.IsPackedBatch() ? packed_lengths : LengthSourceOf(spec.q_lens);
-  tiling.kvLengths = packed_keys ? packed_lengths : LengthSourceOf(spec.kv_lens);
+  tiling.qLengths = spec.IsPackedBatch() ? packed(spec.plain_q_lens)
+                                         : SourceOf(spec.q_lens_on_device, spec.q_lens, spec.batch, call.q_lens_tensor);
+  tiling.kvLengths = packed_keys ? packed(spec.plain_kv_lens)
+                                 : SourceOf(spec.kv_lens_on_device, spec.kv_lens, spec.batch, call.kv_lens_tensor);
+  tiling.plainQuery = call.kind == OpKind::kFusion && spec.IsPackedBatch() && spec.q_lens_on_device;
+  tiling.plainKey = call.kind == OpKind::kFusion && packed_keys && spec.kv_lens_on_device;
+  BoundSequences(call, spec, tiling);
   tiling.longestQuery = tiling.qTokens;
-  if (spec.IsPackedBatch()) {
+  if (spec.IsPackedBatch() && !spec.q_lens_on_device) {
     tiling.longestQuery =
         static_cast<std::uint32_t>(*std::max_element(spec.q_lens.begin(), spec.q_lens.end()));
   }

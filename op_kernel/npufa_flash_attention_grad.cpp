@@ -7,13 +7,15 @@ extern "C" __global__ __aicore__ void npufa_flash_attention_grad(
     GM_ADDR query, GM_ADDR key, GM_ADDR value, GM_ADDR dy, GM_ADDR pse, GM_ADDR dropMask, GM_ADDR attenMask,
     GM_ADDR softmaxMax, GM_ADDR softmaxSum, GM_ADDR attentionIn, GM_ADDR prefix, GM_ADDR actualSeqQlen,
     GM_ADDR actualSeqKvlen, GM_ADDR queryRope, GM_ADDR keyRope, GM_ADDR sink, GM_ADDR qStartIdx, GM_ADDR kvStartIdx,
-    GM_ADDR dq, GM_ADDR dk, GM_ADDR dv, GM_ADDR dpse, GM_ADDR dqRope, GM_ADDR dkRope, GM_ADDR dsink,
-    GM_ADDR workspace, GM_ADDR tiling) {
+    GM_ADDR actualSeqQlenTensor, GM_ADDR actualSeqKvlenTensor, GM_ADDR dq, GM_ADDR dk, GM_ADDR dv, GM_ADDR dpse,
+    GM_ADDR dqRope, GM_ADDR dkRope, GM_ADDR dsink, GM_ADDR workspace, GM_ADDR tiling) {
   REGISTER_TILING_DEFAULT(npufa::BackwardTiling);
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
   GET_TILING_DATA_WITH_STRUCT(npufa::BackwardTiling, tilingData, tiling);
   BackwardArguments arguments = {};
-  arguments.sequences = {actualSeqQlen, actualSeqKvlen, nullptr, nullptr, prefix};
+  arguments.sequences.qLengths = Either(actualSeqQlen, actualSeqQlenTensor);
+  arguments.sequences.kvLengths = Either(actualSeqKvlen, actualSeqKvlenTensor);
+  arguments.sequences.prefix = prefix;
   arguments.query = query;
   arguments.key = key;
   arguments.value = value;

@@ -7,13 +7,14 @@ extern "C" __global__ __aicore__ void npufa_fused_infer_attention_score(
     GM_ADDR quantOffset2, GM_ADDR antiquantScale, GM_ADDR antiquantOffset, GM_ADDR blockTable, GM_ADDR queryPaddingSize,
     GM_ADDR kvPaddingSize, GM_ADDR keyAntiquantScale, GM_ADDR keyAntiquantOffset, GM_ADDR valueAntiquantScale,
     GM_ADDR valueAntiquantOffset, GM_ADDR keySharedPrefix, GM_ADDR valueSharedPrefix, GM_ADDR actualSharedPrefixLen,
-    GM_ADDR queryRope, GM_ADDR keyRope, GM_ADDR attentionOut, GM_ADDR softmaxLse, GM_ADDR workspace, GM_ADDR tiling) {
+    GM_ADDR queryRope, GM_ADDR keyRope, GM_ADDR learnableSink, GM_ADDR actualSeqLengthsTensor,
+    GM_ADDR actualSeqLengthsKvTensor, GM_ADDR attentionOut, GM_ADDR softmaxLse, GM_ADDR workspace, GM_ADDR tiling) {
   REGISTER_TILING_DEFAULT(npufa::ForwardTiling);
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
   GET_TILING_DATA_WITH_STRUCT(npufa::ForwardTiling, tilingData, tiling);
   npufa::ForwardArguments arguments = {};
-  arguments.sequences.qLengths = actualSeqLengths;
-  arguments.sequences.kvLengths = actualSeqLengthsKv;
+  arguments.sequences.qLengths = npufa::Either(actualSeqLengths, actualSeqLengthsTensor);
+  arguments.sequences.kvLengths = npufa::Either(actualSeqLengthsKv, actualSeqLengthsKvTensor);
   arguments.sequences.qPadding = queryPaddingSize;
   arguments.sequences.kvPadding = kvPaddingSize;
   arguments.query = query;
@@ -26,6 +27,7 @@ extern "C" __global__ __aicore__ void npufa_fused_infer_attention_score(
   arguments.blockTable = blockTable;
   arguments.bias = pseShift;
   arguments.mask = attenMask;
+  arguments.sink = learnableSink;
   // One tensor for key and value, or one for each.
   const bool combined = antiquantScale != nullptr;
   arguments.keyScale = combined ? antiquantScale : keyAntiquantScale;

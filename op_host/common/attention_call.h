@@ -4,35 +4,18 @@
 #include <limits>
 #include <string>
 
+#include "argument_names.h"
 #include "tensor_desc.h"
 
 namespace npufa {
 
 enum class OpKind { kFusion, kPrompt, kIncre, kFusedInfer };
 
-// Arguments are spelled differently from operator to operator; messages use the caller's spelling.
-struct ArgumentNames {
-  const char* heads;
-  const char* pse;
-  const char* q_lens;
-  const char* kv_lens;
-  const char* dequant_scale1;
-  const char* dequant_scale2;
-};
-
-inline constexpr ArgumentNames kFusionNames = {"head_num", "pse", "actual_seq_qlen", "actual_seq_kvlen", "", ""};
-inline constexpr ArgumentNames kPromptNames = {
-    "num_heads", "pse_shift", "actual_seq_lengths", "actual_seq_lengths_kv", "deq_scale1", "deq_scale2"};
-inline constexpr ArgumentNames kIncreNames = {
-    "num_heads", "pse_shift", "actual_seq_lengths", "actual_seq_lengths", "dequant_scale1", "dequant_scale2"};
-inline constexpr ArgumentNames kFusedInferNames = {
-    "num_heads", "pse_shift", "actual_seq_lengths", "actual_seq_lengths_kv", "dequant_scale1", "dequant_scale2"};
-
 template <class Int>
 struct AttentionCall {
   OpKind kind = OpKind::kFusion;
   const char* op = "";
-  ArgumentNames names = kFusionNames;
+  ArgumentNames names;
 
   TensorDesc<Int> query, key, value;
   TensorDesc<Int> query_rope, key_rope;
@@ -45,16 +28,17 @@ struct AttentionCall {
   std::int64_t sparse_mode = 0;
   std::int64_t inner_precise = 0;
   OptionalList<Int> q_lens, kv_lens;
-  // Lengths given as tensors whose values are not known yet (graph capture): only their number is.
-  bool lengths_on_device = false;
-  Int sequences{0};
+  // Lengths whose values are not known before the launch: their number is.
+  TensorDesc<Int> q_lens_tensor, kv_lens_tensor;
+
+  TensorDesc<Int> sink;
 
   // Training.
   double keep_prob = 1.0;
   OptionalList<Int> prefix, q_start_idx, kv_start_idx;
   std::int64_t pse_type = 1;
   std::string softmax_layout;
-  TensorDesc<Int> sink, dropout_mask;
+  TensorDesc<Int> dropout_mask;
 
   // Inference.
   TensorDesc<Int> dequant_scale1, quant_scale1, dequant_scale2, quant_scale2, quant_offset2;

@@ -53,10 +53,13 @@ struct AttentionSpec {
   bool left_padded_q = false, left_padded_kv = false;
   Int prefix_tokens{0};  // S of key_shared_prefix
 
-  std::vector<Int> q_lens, kv_lens;  // per sequence; empty: every sequence has Sq / Skv (kv_lens without the prefix)
-  bool plain_lengths = false;        // packed lengths were recognised as plain ones
+  // Per sequence; empty: every sequence has Sq / Skv, or only the device knows. kv_lens without the prefix.
+  std::vector<Int> q_lens, kv_lens;
+  bool q_lens_on_device = false, kv_lens_on_device = false;
+  bool plain_q_lens = false, plain_kv_lens = false;  // packed lengths were recognised as plain ones
 
   bool IsPackedBatch() const { return IsPacked(q_layout); }
+  bool LengthsOnDevice() const { return q_lens_on_device || kv_lens_on_device; }
   std::vector<Int> OutputSizes() const { return SizesOf(out_layout, batch, q_tokens, heads, value_dim); }
   std::vector<Int> LseSizes() const {
     return IsPackedBatch() ? std::vector<Int>{q_tokens, heads, Int(1)} : std::vector<Int>{batch, heads, q_tokens, Int(1)};

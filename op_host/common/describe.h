@@ -37,7 +37,9 @@ constexpr std::int64_t MaxInnerPrecise(OpKind kind) {
 template <class Int>
 void CheckReserved(const AttentionCall<Int>& call) {
   if (call.padding_mask) Fail(call.op, "padding_mask", "is reserved", "a tensor", "None");
-  if (call.key_rope_antiquant_scale) Fail(call.op, "key_rope_antiquant_scale", "is reserved", "a tensor", "None");
+  if (call.key_rope_antiquant_scale) {
+    Fail(call.op, call.names.key_rope_antiquant_scale, "is reserved", "a tensor", "None");
+  }
   if (call.inner_precise < 0 || call.inner_precise > MaxInnerPrecise(call.kind)) {
     Fail(call.op, "inner_precise", "is unknown", call.inner_precise, "0.." + std::to_string(MaxInnerPrecise(call.kind)));
   }
@@ -52,12 +54,24 @@ void DescribeTraining(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) 
   if (!call.softmax_layout.empty() && !packed_statistics) {
     Fail(call.op, "softmax_layout", "is not supported", call.softmax_layout, "\"\", or \"TND\" for input_layout TND");
   }
-  if (call.sink) {
-    RequireDType(call.op, "sink", call.sink, {DType::kFloat32});
-    if (call.sink.Dim() != 1 || KnownNe(call.sink.Size(0), spec->heads)) {
-      Fail(call.op, "sink", "has the wrong shape", call.sink.sizes, "(N,) = (" + Show(spec->heads) + ",)");
-    }
+}
+
+template <class Int>
+void CheckSink(const AttentionCall<Int>& call, const Int& heads) {
+  if (!call.sink) return;
+  if (call.IsInference()) {
+    RequireDType(call.op, call.names.sink, call.sink, {DType::kBFloat16, DType::kFloat16, DType::kFloat32});
+  } else {
+    RequireDType(call.op, call.names.sink, call.sink, {DType::kFloat32});
   }
+  if (call.sink.Dim() != 1 || KnownNe(call.sink.Size(0), heads)) {
+    Fail(call.op, call.names.sink, "has the wrong shape", call.sink.sizes, "(N,) = (" + Show(heads) + ",)");
+  }
+}
+
+template <class Int>
+DType OutputType(const AttentionCall<Int>& call, DType query) {
+  return call.quant_scale2 ? DType::kInt8 : query == DType::kInt8 ? DType::kFloat16 : query;
 }
 
 template <class Int>
@@ -69,9 +83,7 @@ void DescribeInference(const AttentionCall<Int>& call, AttentionSpec<Int>* spec)
                                   kv_tokens,       spec->num_blocks, spec->block_size, spec->cache != CacheLayout::kNone};
   DescribeAntiquant(call, extents, &spec->quant);
   spec->quant.int8_output = call.quant_scale2.defined;
-  spec->out_dtype = spec->quant.int8_output     ? DType::kInt8
-                    : spec->quant.int8_products ? DType::kFloat16
-                                                : spec->dtype;
+  spec->out_dtype = OutputType(call, spec->dtype);
   const bool per_token = spec->quant.key_scale >= ScaleAxis::kToken && spec->quant.key_scale != ScaleAxis::kHead;
   const bool value_per_token = spec->quant.value_scale >= ScaleAxis::kToken && spec->quant.value_scale != ScaleAxis::kHead;
   if (call.key_shared_prefix && (per_token || value_per_token)) {
@@ -80,7 +92,7 @@ void DescribeInference(const AttentionCall<Int>& call, AttentionSpec<Int>* spec)
   }
   if (spec->IsPackedBatch() && spec->cache == CacheLayout::kNone &&
       (spec->quant.key_scale == ScaleAxis::kTokenHead || per_token || value_per_token)) {
-    Fail(call.op, call.antiquant_scale ? "antiquant_scale" : "key_antiquant_scale",
+    Fail(call.op, call.antiquant_scale ? call.names.antiquant_scale : call.names.key_antiquant_scale,
          "per token does not go with a packed key", call.input_layout, "a paged cache, or scales per tensor, channel or head");
   }
 }
@@ -114,7 +126,7 @@ template <class Int>
 void CheckDropoutMask(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec) {
   if (!call.dropout_mask) return;
   RequireDType(call.op, "dropout_mask", call.dropout_mask, {DType::kUInt8});
-  if (call.lengths_on_device) return;
+  if (spec.IsPackedBatch() && spec.LengthsOnDevice()) return;
   const Int bytes = (CountScores(spec) + Int(7)) / Int(8);
   if (KnownLt(call.dropout_mask.Numel(), bytes)) {
     Fail(call.op, "dropout_mask", "is too short", call.dropout_mask.sizes, Show(bytes) + " bytes, one bit per score");
@@ -145,6 +157,7 @@ AttentionSpec<Int> Describe(const AttentionCall<Int>& call) {
   CheckScoreCount(call, spec);
   DescribeMask(call, &spec);
   DescribePse(call, &spec);
+  CheckSink(call, spec.heads);
   if (call.IsInference()) {
     DescribeInference(call, &spec);
   } else {

@@ -57,27 +57,47 @@ std::vector<Int> PackedLengths(const char* op, const char* argument, const std::
   return lengths;
 }
 
+// The number of lengths, wherever they are; raises without any.
+template <class Int>
+Int CountLengths(const AttentionCall<Int>& call, const char* argument, const OptionalList<Int>& list,
+                 const TensorDesc<Int>& tensor) {
+  if (tensor) return tensor.Size(0);
+  if (list) return Int(static_cast<std::int64_t>(list->size()));
+  Fail(call.op, argument, "is missing", "None", "cumulative lengths for input_layout " + call.input_layout);
+}
+
 template <class Int>
 void DescribePackedLengths(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   const char* op = call.op;
-  if (call.lengths_on_device) {
-    spec->batch = call.sequences;
-    return;
+  spec->batch = CountLengths(call, call.names.q_lens, call.q_lens, call.q_lens_tensor);
+  const Int kv_count = CountLengths(call, call.names.kv_lens, call.kv_lens, call.kv_lens_tensor);
+  if (KnownNe(kv_count, spec->batch)) {
+    Fail(op, call.names.kv_lens, "has another number of sequences than the query", kv_count, Show(spec->batch));
   }
-  if (!call.q_lens) Fail(op, call.names.q_lens, "is missing", "None", "cumulative lengths for input_layout " + call.input_layout);
-  if (!call.kv_lens) Fail(op, call.names.kv_lens, "is missing", "None", "lengths for input_layout " + call.input_layout);
-  bool* plain = call.kind == OpKind::kFusion ? &spec->plain_lengths : nullptr;
-  spec->q_lens = PackedLengths(op, call.names.q_lens, *call.q_lens, spec->q_tokens, plain);
-  const std::size_t sequences = spec->q_lens.size();
-  if (call.kv_lens->size() != sequences) {
-    Fail(op, call.names.kv_lens, "has another number of sequences than the query", call.kv_lens->size(),
-         std::to_string(sequences));
+  const bool training = call.kind == OpKind::kFusion;
+  if (call.q_lens) {
+    spec->q_lens = PackedLengths(op, call.names.q_lens, *call.q_lens, spec->q_tokens,
+                                 training ? &spec->plain_q_lens : nullptr);
   }
-  spec->batch = Int(static_cast<std::int64_t>(sequences));
+  if (!call.kv_lens) return;
   if (spec->cache == CacheLayout::kNone) {
-    spec->kv_lens = PackedLengths(op, call.names.kv_lens, *call.kv_lens, spec->kv_tokens, plain);
+    spec->kv_lens = PackedLengths(op, call.names.kv_lens, *call.kv_lens, spec->kv_tokens,
+                                  training ? &spec->plain_kv_lens : nullptr);
   } else {
     spec->kv_lens = BatchLengths(op, call.names.kv_lens, *call.kv_lens, spec->batch, spec->kv_tokens);
+  }
+}
+
+template <class Int>
+void CheckLengthTensor(const AttentionCall<Int>& call, const char* argument, const OptionalList<Int>& list,
+                       const TensorDesc<Int>& t, const AttentionSpec<Int>& spec) {
+  if (list) Fail(call.op, argument, "is given twice", "a list and a tensor", "one of them");
+  RequireDType(call.op, argument, t, {DType::kInt64, DType::kInt32});
+  if (t.Dim() != 1) Fail(call.op, argument, "has the wrong number of dimensions", t.sizes, "one dimension");
+  const Int& count = t.Size(0);
+  if (KnownEq(count, Int(0)) || (!spec.IsPackedBatch() && KnownNe(count, Int(1)) && KnownLt(count, spec.batch))) {
+    Fail(call.op, argument, "has the wrong number of entries", count,
+         spec.IsPackedBatch() ? "one per sequence" : "1 or at least the batch size " + Show(spec.batch));
   }
 }
 
@@ -91,6 +111,12 @@ template <class Int>
 void DescribeLengths(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   if (call.query_padding_size) DescribePaddingSize(call.op, "query_padding_size", call.query_padding_size);
   if (call.kv_padding_size) DescribePaddingSize(call.op, "kv_padding_size", call.kv_padding_size);
+  if (call.q_lens_tensor) CheckLengthTensor(call, call.names.q_lens, call.q_lens, call.q_lens_tensor, *spec);
+  if (call.kv_lens_tensor) {
+    CheckLengthTensor(call, call.names.kv_lens, call.kv_lens, call.kv_lens_tensor, *spec);
+  }
+  spec->q_lens_on_device = call.q_lens_tensor.defined;
+  spec->kv_lens_on_device = call.kv_lens_tensor.defined;
   if (spec->IsPackedBatch()) {
     if (call.query_padding_size || call.kv_padding_size) {
       Fail(call.op, call.query_padding_size ? "query_padding_size" : "kv_padding_size",
@@ -104,8 +130,8 @@ void DescribeLengths(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
     if (call.kv_lens) {
       spec->kv_lens = BatchLengths(call.op, call.names.kv_lens, *call.kv_lens, spec->batch, spec->kv_tokens);
     }
-    spec->left_padded_q = call.query_padding_size.defined && !spec->q_lens.empty();
-    spec->left_padded_kv = call.kv_padding_size.defined && !spec->kv_lens.empty();
+    spec->left_padded_q = call.query_padding_size.defined && (spec->q_lens_on_device || !spec->q_lens.empty());
+    spec->left_padded_kv = call.kv_padding_size.defined && (spec->kv_lens_on_device || !spec->kv_lens.empty());
   }
   if (spec->cache != CacheLayout::kNone && KnownNe(call.block_table.Size(0), spec->batch)) {
     Fail(call.op, "block_table", "has another batch size than query", call.block_table.sizes, "(" + Show(spec->batch) + ", max blocks)");

@@ -92,7 +92,7 @@ void CheckPrefixLengths(const AttentionCall<Int>& call, const AttentionSpec<Int>
   const Int count(static_cast<std::int64_t>(list.size()));
   if (KnownNe(count, spec.batch)) Fail(call.op, "prefix", "has the wrong number of entries", list.size(), Show(spec.batch));
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const Int& most = spec.IsPackedBatch() && !call.lengths_on_device ? spec.kv_lens[i] : spec.kv_tokens;
+    const Int& most = spec.IsPackedBatch() && !spec.LengthsOnDevice() ? spec.kv_lens[i] : spec.kv_tokens;
     if (KnownLt(list[i], Int(0)) || KnownLt(most, list[i])) Fail(call.op, "prefix", "is out of range", list[i], "0.." + Show(most));
   }
 }

@@ -123,7 +123,8 @@ template <class Int>
 Int KeyHeads(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec) {
   if (call.IsInference()) {
     if (call.kv_heads < 0) {
-      Fail(call.op, "num_key_value_heads", "is negative", call.kv_heads, "a divisor of num_heads, or 0 for num_heads");
+      const std::string heads = call.names.heads;
+      Fail(call.op, "num_key_value_heads", "is negative", call.kv_heads, "a divisor of " + heads + ", or 0 for " + heads);
     }
     const Int heads(call.kv_heads == 0 ? call.heads : call.kv_heads);
     RequireDivisibleHeads(call, spec.heads, heads, "num_key_value_heads");
@@ -233,7 +234,9 @@ void DescribePagedCache(const AttentionCall<Int>& call, AttentionSpec<Int>* spec
     Fail(op, "block_table", "has the wrong dtype", NameOf(table.dtype), "int32 (use block_table.to(torch.int32))");
   }
   if (table.Dim() != 2) Fail(op, "block_table", "has the wrong number of dimensions", table.sizes, "(B, max blocks)");
-  if (!call.kv_lens) Fail(op, call.names.kv_lens, "is missing", "None", "one length per sequence, since block_table is given");
+  if (!call.kv_lens && !call.kv_lens_tensor) {
+    Fail(op, call.names.kv_lens, "is missing", "None", "one length per sequence, since block_table is given");
+  }
   for (const auto& [name, padding] : {std::pair{"query_padding_size", &call.query_padding_size},
                                       std::pair{"kv_padding_size", &call.kv_padding_size}}) {
     if (*padding) Fail(op, name, "does not go with a paged cache", "a tensor", "None, since block_table is given");

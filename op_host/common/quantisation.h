@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <string>
 
 #include "attention_call.h"
 
@@ -46,29 +47,30 @@ template <class Int>
 void CheckOutputScale(const AttentionCall<Int>& call, const Int& channels) {
   const auto& scale = call.quant_scale2;
   const auto& offset = call.quant_offset2;
+  const std::string scale_name = call.names.quant_scale2, offset_name = call.names.quant_offset2;
   if (!scale) {
-    if (offset) Fail(call.op, "quant_offset2", "is given without quant_scale2", offset.sizes, "both or neither");
+    if (offset) Fail(call.op, offset_name, "is given without " + scale_name, offset.sizes, "both or neither");
     return;
   }
-  auto check_dtype = [&](const char* name, const TensorDesc<Int>& t) {
+  auto check_dtype = [&](const std::string& name, const TensorDesc<Int>& t) {
     if (call.query.dtype == DType::kBFloat16) {
       RequireDType(call.op, name, t, {DType::kFloat32, DType::kBFloat16});
     } else {
       RequireDType(call.op, name, t, {DType::kFloat32});
     }
   };
-  check_dtype("quant_scale2", scale);
+  check_dtype(scale_name, scale);
   if (KnownNe(scale.Numel(), Int(1)) && KnownNe(scale.Numel(), channels)) {
-    Fail(call.op, "quant_scale2", "has the wrong number of elements", scale.sizes,
+    Fail(call.op, scale_name, "has the wrong number of elements", scale.sizes,
          "1 element (per tensor) or N*D = " + Show(channels) + " (per channel)");
   }
   if (!offset) return;
-  check_dtype("quant_offset2", offset);
+  check_dtype(offset_name, offset);
   if (offset.dtype != scale.dtype) {
-    Fail(call.op, "quant_offset2", "differs from quant_scale2 in dtype", NameOf(offset.dtype), NameOf(scale.dtype));
+    Fail(call.op, offset_name, "differs from " + scale_name + " in dtype", NameOf(offset.dtype), NameOf(scale.dtype));
   }
   if (!SameSizes(offset, scale.sizes)) {
-    Fail(call.op, "quant_offset2", "differs from quant_scale2 in shape", offset.sizes, Show(scale.sizes));
+    Fail(call.op, offset_name, "differs from " + scale_name + " in shape", offset.sizes, Show(scale.sizes));
   }
 }
 
@@ -79,8 +81,12 @@ void CheckProductScales(const AttentionCall<Int>& call, bool int8_products) {
     const TensorDesc<Int>& scale;
     bool packed;  // may be a uint64 carrying float32 bits
   };
+  if (int8_products && *call.names.dequant_scale1 == '\0') {
+    Fail(call.op, "query", "has a dtype whose scales this operator has no arguments for", "int8",
+         "float16, bfloat16 or float32, or npu_fused_infer_attention_score");
+  }
   const Entry entries[] = {{call.names.dequant_scale1, call.dequant_scale1, true},
-                           {"quant_scale1", call.quant_scale1, false},
+                           {call.names.quant_scale1, call.quant_scale1, false},
                            {call.names.dequant_scale2, call.dequant_scale2, true}};
   for (const Entry& e : entries) {
     if (!int8_products) {
@@ -209,11 +215,12 @@ void CheckAntiquantModes(const AttentionCall<Int>& call) {
     if (mode < 0 || mode > most) Fail(call.op, name, "is unknown", mode, "0.." + std::to_string(most));
   };
   in_range("antiquant_mode", call.antiquant_mode, 1);
-  in_range("key_antiquant_mode", call.key_antiquant_mode, 5);
-  in_range("value_antiquant_mode", call.value_antiquant_mode, 5);
+  in_range(call.names.key_antiquant_mode, call.key_antiquant_mode, 5);
+  in_range(call.names.value_antiquant_mode, call.value_antiquant_mode, 5);
   if (call.key_antiquant_mode != call.value_antiquant_mode &&
       !(call.key_antiquant_mode == 0 && call.value_antiquant_mode == 1)) {
-    Fail(call.op, "value_antiquant_mode", "does not agree with key_antiquant_mode", call.value_antiquant_mode,
+    Fail(call.op, call.names.value_antiquant_mode,
+         std::string("does not agree with ") + call.names.key_antiquant_mode, call.value_antiquant_mode,
          std::to_string(call.key_antiquant_mode) + " (only key 0 with value 1 may differ)");
   }
 }
@@ -222,42 +229,46 @@ template <class Int>
 void DescribeAntiquant(const AttentionCall<Int>& call, const ScaleExtents<Int>& x, QuantSpec* quant) {
   CheckAntiquantModes(call);
   const char* op = call.op;
+  const ArgumentNames& n = call.names;
+  const auto pair = [](const char* key, const char* value) { return std::string(key) + " and " + value + " together"; };
   const bool combined = call.antiquant_scale.defined;
   const bool split = call.key_antiquant_scale.defined || call.value_antiquant_scale.defined;
   if (!quant->antiquant) {
     const std::string got = std::string(NameOf(call.key.dtype)) + " key";
     const char* expected = "None, or a key and value cache in int8, int4 (int32) or float8";
     if (combined) Fail(op, "antiquant_scale", "is only for a quantised cache", got, expected);
-    if (call.key_antiquant_scale) Fail(op, "key_antiquant_scale", "is only for a quantised cache", got, expected);
-    if (call.value_antiquant_scale) Fail(op, "value_antiquant_scale", "is only for a quantised cache", got, expected);
+    if (call.key_antiquant_scale) Fail(op, n.key_antiquant_scale, "is only for a quantised cache", got, expected);
+    if (call.value_antiquant_scale) Fail(op, n.value_antiquant_scale, "is only for a quantised cache", got, expected);
   }
   if (combined && split) {
     Fail(op, "antiquant_scale", "is given beside key_/value_antiquant_scale", "both", "one of the two forms");
   }
   if (call.key_antiquant_scale.defined != call.value_antiquant_scale.defined) {
-    Fail(op, call.key_antiquant_scale ? "value_antiquant_scale" : "key_antiquant_scale", "is missing", "None",
-         "key_antiquant_scale and value_antiquant_scale together");
+    Fail(op, call.key_antiquant_scale ? n.value_antiquant_scale : n.key_antiquant_scale, "is missing", "None",
+         pair(n.key_antiquant_scale, n.value_antiquant_scale));
   }
   if (call.key_antiquant_offset.defined != call.value_antiquant_offset.defined) {
-    Fail(op, call.key_antiquant_offset ? "value_antiquant_offset" : "key_antiquant_offset", "is missing", "None",
-         "key_antiquant_offset and value_antiquant_offset together");
+    Fail(op, call.key_antiquant_offset ? n.value_antiquant_offset : n.key_antiquant_offset, "is missing", "None",
+         pair(n.key_antiquant_offset, n.value_antiquant_offset));
   }
   CheckOffset(op, "antiquant_offset", call.antiquant_offset, "antiquant_scale", call.antiquant_scale);
-  CheckOffset(op, "key_antiquant_offset", call.key_antiquant_offset, "key_antiquant_scale", call.key_antiquant_scale);
-  CheckOffset(op, "value_antiquant_offset", call.value_antiquant_offset, "value_antiquant_scale",
+  CheckOffset(op, n.key_antiquant_offset, call.key_antiquant_offset, n.key_antiquant_scale, call.key_antiquant_scale);
+  CheckOffset(op, n.value_antiquant_offset, call.value_antiquant_offset, n.value_antiquant_scale,
               call.value_antiquant_scale);
   if (!quant->antiquant) return;
   if (!combined && !split) {
-    Fail(op, "antiquant_scale", "is missing", "None", std::string("a scale for the ") + NameOf(call.key.dtype) + " cache");
+    const bool can_combine = *n.antiquant_scale != '\0';
+    Fail(op, can_combine ? n.antiquant_scale : n.key_antiquant_scale, "is missing", "None",
+         std::string("a scale for the ") + NameOf(call.key.dtype) + " cache");
   }
   quant->combined = combined;
   if (combined) {
     quant->key_scale = quant->value_scale = CombinedAxis(call, x);
   } else {
     quant->key_scale =
-        SplitAxis(op, "key_antiquant_scale", call.key_antiquant_scale, call.key_antiquant_mode, x.head_dim, x);
+        SplitAxis(op, n.key_antiquant_scale, call.key_antiquant_scale, call.key_antiquant_mode, x.head_dim, x);
     quant->value_scale =
-        SplitAxis(op, "value_antiquant_scale", call.value_antiquant_scale, call.value_antiquant_mode, x.value_dim, x);
+        SplitAxis(op, n.value_antiquant_scale, call.value_antiquant_scale, call.value_antiquant_mode, x.value_dim, x);
   }
 }
 

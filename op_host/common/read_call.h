@@ -11,13 +11,13 @@ namespace npufa {
 
 inline constexpr std::int64_t kUnboundedTokens = std::numeric_limits<std::int32_t>::max();
 
-// Without the lengths, which the training operators take as lists or as tensors.
+// Without the lengths, which operators take as lists or as tensors.
 template <class Int, class Source>
 AttentionCall<Int> ReadFusionCall(const Source& a) {
   AttentionCall<Int> c;
   c.kind = OpKind::kFusion;
   c.op = a.Op();
-  c.names = kFusionNames;
+  c.names = FusionNames();
   auto tensor = [&](const char* name) { return a.template Desc<Int>(name); };
   c.query = tensor("query");
   c.key = tensor("key");
@@ -44,12 +44,16 @@ AttentionCall<Int> ReadFusionCall(const Source& a) {
   return c;
 }
 
+// Without the lengths.
 template <class Int, class Source>
-AttentionCall<Int> InferenceCall(const Source& a, OpKind kind) {
+AttentionCall<Int> ReadInferenceCall(const Source& a, OpKind kind) {
   AttentionCall<Int> c;
   c.kind = kind;
   c.op = a.Op();
-  c.names = kind == OpKind::kPrompt ? kPromptNames : kind == OpKind::kIncre ? kIncreNames : kFusedInferNames;
+  c.names = kind == OpKind::kPrompt    ? PromptNames()
+            : kind == OpKind::kIncre   ? IncreNames()
+            : a.Has("num_query_heads") ? FusedInferV2Names()
+                                       : FusedInferNames();
   auto tensor = [&](const char* name) { return a.template Desc<Int>(name); };
   c.query = tensor("query");
   c.key = tensor("key");
@@ -60,30 +64,27 @@ AttentionCall<Int> InferenceCall(const Source& a, OpKind kind) {
   c.padding_mask = tensor("padding_mask");
   c.atten_mask = tensor("atten_mask");
   c.input_layout = a.Text("input_layout");
-  c.heads = a.Integer("num_heads");
+  c.heads = a.Integer(c.names.heads);
   c.kv_heads = a.Integer("num_key_value_heads");
   c.pre_tokens = a.Integer("pre_tokens", kUnboundedTokens);
   c.next_tokens = a.Integer("next_tokens", kUnboundedTokens);
   c.sparse_mode = a.Integer("sparse_mode");
   c.inner_precise = a.Integer("inner_precise");
-  // incre has one list of lengths, and they are those of the keys.
-  c.kv_lens = a.template List<Int>(c.names.kv_lens);
-  if (kind != OpKind::kIncre) c.q_lens = a.template List<Int>(c.names.q_lens);
   c.dequant_scale1 = tensor(c.names.dequant_scale1);
-  c.quant_scale1 = tensor("quant_scale1");
+  c.quant_scale1 = tensor(c.names.quant_scale1);
   c.dequant_scale2 = tensor(c.names.dequant_scale2);
-  c.quant_scale2 = tensor("quant_scale2");
-  c.quant_offset2 = tensor("quant_offset2");
-  c.antiquant_scale = tensor("antiquant_scale");
+  c.quant_scale2 = tensor(c.names.quant_scale2);
+  c.quant_offset2 = tensor(c.names.quant_offset2);
+  c.antiquant_scale = tensor(c.names.antiquant_scale);
   c.antiquant_offset = tensor("antiquant_offset");
-  c.key_antiquant_scale = tensor("key_antiquant_scale");
-  c.key_antiquant_offset = tensor("key_antiquant_offset");
-  c.value_antiquant_scale = tensor("value_antiquant_scale");
-  c.value_antiquant_offset = tensor("value_antiquant_offset");
-  c.key_rope_antiquant_scale = tensor("key_rope_antiquant_scale");
+  c.key_antiquant_scale = tensor(c.names.key_antiquant_scale);
+  c.key_antiquant_offset = tensor(c.names.key_antiquant_offset);
+  c.value_antiquant_scale = tensor(c.names.value_antiquant_scale);
+  c.value_antiquant_offset = tensor(c.names.value_antiquant_offset);
+  c.key_rope_antiquant_scale = tensor(c.names.key_rope_antiquant_scale);
   c.antiquant_mode = a.Integer("antiquant_mode");
-  c.key_antiquant_mode = a.Integer("key_antiquant_mode");
-  c.value_antiquant_mode = a.Integer("value_antiquant_mode");
+  c.key_antiquant_mode = a.Integer(c.names.key_antiquant_mode);
+  c.value_antiquant_mode = a.Integer(c.names.value_antiquant_mode);
   c.block_table = tensor("block_table");
   c.block_size = a.Integer("block_size");
   c.query_padding_size = tensor("query_padding_size");
@@ -91,7 +92,8 @@ AttentionCall<Int> InferenceCall(const Source& a, OpKind kind) {
   c.key_shared_prefix = tensor("key_shared_prefix");
   c.value_shared_prefix = tensor("value_shared_prefix");
   c.actual_shared_prefix_len = a.template List<Int>("actual_shared_prefix_len");
-  c.softmax_lse = a.Flag("softmax_lse_flag");
+  c.softmax_lse = a.Flag(c.names.softmax_lse);
+  c.sink = tensor(c.names.sink);
   return c;
 }
 

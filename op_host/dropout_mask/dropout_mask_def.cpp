@@ -7,9 +7,17 @@ namespace ops {
 class NpufaDropoutMask : public OpDef {
  public:
   explicit NpufaDropoutMask(const char* name) : OpDef(name) {
-    for (const char* attribute : {"elements", "seed", "offset", "threshold"}) {
-      this->Attr(attribute).AttrType(REQUIRED).Int(0);
+    // Three numbers in one input, so that a graph can make them anew at every run.
+    this->Input("elements_seed_offset")
+        .ParamType(REQUIRED)
+        .DataType({ge::DT_INT64})
+        .FormatList({ge::FORMAT_ND})
+        .ValueDepend(REQUIRED);
+    // Of one element; replace the numbers for replays of a captured graph.
+    for (const char* name : {"seed", "offset"}) {
+      this->Input(name).ParamType(OPTIONAL).DataType({ge::DT_INT64}).FormatList({ge::FORMAT_ND});
     }
+    this->Attr("threshold").AttrType(REQUIRED).Int(0);
     this->Output("mask").ParamType(REQUIRED).DataType({ge::DT_UINT8}).FormatList({ge::FORMAT_ND});
     this->SetInferShape(npufa::InferShapeOfDropoutMask);
     this->SetInferDataType(npufa::InferDataTypeOfDropoutMask);

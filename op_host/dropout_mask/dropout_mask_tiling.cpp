@@ -10,11 +10,20 @@ namespace npufa {
 
 namespace {
 
+constexpr std::int64_t kUnknownSize = -1;
+
 constexpr std::uint64_t CeilDiv(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }
+
+DropoutMaskCall KnownCall(const gert::TilingContext& context) {
+  const std::optional<DropoutMaskCall> call = ReadDropoutMaskCall(context);
+  if (call) return *call;
+  Fail(kDropoutMaskOp, "elements_seed_offset", "has no values on the host", "a device tensor",
+       "values known before the launch");
+}
 
 // Tiles as large as possible, once every core has one.
 void Tile(gert::TilingContext& context) {
-  const DropoutMaskCall call = ReadDropoutMaskCall(context);
+  const DropoutMaskCall call = KnownCall(context);
   const platform_ascendc::PlatformAscendC platform(context.GetPlatformInfo());
   const std::uint64_t cores = platform.GetCoreNumAiv();
   auto* tiling = context.GetTilingData<DropoutTiling>();
@@ -29,6 +38,7 @@ void Tile(gert::TilingContext& context) {
   tiling->tileCounters =
       static_cast<std::uint32_t>(std::min<std::uint64_t>(units * DROPOUT_TILE_UNIT, DROPOUT_TILE_LIMIT));
   tiling->tiles = CeilDiv(counters, tiling->tileCounters);
+  tiling->seedOnDevice = call.seed_on_device;
   tiling->lastKept = static_cast<std::int32_t>(call.threshold - 1 - kDropoutWords / 2);
   *workspace = platform.GetLibApiWorkSpaceSize();
   context.SetBlockDim(static_cast<std::uint32_t>(std::min(cores, tiling->tiles)));
@@ -38,11 +48,11 @@ void Tile(gert::TilingContext& context) {
 
 ge::graphStatus InferShapeOfDropoutMask(gert::InferShapeContext* context) {
   return ReportingErrors([context] {
-    const DropoutMaskCall call = ReadDropoutMaskCall(*context);
+    const std::optional<DropoutMaskCall> call = ReadDropoutMaskCall(*context);
     gert::Shape* shape = context->GetOutputShape(0);
     if (shape == nullptr) Fail(kDropoutMaskOp, "mask", "is missing", "None", "an output");
     shape->SetDimNum(0);
-    shape->AppendDim((call.elements + 7) / 8);
+    shape->AppendDim(call ? (call->elements + 7) / 8 : kUnknownSize);
   });
 }
 

@@ -21,7 +21,9 @@ const OperatorParts& FlashAttention() {
        {"kv_start_idx", Role::kList},
        {"query_rope", Role::kQuery},
        {"key_rope", Role::kQuery},
-       {"sink", Role::kFloats}},
+       {"sink", Role::kFloats},
+       {"actual_seq_qlen_tensor", Role::kInteger},
+       {"actual_seq_kvlen_tensor", Role::kInteger}},
       TrainingAttributes(),
       {{"softmax_max", Role::kFloats}, {"softmax_sum", Role::kFloats}, {"attention_out", Role::kOutput}},
       TrainingTypes()};

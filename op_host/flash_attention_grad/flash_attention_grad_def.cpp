@@ -4,6 +4,13 @@ namespace npufa {
 
 namespace {
 
+// any_lengths: the workspace is to be enough for the same call with any other lengths, too.
+std::vector<AttributePart> GradientAttributes() {
+  std::vector<AttributePart> attributes = TrainingAttributes();
+  attributes.push_back({"any_lengths", false});
+  return attributes;
+}
+
 const OperatorParts& FlashAttentionGrad() {
   static const OperatorParts parts{
       "npu_fusion_attention_grad",
@@ -25,8 +32,10 @@ const OperatorParts& FlashAttentionGrad() {
        {"key_rope", Role::kQuery},
        {"sink", Role::kFloats},
        {"q_start_idx", Role::kList},
-       {"kv_start_idx", Role::kList}},
-      TrainingAttributes(),
+       {"kv_start_idx", Role::kList},
+       {"actual_seq_qlen_tensor", Role::kInteger},
+       {"actual_seq_kvlen_tensor", Role::kInteger}},
+      GradientAttributes(),
       {{"dq", Role::kQuery, "query"},
        {"dk", Role::kQuery, "key"},
        {"dv", Role::kQuery, "value"},

@@ -4,6 +4,7 @@
 
 #include "backward_cube.h"
 #include "backward_output.h"
+#include "backward_plan.h"
 #include "backward_preparation.h"
 #include "backward_vector.h"
 #include "bias_gradient_output.h"
@@ -39,7 +40,14 @@ __aicore__ inline void StoreGradients(AscendC::TPipe& pipe, const BackwardArgume
 }
 
 template <typename T>
-__aicore__ inline void RunBackward(const BackwardArguments& arguments, const BackwardTiling& tiling) {
+__aicore__ inline void RunBackward(const BackwardArguments& arguments, const BackwardTiling& given) {
+  BackwardTiling planned;
+  if (given.forward.sequences.lengthsOnDevice) {
+    planned = given;
+    BackwardPlan plan;
+    plan.Fill(planned, arguments.sequences);
+  }
+  const BackwardTiling& tiling = given.forward.sequences.lengthsOnDevice ? planned : given;
   AscendC::TPipe pipe;
   constexpr uint32_t vectorsPerCube = 2;
   const uint32_t core = static_cast<uint32_t>(AscendC::GetBlockIdx());

@@ -3,6 +3,7 @@
 
 #include "combine.h"
 #include "forward_cube.h"
+#include "forward_plan.h"
 #include "forward_vector.h"
 
 namespace npufa {
@@ -82,8 +83,15 @@ __aicore__ inline void RunCombine(AscendC::TPipe& pipe, const ForwardArguments& 
 
 // T: type of the arithmetic; Stored: of keys and values (and of queries where int8Products), or Int8Digits.
 template <typename T, typename Stored>
-__aicore__ inline void RunForward(const ForwardArguments& arguments, const ForwardTiling& tiling) {
+__aicore__ inline void RunForward(const ForwardArguments& arguments, const ForwardTiling& given) {
   constexpr uint32_t AHEAD = SameType<T, Stored>::value ? 0 : 1;
+  ForwardTiling planned;
+  if (given.sequences.lengthsOnDevice) {
+    planned = given;
+    ForwardPlan plan;
+    plan.Fill(planned, arguments.sequences);
+  }
+  const ForwardTiling& tiling = given.sequences.lengthsOnDevice ? planned : given;
   AscendC::TPipe pipe;
   uint32_t group = static_cast<uint32_t>(AscendC::GetBlockIdx());
   if ASCEND_IS_AIV {

@@ -51,9 +51,22 @@ class Schedule {
     steps_ = 0;
   }
 
+  __aicore__ inline uint32_t Sequences() const { return sequences_.Count(); }
+
+  // Heads, or groups of them, with tiles of their own.
+  __aicore__ inline uint32_t Heads() const {
+    const SequenceTiling& sequences = tiling_->sequences;
+    return tiling_->rowsAreHeads ? sequences.heads / sequences.groupSize : sequences.heads;
+  }
+  // Sequences must not decrease from call to call.
+  __aicore__ inline uint32_t TilesPerHead(uint32_t sequence) {
+    const uint32_t stored = sequences_.Load(sequence).qStored, rows = tiling_->tileRows;
+    return tiling_->rowsAreHeads ? CeilDiv(tiling_->sequences.groupSize, rows) * stored : CeilDiv(stored, rows);
+  }
+
   // Moves to the next tile. False at the end of this group's work.
   __aicore__ inline bool NextTile(Tile& tile) {
-    while (IsBefore(next_, end_) && next_.tile >= TilesOf(sequences_.Load(next_.sequence))) {
+    while (IsBefore(next_, end_) && next_.tile >= Heads() * TilesPerHead(next_.sequence)) {
       ++next_.sequence;
       next_.tile = 0;
     }
@@ -105,13 +118,6 @@ class Schedule {
   __aicore__ inline static bool IsBefore(const WorkStart& a, const WorkStart& b) {
     if (a.sequence != b.sequence) return a.sequence < b.sequence;
     return a.tile != b.tile ? a.tile < b.tile : a.keyBlock < b.keyBlock;
-  }
-
-  __aicore__ inline uint32_t TilesOf(const Sequence& sequence) const {
-    const uint32_t heads = tiling_->sequences.heads;
-    if (!tiling_->rowsAreHeads) return heads * CeilDiv(sequence.qStored, tiling_->tileRows);
-    const uint32_t groupSize = tiling_->sequences.groupSize;
-    return heads / groupSize * CeilDiv(groupSize, tiling_->tileRows) * sequence.qStored;
   }
 
   // Keys that any row of the tile keeps.

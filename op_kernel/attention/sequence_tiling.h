@@ -29,6 +29,7 @@ struct WindowRule {
 };
 
 constexpr uint32_t NO_SEQUENCE = 0xffffffff;
+constexpr uint32_t LAST_SEQUENCE = 0xfffffffe;  // the last one with rows
 constexpr uint32_t MAX_CORE_GROUPS = 32;
 constexpr uint32_t CUBE_BLOCK = 128;  // rows and columns of a product of the cube core
 
@@ -46,9 +47,14 @@ struct SequenceTiling {
   uint32_t qLengths;   // LengthSource
   uint32_t kvLengths;
   uint32_t longestQuery;  // rows of the longest sequence; padded: Sq
-  uint32_t edgeSequence;  // to which `edgeWindow` applies instead of `window`, or NO_SEQUENCE
+  uint32_t edgeSequence;  // to which `edgeWindow` applies instead of `window`; or NO_SEQUENCE, LAST_SEQUENCE
   uint32_t keepsPrefix;   // keys below prefix[sequence] are kept by every row
-  uint32_t reserved;
+  // Lengths that the host does not know: the kernel divides its work itself, and bounds what it reads.
+  uint32_t lengthsOnDevice;
+  uint32_t mostQuery;     // tokens of a sequence that can take part
+  uint32_t mostKey;
+  uint32_t plainQuery;    // packed lengths that sum to all tokens may be plain ones
+  uint32_t plainKey;
   WindowRule window;
   WindowRule edgeWindow;
 };

@@ -15,6 +15,9 @@ struct SequenceArguments {
   GM_ADDR prefix;     // int64 per sequence
 };
 
+// Lengths come in one of two inputs: values that the host knew, or a tensor.
+__aicore__ inline GM_ADDR Either(GM_ADDR list, GM_ADDR tensor) { return list != nullptr ? list : tensor; }
+
 struct Sequence {
   uint32_t index;
   uint32_t batch;     // index into batched tensors
@@ -80,18 +83,20 @@ class SequenceReader {
     s.index = nextIndex_;
     s.batch = nextIndex_;
     const bool tail = nextIndex_ == tiling_->batch;
-    s.qLength = tail ? 0 : Length(qLengths_, tiling_->qLengths, tiling_->qTokens, qNext_);
-    s.kvLength = tail ? 0 : Length(kvLengths_, tiling_->kvLengths, tiling_->kvTokens, kvNext_);
+    const uint32_t qTokens = tail ? 0 : Length(qLengths_, tiling_->qLengths, tiling_->qTokens, qNext_);
+    const uint32_t kvTokens = tail ? 0 : Length(kvLengths_, tiling_->kvLengths, tiling_->kvTokens, kvNext_);
+    s.qLength = Min(qTokens, tiling_->mostQuery);
+    s.kvLength = Min(kvTokens, tiling_->mostKey);
     s.qFirst = First(tiling_->packedQuery, tiling_->leftPaddedQuery, tiling_->qTokens, qPadding_, qNext_, s.qLength);
     s.kvFirst = First(tiling_->packedKey, tiling_->leftPaddedKey, tiling_->kvTokens, kvPadding_, kvNext_, s.kvLength);
-    s.qStored = !tiling_->packedQuery ? tiling_->qTokens : tail ? tiling_->qTokens - qNext_ : s.qLength;
+    s.qStored = !tiling_->packedQuery ? tiling_->qTokens : tail ? tiling_->qTokens - qNext_ : qTokens;
     s.maskRow = tiling_->packedQuery ? 0 : s.qFirst;
     s.maskColumn = tiling_->packedQuery ? 0 : s.kvFirst;
     s.firstScore = nextScore_;
     s.scoreRows = tiling_->packedQuery ? s.qLength : tiling_->qTokens;
     s.scoreColumns = tiling_->packedQuery ? s.kvLength : tiling_->kvTokens;
-    qNext_ += s.qLength;
-    kvNext_ += s.kvLength;
+    qNext_ += tiling_->packedQuery ? qTokens : 0;
+    kvNext_ += tiling_->packedKey ? kvTokens : 0;
     nextScore_ += tiling_->heads * s.scoreRows * s.scoreColumns;
     if (!tail) s.kvLength += tiling_->prefixTokens;
     SetWindow(nextIndex_ == tiling_->edgeSequence ? tiling_->edgeWindow : tiling_->window);
@@ -104,9 +109,9 @@ class SequenceReader {
   __aicore__ inline uint32_t Length(const AscendC::GlobalTensor<int64_t>& lengths, uint32_t source, uint32_t full,
                                     uint32_t before) const {
     if (source == LENGTH_FULL) return full;
-    const int64_t value = lengths.GetValue(source == LENGTH_COMMON ? 0 : nextIndex_);
-    if (source != LENGTH_CUMULATIVE) return static_cast<uint32_t>(value);
-    return value > before ? static_cast<uint32_t>(value) - before : 0;
+    const int64_t value = Min<int64_t>(lengths.GetValue(source == LENGTH_COMMON ? 0 : nextIndex_), full);
+    if (source == LENGTH_CUMULATIVE) return value > before ? static_cast<uint32_t>(value) - before : 0;
+    return static_cast<uint32_t>(Max<int64_t>(0, Min<int64_t>(value, full - before)));
   }
 
   // Stored position of the first token. Tokens that would begin before the storage take no part.

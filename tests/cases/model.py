@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass, field
+from operator import attrgetter as operator_getter
 
 import torch
 
@@ -18,10 +19,10 @@ def one_thread():
 
 
 def operator(name):
-    """torch.ops.npufa.<name>, with the library loaded."""
+    """torch.ops.npufa.<name> or <name>.<overload>, with the library loaded."""
     import npufa  # noqa: F401  registers the operators
 
-    return getattr(torch.ops.npufa, name)
+    return operator_getter(name)(torch.ops.npufa)
 
 
 @dataclass

@@ -8,16 +8,25 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+LENGTHS = ("actual_seq_lengths", "actual_seq_lengths_kv", "actual_seq_qlen", "actual_seq_kvlen")
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def operator(function: Callable[P, R]) -> Callable[P, R]:
-    """Calls `torch.ops.npufa.<name of the function>` with the arguments as given; the body is not used."""
-    overload: Callable[P, R] = getattr(torch.ops.npufa, function.__name__).default
+    """Calls `torch.ops.npufa.<name of the function>` with the arguments as given; the body is not used.
+
+    Lengths that are tensors select the overload `tensor_lengths`: torch itself would read them to make a list.
+    """
+    packet = getattr(torch.ops.npufa, function.__name__)
+    overload: Callable[P, R] = packet.default
+    tensor_lengths: Callable[P, R] = getattr(packet, "tensor_lengths", overload)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if any(isinstance(kwargs.get(name), torch.Tensor) for name in LENGTHS):
+            return tensor_lengths(*args, **kwargs)
         return overload(*args, **kwargs)
 
     return call

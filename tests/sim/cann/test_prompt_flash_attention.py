@@ -12,13 +12,15 @@ UNBOUNDED = 2**31 - 1
 
 
 def arguments(
-    query, key, value, out, *, pse=None, mask=None, lengths=None, kv_lengths=None, scales=(None,) * 5, heads=1,
-    scale=1.0, pre=UNBOUNDED, next=0, layout="BNSD", kv_heads=0, mode=0, inner_precise=1,
+    query, key, value, out, *, pse=None, mask=None, lengths=None, kv_lengths=None, scales=(None,) * 5,
+    lengths_tensor=None, kv_lengths_tensor=None, heads=1, scale=1.0, pre=UNBOUNDED, next=0, layout="BNSD", kv_heads=0,
+    mode=0, inner_precise=1,
 ):  # fmt: skip
     handle = lambda t: None if t is None else t.handle  # noqa: E731
+    optional = map(handle, (*scales, lengths_tensor, kv_lengths_tensor))
     return (
         handle(query), handle(key), handle(value), handle(pse), handle(mask), array("Int", lengths),
-        array("Int", kv_lengths), *map(handle, scales), ctypes.c_int64(heads), ctypes.c_double(scale),
+        array("Int", kv_lengths), *optional, ctypes.c_int64(heads), ctypes.c_double(scale),
         ctypes.c_int64(pre), ctypes.c_int64(next), layout and ctypes.c_char_p(layout.encode()),
         ctypes.c_int64(kv_heads), ctypes.c_int64(mode), ctypes.c_int64(inner_precise), handle(out),
     )  # fmt: skip
@@ -69,6 +71,19 @@ def check(result, q, k, v, keep=True, bias=0.0):
 def test_layouts(layout):
     tensors = draw(value_dim=16)
     check(run(*tensors, layout=layout), *tensors)
+
+
+def test_lengths_on_the_device():
+    q, k, v = draw()
+    lengths, kv_lengths = DeviceArray(np.array([70, 33])), DeviceArray(np.array([90, 41]))
+    result = run(q, k, v, lengths_tensor=lengths, kv_lengths_tensor=kv_lengths)
+    expected = run(q, k, v, lengths=[70, 33], kv_lengths=[90, 41])
+    np.testing.assert_allclose(result, expected, atol=1e-3)
+
+
+def test_lengths_in_both_forms():
+    tensor = DeviceArray(np.array([90, 41]))
+    fails(INFER, "actual_seq_lengths_kv is given twice", kv_lengths=[90, 41], kv_lengths_tensor=tensor)
 
 
 @pytest.mark.parametrize(

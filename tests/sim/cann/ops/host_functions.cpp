@@ -94,7 +94,7 @@ TEST_API const char* test_fill_tiling(const TestCall* test, std::uint32_t cores,
     npufa::AttentionCall<std::int64_t> call;
     call.kind = npufa::OpKind::kPrompt;
     call.op = "npu_prompt_flash_attention";
-    call.names = npufa::kPromptNames;
+    call.names = npufa::PromptNames();
     call.input_layout = test->layout;
     call.heads = test->heads;
     call.kv_heads = test->kv_heads;

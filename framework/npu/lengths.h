@@ -1,0 +1,20 @@
+// Lengths that stay on the device.
+#pragma once
+
+#include "attention_calls.h"
+
+namespace npufa::npu {
+
+// The size of a dropout mask follows from the lengths, and so does what a bias of kAlibiRows rows means.
+inline LengthValues LengthValuesOf(const Arguments& a, const char* bias) {
+  const at::Tensor t = a.OptionalTensor(bias);
+  const bool maybe_compressed = t.defined() && t.dim() == 4 && t.size(2) == kAlibiRows;
+  return a.Number("keep_prob") < 1.0 || maybe_compressed ? LengthValues::kHost : LengthValues::kDevice;
+}
+
+// What the kernel reads: int64, one after the other. Undefined where the host knows the values.
+inline at::Tensor LengthsOnDevice(const Arguments& a, const char* name, const TensorDesc<std::int64_t>& lengths) {
+  return lengths ? a.Tensor(name).to(at::kLong).contiguous() : at::Tensor();
+}
+
+}  // namespace npufa::npu
