@@ -9,9 +9,10 @@ namespace npufa {
 
 class DropoutMask {
  public:
-  __aicore__ inline void Run(GM_ADDR mask, const DropoutTiling& tiling) {
+  __aicore__ inline void Run(GM_ADDR seed, GM_ADDR offset, GM_ADDR mask, const DropoutTiling& tiling) {
     tiling_ = &tiling;
     mask_.SetGlobalBuffer(mask);
+    firstCounter_ = tiling.seedOnDevice != 0 ? ReadNumber(offset) : tiling.firstCounter;
     const uint32_t counters = tiling.tileCounters;
     const uint32_t philoxBytes = Philox::Bytes(counters);
     AscendC::TPipe pipe;
@@ -19,7 +20,8 @@ class DropoutMask {
     pipe.InitBuffer(masks_, 2, KeepBits::MaskBytes(counters));
     const Words words = memory_.Get<int32_t>();
     keepBits_.Init(words[philoxBytes / sizeof(int32_t)], words, counters);
-    philox_.Init(words, keepBits_.Order(), counters, tiling.seed);
+    philox_.Init(words, keepBits_.Order(), counters,
+                 tiling.seedOnDevice != 0 ? ReadNumber(seed) : tiling.seed);
 
     const uint64_t core = static_cast<uint64_t>(AscendC::GetBlockIdx()), cores = AscendC::GetBlockNum();
     const uint64_t end = tiling.tiles * (core + 1) / cores;
@@ -32,9 +34,15 @@ class DropoutMask {
  private:
   static constexpr uint32_t BYTE_BITS = 8;
 
+  __aicore__ inline static uint64_t ReadNumber(GM_ADDR address) {
+    AscendC::GlobalTensor<int64_t> number;
+    number.SetGlobalBuffer(reinterpret_cast<__gm__ int64_t*>(address));
+    return static_cast<uint64_t>(number.GetValue(0));
+  }
+
   __aicore__ inline void Compute(uint64_t tile) {
     const HalfWords mask = masks_.AllocTensor<uint16_t>();
-    philox_.Generate(tiling_->firstCounter + tile * tiling_->tileCounters);
+    philox_.Generate(firstCounter_ + tile * tiling_->tileCounters);
     keepBits_.Compare(mask, philox_, tiling_->lastKept);
     keepBits_.Interleave(mask);
     masks_.EnQue(mask);
@@ -63,6 +71,7 @@ class DropoutMask {
   }
 
   const DropoutTiling* tiling_;
+  uint64_t firstCounter_;
   AscendC::GlobalTensor<uint8_t> mask_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> memory_;
   AscendC::TQue<AscendC::TPosition::VECOUT, 2> masks_;

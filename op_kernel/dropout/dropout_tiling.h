@@ -16,6 +16,7 @@ struct DropoutTiling {
   uint64_t tiles;
   uint32_t tileCounters;  // a multiple of DROPOUT_TILE_UNIT, four elements each
   int32_t lastKept;       // the largest word that keeps an element, less 2^31
+  uint32_t seedOnDevice;  // seed and firstCounter are inputs of the kernel
 };
 
 }  // namespace npufa

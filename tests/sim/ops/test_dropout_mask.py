@@ -8,14 +8,14 @@ import pytest
 import reference.dropout
 import torch
 from cases.model import operator
-from sim.cann.aclnn import AclnnError, DeviceArray, call, prepare
+from sim.cann.aclnn import AclnnError, DeviceArray, array, call, prepare
 
 NAME = "NpufaDropoutMask"
 FILLER = 0xEE
 
 
-def arguments(mask, elements, threshold, seed=1, offset=0):
-    return *map(ctypes.c_int64, (elements, seed, offset, threshold)), mask.handle
+def arguments(mask, elements, threshold, seed=1, offset=0, on_device=(None, None)):
+    return array("Int", [elements, seed, offset]), *on_device, ctypes.c_int64(threshold), mask.handle
 
 
 def generate(elements, keep_prob, seed, offset):
@@ -80,6 +80,22 @@ def test_same_as_the_cpu_operator(keep_prob, seed, offset):
         query, key, value, heads, "BNSD", keep_prob=keep_prob, seed=seed, offset=offset)[0]
     want = reference.dropout.pack_bits((out != 0).flatten()).numpy()
     np.testing.assert_array_equal(generate(out.numel(), keep_prob, seed, offset), want)
+
+
+@pytest.mark.parametrize("seed, offset", [(42, 0), (-7, 2**32 - 5), (2**63 - 1, 60)])
+def test_seed_and_offset_on_the_device(seed, offset):
+    """They replace the numbers of the host."""
+    elements = 20_001
+    mask = DeviceArray(np.full((elements + 7) // 8, FILLER, np.uint8))
+    numbers = [DeviceArray(np.array([value], np.int64)) for value in (seed, offset)]
+    call(NAME, *arguments(mask, elements, 2**31, 1, 2, [number.handle for number in numbers]))
+    np.testing.assert_array_equal(mask.numpy(), generate(elements, 0.5, seed, offset))
+
+
+def test_seed_without_offset():
+    mask, seed = DeviceArray(np.full(2, FILLER, np.uint8)), DeviceArray(np.array([1], np.int64))
+    with pytest.raises(AclnnError, match="offset does not go with seed"):
+        prepare(NAME, *arguments(mask, 16, 5, on_device=(seed.handle, None)))
 
 
 def test_no_elements():
