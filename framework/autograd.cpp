@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include "arguments.h"
+#include "registration.h"
 
 namespace npufa {
 
@@ -66,6 +67,8 @@ class FusionFunction : public torch::autograd::Function<FusionFunction> {
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    // Saved inputs have the forward's types; a region around backward() must not change them.
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const std::string forward_name = ctx->saved_data["op"].toStringRef();
     const bool masked = ctx->saved_data.count("tensor:dropout_mask") > 0;
     const std::string name = GradOperator(forward_name, masked);
@@ -153,13 +156,21 @@ void FusionAutograd(const c10::OperatorHandle& op, Stack* stack) {
   }
 }
 
+// The tensors of a call, those in lists too.
+variable_list TensorsOf(const c10::OperatorHandle& op, const Stack& stack) {
+  variable_list tensors;
+  for (auto value = stack.end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()); value != stack.end();
+       ++value) {
+    if (value->isTensor() && value->toTensor().defined()) tensors.push_back(value->toTensor());
+    if (!value->isTensorList()) continue;
+    for (const at::Tensor& t : value->toTensorVector()) tensors.push_back(t);
+  }
+  return tensors;
+}
+
 // Operators without a derivative: the call works, a backward pass through its result raises.
 void RaiseOnBackward(const c10::OperatorHandle& op, Stack* stack, const std::string& message) {
-  variable_list inputs;
-  for (auto value = stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()); value != stack->end();
-       ++value) {
-    if (value->isTensor() && value->toTensor().defined()) inputs.push_back(value->toTensor());
-  }
+  const variable_list inputs = TensorsOf(op, *stack);
   const bool tracked = torch::autograd::compute_requires_grad(inputs);
   {
     at::AutoDispatchBelowADInplaceOrView guard;
@@ -188,20 +199,35 @@ void InferenceAutograd(const c10::OperatorHandle& op, Stack* stack) {
                   "backward pass; expected npu_fusion_attention for training");
 }
 
+// Operators that write into tensors of the caller: out and the workspace have changed after the call.
+void OutAutograd(const c10::OperatorHandle& op, Stack* stack) {
+  if (torch::autograd::compute_requires_grad(TensorsOf(op, *stack))) {
+    Fail(ShortName(op).c_str(), "out", "does not support automatic differentiation", "a tensor that requires grad",
+         "torch.no_grad(), or the call without out");
+  }
+  const Arguments a(op, *stack);
+  variable_list written = a.At("out").toTensorVector();
+  if (const at::Tensor workspace = a.OptionalTensor("workspace"); workspace.defined()) written.push_back(workspace);
+  {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    op.callBoxed(*stack);
+  }
+  for (const at::Tensor& t : written) {
+    if (!t.is_inference()) torch::autograd::impl::bump_version(t);
+  }
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(npufa, Autograd, m) {
-  using torch::CppFunction;
-  for (const char* name : {"npu_fusion_attention", "npu_fusion_attention_v2", "npu_fusion_attention_v3"}) {
-    m.impl(name, CppFunction::makeFromBoxedFunction<&FusionAutograd>());
-  }
-  for (const char* name : {"npu_fusion_attention_grad", "npu_fusion_attention_grad_v2", "npu_fusion_attention_grad_v3",
-                           "_npu_fusion_attention_grad_masked"}) {
-    m.impl(name, CppFunction::makeFromBoxedFunction<&GradAutograd>());
-  }
-  for (const char* name : {"npu_prompt_flash_attention", "npu_incre_flash_attention", "npu_fused_infer_attention_score"}) {
-    m.impl(name, CppFunction::makeFromBoxedFunction<&InferenceAutograd>());
-  }
+  Register<&FusionAutograd>(m, kFusionOperators);
+  Register<&GradAutograd>(m, kFusionGradOperators);
+  Register<&InferenceAutograd>(m, kPromptOperators);
+  Register<&InferenceAutograd>(m, kIncreOperators);
+  Register<&InferenceAutograd>(m, kFusedInferOperators);
+  Register<&OutAutograd>(m, kFusionOut);
+  Register<&OutAutograd>(m, kFusionGradOut);
+  Register<&OutAutograd>(m, kFusedInferOut);
 }
 
 }  // namespace npufa

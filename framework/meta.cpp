@@ -1,9 +1,9 @@
 // Shape functions: the same validation as every backend, over symbolic sizes.
-#include <ATen/ops/empty.h>
-#include <torch/library.h>
-
 #include "attention_calls.h"
 #include "describe.h"
+#include "fusion_results.h"
+#include "inference_results.h"
+#include "registration.h"
 
 namespace npufa {
 
@@ -11,14 +11,6 @@ namespace {
 
 using c10::SymInt;
 using torch::jit::Stack;
-
-at::Tensor Empty(const at::Tensor& like, const std::vector<SymInt>& sizes, at::ScalarType dtype) {
-  return at::empty_symint(sizes, like.options().dtype(dtype));
-}
-
-at::Tensor EmptyLike(const at::Tensor& like) { return Empty(like, like.sym_sizes().vec(), like.scalar_type()); }
-
-at::Tensor NoTensor(const at::Tensor& like, at::ScalarType dtype) { return Empty(like, {SymInt(0)}, dtype); }
 
 // A random seed becomes a constant of the traced graph where it is returned as an integer.
 void RequireKnownSeed(const Arguments& a) {
@@ -34,21 +26,13 @@ void FusionMeta(const c10::OperatorHandle& op, Stack* stack) {
   const AttentionCall<SymInt> call = FusionCall<SymInt>(a);
   const AttentionSpec<SymInt> spec = Describe(call);
   RequireKnownSeed(a);
-  const at::Tensor query = a.Tensor("query");
-  std::vector<c10::IValue> outputs = {Empty(query, spec.OutputSizes(), query.scalar_type()),
-                                      Empty(query, spec.StatisticsSizes(), at::kFloat),
-                                      Empty(query, spec.StatisticsSizes(), at::kFloat),
-                                      NoTensor(query, query.scalar_type())};
+  std::vector<at::Tensor> results = MakeResults(a, ForwardResults(a, spec));
+  std::vector<c10::IValue> integers;
   if (a.Has("seed")) {
-    outputs.emplace_back(a.Integer("seed"));
-    outputs.emplace_back(a.Integer("offset"));
-    outputs.emplace_back(CountScores(spec).guard_int(__FILE__, __LINE__));
-  } else {
-    outputs.emplace_back(Empty(query, {SymInt(1)}, at::kLong));
-    outputs.emplace_back(Empty(query, {SymInt(1)}, at::kLong));
+    integers = {a.Integer("seed"), a.Integer("offset"), CountScores(spec).guard_int(__FILE__, __LINE__)};
   }
-  torch::jit::drop(*stack, op.schema().arguments().size());
-  for (c10::IValue& o : outputs) stack->push_back(std::move(o));
+  ReturnResults(op, stack, std::move(results));
+  for (c10::IValue& integer : integers) stack->push_back(std::move(integer));
 }
 
 void FusionGradMeta(const c10::OperatorHandle& op, Stack* stack) {
@@ -56,38 +40,16 @@ void FusionGradMeta(const c10::OperatorHandle& op, Stack* stack) {
   a.RequireOneDevice("query", {"actual_seq_qlen", "actual_seq_kvlen", "seed", "offset"});
   const AttentionSpec<SymInt> spec = Describe(FusionCall<SymInt>(a));
   CheckGradInputs(a, spec);
-  const at::Tensor query = a.Tensor("query");
-  const auto like = [&](const char* name, at::ScalarType missing) {
-    const at::Tensor t = a.OptionalTensor(name);
-    return t.defined() ? EmptyLike(t) : NoTensor(query, missing);
-  };
-  const at::ScalarType dtype = query.scalar_type();
-  std::vector<at::Tensor> outputs = {EmptyLike(query), EmptyLike(a.Tensor("key")), EmptyLike(a.Tensor("value")),
-                                     like("pse", dtype)};
-  if (a.Has("query_rope")) {
-    outputs.push_back(like("query_rope", dtype));
-    outputs.push_back(like("key_rope", dtype));
-  }
-  outputs.push_back(like("sink", at::kFloat));
-  torch::jit::drop(*stack, op.schema().arguments().size());
-  for (at::Tensor& t : outputs) stack->emplace_back(std::move(t));
+  ReturnResults(op, stack, MakeResults(a, GradientResults<SymInt>(a)));
 }
 
 template <OpKind kind>
 void InferenceMeta(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments a(op, *stack);
-  a.RequireOneDevice("query", {});
   const AttentionCall<SymInt> call = InferenceCall<SymInt>(a, kind);
+  a.RequireOneDevice("query", {call.names.q_lens, call.names.kv_lens});
   const AttentionSpec<SymInt> spec = Describe(call);
-  const at::Tensor query = a.Tensor("query");
-  at::Tensor out = Empty(query, spec.OutputSizes(), ToTorch(spec.out_dtype));
-  at::Tensor lse;
-  if (kind == OpKind::kFusedInfer) {
-    lse = call.softmax_lse ? Empty(query, spec.LseSizes(), at::kFloat) : NoTensor(query, at::kFloat);
-  }
-  torch::jit::drop(*stack, op.schema().arguments().size());
-  stack->emplace_back(std::move(out));
-  if (kind == OpKind::kFusedInfer) stack->emplace_back(std::move(lse));
+  ReturnResults(op, stack, MakeResults(a, InferenceResults(call, spec)));
 }
 
 void AdvanceStepMeta(const c10::OperatorHandle& op, Stack* stack) {
@@ -100,18 +62,15 @@ void AdvanceStepMeta(const c10::OperatorHandle& op, Stack* stack) {
 }  // namespace
 
 TORCH_LIBRARY_IMPL(npufa, Meta, m) {
-  using torch::CppFunction;
-  for (const char* name : {"npu_fusion_attention", "npu_fusion_attention_v2", "npu_fusion_attention_v3"}) {
-    m.impl(name, CppFunction::makeFromBoxedFunction<&FusionMeta>());
-  }
-  for (const char* name : {"npu_fusion_attention_grad", "npu_fusion_attention_grad_v2", "npu_fusion_attention_grad_v3",
-                           "_npu_fusion_attention_grad_masked"}) {
-    m.impl(name, CppFunction::makeFromBoxedFunction<&FusionGradMeta>());
-  }
-  m.impl("npu_prompt_flash_attention", CppFunction::makeFromBoxedFunction<&InferenceMeta<OpKind::kPrompt>>());
-  m.impl("npu_incre_flash_attention", CppFunction::makeFromBoxedFunction<&InferenceMeta<OpKind::kIncre>>());
-  m.impl("npu_fused_infer_attention_score", CppFunction::makeFromBoxedFunction<&InferenceMeta<OpKind::kFusedInfer>>());
-  m.impl("npu_advance_step_flashattn", CppFunction::makeFromBoxedFunction<&AdvanceStepMeta>());
+  Register<&FusionMeta>(m, kFusionOperators);
+  Register<&FusionMeta>(m, kFusionOut);
+  Register<&FusionGradMeta>(m, kFusionGradOperators);
+  Register<&FusionGradMeta>(m, kFusionGradOut);
+  Register<&InferenceMeta<OpKind::kPrompt>>(m, kPromptOperators);
+  Register<&InferenceMeta<OpKind::kIncre>>(m, kIncreOperators);
+  Register<&InferenceMeta<OpKind::kFusedInfer>>(m, kFusedInferOperators);
+  Register<&InferenceMeta<OpKind::kFusedInfer>>(m, kFusedInferOut);
+  m.impl("npu_advance_step_flashattn", torch::CppFunction::makeFromBoxedFunction<&AdvanceStepMeta>());
 }
 
 }  // namespace npufa

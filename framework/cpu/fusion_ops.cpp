@@ -6,6 +6,7 @@
 #include "describe.h"
 #include "fusion_results.h"
 #include "problem_builder.h"
+#include "registration.h"
 
 namespace npufa::cpu {
 
@@ -13,11 +14,11 @@ namespace {
 
 using torch::jit::Stack;
 
-std::int64_t DrawSeed() {
+Seed DrawSeed() {
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   std::lock_guard<std::mutex> lock(generator.mutex());
   // Not 0, which means "draw one"; positive, so that it survives any integer type.
-  return static_cast<std::int64_t>(at::check_generator<at::CPUGeneratorImpl>(generator)->random64() >> 1) | 1;
+  return {static_cast<std::int64_t>(at::check_generator<at::CPUGeneratorImpl>(generator)->random64() >> 1) | 1, 0};
 }
 
 void AddDropout(const Arguments& a, const Call& call, Seed seed, BuiltProblem* built) {
@@ -37,20 +38,20 @@ void FusionForward(const c10::OperatorHandle& op, Stack* stack) {
   const Spec spec = Describe(call);
   WarnAboutPlainLengths(call, spec);
   BuiltProblem built = BuildFusion(a, call, spec, a.Number("scale"));
+  std::vector<at::Tensor> results = MakeResults(a, ForwardResults(a, spec));
   const Seed seed = ForwardSeed(a, call, DrawSeed);
   AddDropout(a, call, seed, &built);
 
-  const at::Tensor query = a.Tensor("query");
-  at::Tensor out = NewTensor(query, spec.OutputSizes(), query.scalar_type(), built.partial_rows);
-  at::Tensor max = NewTensor(query, spec.StatisticsSizes(), at::kFloat, built.partial_rows);
-  at::Tensor sum = NewTensor(query, spec.StatisticsSizes(), at::kFloat, built.partial_rows);
+  if (built.partial_rows) {
+    for (std::size_t i = 0; i < 3; ++i) results[i].zero_();
+  }
   ForwardOutputs outputs;
-  outputs.out = View(out, spec.out_layout, spec.heads);
-  outputs.softmax_max = max.data_ptr<float>();
-  outputs.softmax_sum = sum.data_ptr<float>();
+  outputs.out = View(results[0], spec.out_layout, spec.heads);
+  outputs.softmax_max = results[1].data_ptr<float>();
+  outputs.softmax_sum = results[2].data_ptr<float>();
   Forward(built.problem, outputs, TorchExecutor());
 
-  ReturnForward(op, stack, {out, max, sum}, seed, CountScores(spec));
+  ReturnForward(op, stack, std::move(results), seed, CountScores(spec));
 }
 
 // Gradient buffer of the bias and how the loops address it.
@@ -84,46 +85,49 @@ void FusionBackward(const c10::OperatorHandle& op, Stack* stack) {
   const at::Tensor max = a.Tensor("softmax_max").contiguous(), sum = a.Tensor("softmax_sum").contiguous();
   BackwardInputs inputs{rows("attention_in"), rows("dy"), max.const_data_ptr<float>(), sum.const_data_ptr<float>()};
 
-  const at::Tensor query = a.Tensor("query");
+  std::vector<at::Tensor> results = MakeResults(a, GradientResults<std::int64_t>(a));
   BackwardOutputs outputs;
-  const auto gradient = [&](const char* name, std::int64_t heads, Strided* view) {
-    const at::Tensor t = a.OptionalTensor(name);
-    if (!t.defined()) return t;
-    at::Tensor grad = at::zeros(t.sizes(), t.options());
-    *view = View(grad, spec.q_layout, heads);
-    return grad;
+  const auto add = [&](std::size_t index, std::int64_t heads, Strided* view) {
+    *view = View(results[index].zero_(), spec.q_layout, heads);
   };
-  Gradients gradients;
-  gradients.query = gradient("query", spec.heads, &outputs.grad_query);
-  gradients.key = gradient("key", spec.kv_heads, &outputs.grad_key);
-  gradients.value = gradient("value", spec.kv_heads, &outputs.grad_value);
-  gradients.query_rope = gradient("query_rope", spec.heads, &outputs.grad_query_rope);
-  gradients.key_rope = gradient("key_rope", spec.kv_heads, &outputs.grad_key_rope);
-  const at::Tensor pse = a.OptionalTensor("pse");
-  at::Tensor dpse = AddBiasGradient(pse, spec, p, &outputs);
+  add(0, spec.heads, &outputs.grad_query);
+  add(1, spec.kv_heads, &outputs.grad_key);
+  add(2, spec.kv_heads, &outputs.grad_value);
+  if (call.query_rope) {
+    add(4, spec.heads, &outputs.grad_query_rope);
+    add(5, spec.kv_heads, &outputs.grad_key_rope);
+  }
+  const at::Tensor dpse = AddBiasGradient(a.OptionalTensor("pse"), spec, p, &outputs);
   at::Tensor dsink;
   if (p.sink) {
-    dsink = at::zeros({static_cast<std::int64_t>(p.sequences.size()), spec.heads}, query.options().dtype(at::kFloat));
+    dsink = at::zeros({static_cast<std::int64_t>(p.sequences.size()), spec.heads}, max.options());
     outputs.grad_sink = dsink.data_ptr<float>();
   }
   Backward(p, inputs, outputs, TorchExecutor());
 
-  if (dpse.defined()) gradients.pse = dpse.to(pse.scalar_type());
-  if (dsink.defined()) gradients.sink = dsink.sum(0);
-  ReturnBackward(op, stack, std::move(gradients));
+  if (dpse.defined()) results[3].copy_(dpse);
+  if (dsink.defined()) results.back().copy_(dsink.sum(0));
+  ReturnResults(op, stack, std::move(results));
+}
+
+// The same checks as the call's; this backend needs none.
+void MaxWorkspace(const c10::OperatorHandle& op, Stack* stack) {
+  const Arguments a(op, *stack);
+  a.RequireOneDevice("query", {});
+  const Spec spec = Describe(FusionCall<std::int64_t>(a));
+  if (a.Has("dy")) CheckGradInputs(a, spec);
+  ReturnWorkspace(op, stack, a.Tensor("query"), 0);
 }
 
 }  // namespace
 
 TORCH_LIBRARY_IMPL(npufa, CPU, m) {
-  using torch::CppFunction;
-  for (const char* name : {"npu_fusion_attention", "npu_fusion_attention_v2", "npu_fusion_attention_v3"}) {
-    m.impl(name, CppFunction::makeFromBoxedFunction<&FusionForward>());
-  }
-  for (const char* name : {"npu_fusion_attention_grad", "npu_fusion_attention_grad_v2", "npu_fusion_attention_grad_v3",
-                           "_npu_fusion_attention_grad_masked"}) {
-    m.impl(name, CppFunction::makeFromBoxedFunction<&FusionBackward>());
-  }
+  Register<&FusionForward>(m, kFusionOperators);
+  Register<&FusionForward>(m, kFusionOut);
+  Register<&FusionBackward>(m, kFusionGradOperators);
+  Register<&FusionBackward>(m, kFusionGradOut);
+  Register<&MaxWorkspace>(m, kFusionMaxWorkspace);
+  Register<&MaxWorkspace>(m, kFusionGradMaxWorkspace);
 }
 
 }  // namespace npufa::cpu

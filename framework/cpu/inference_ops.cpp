@@ -1,13 +1,10 @@
 // npu_prompt_flash_attention, npu_incre_flash_attention and npu_fused_infer_attention_score on CPU tensors.
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/zeros.h>
-#include <torch/library.h>
-
 #include <limits>
 
 #include "describe.h"
+#include "inference_results.h"
 #include "problem_builder.h"
+#include "registration.h"
 
 namespace npufa::cpu {
 
@@ -16,28 +13,22 @@ namespace {
 using torch::jit::Stack;
 
 // Scales of an int8 output as float32, per tensor or per output channel.
-OutputQuantisation ReadOutputQuantisation(const Arguments& a, const Spec& spec, BuiltProblem* built) {
+OutputQuantisation ReadOutputQuantisation(const Arguments& a, const Call& call, const Spec& spec, BuiltProblem* built) {
   OutputQuantisation q;
-  const at::Tensor scale = a.OptionalTensor("quant_scale2");
+  const at::Tensor scale = a.OptionalTensor(call.names.quant_scale2);
   if (!scale.defined()) return q;
   const auto read = [&](const at::Tensor& t) {
     built->owned.push_back(t.to(at::kFloat).contiguous());
     return built->owned.back().const_data_ptr<float>();
   };
   q.scale = read(scale);
-  const at::Tensor offset = a.OptionalTensor("quant_offset2");
+  const at::Tensor offset = a.OptionalTensor(call.names.quant_offset2);
   if (offset.defined()) q.offset = read(offset);
   if (scale.numel() > 1) {
     q.head = spec.value_dim;
     q.channel = 1;
   }
   return q;
-}
-
-at::Tensor NewLse(const at::Tensor& query, const Spec& spec, bool partial_rows) {
-  const auto options = query.options().dtype(at::kFloat);
-  return partial_rows ? at::full(spec.LseSizes(), std::numeric_limits<float>::infinity(), options)
-                      : at::empty(spec.LseSizes(), options);
 }
 
 void AddLse(const at::Tensor& lse, const Spec& spec, ForwardOutputs* outputs) {
@@ -53,36 +44,37 @@ void Inference(const c10::OperatorHandle& op, Stack* stack) {
   a.RequireOneDevice("query", {});
   const Call call = InferenceCall<std::int64_t>(a, kind);
   const Spec spec = Describe(call);
-  const double scale = a.Number(kind == OpKind::kFusedInfer ? "scale" : "scale_value");
-  BuiltProblem built = BuildInference(a, call, spec, scale);
-
-  const at::Tensor query = a.Tensor("query");
-  const auto options = query.options().dtype(ToTorch(spec.out_dtype));
-  at::Tensor out = built.partial_rows ? at::zeros(spec.OutputSizes(), options) : at::empty(spec.OutputSizes(), options);
+  BuiltProblem built = BuildInference(a, call, spec, a.Number(call.names.scale));
   ForwardOutputs outputs;
-  outputs.out = View(out, spec.out_layout, spec.heads);
-  outputs.quantisation = ReadOutputQuantisation(a, spec, &built);
-  at::Tensor lse;
+  outputs.quantisation = ReadOutputQuantisation(a, call, spec, &built);
+
+  std::vector<at::Tensor> results = MakeResults(a, InferenceResults(call, spec));
+  if (built.partial_rows) results[0].zero_();
+  outputs.out = View(results[0], spec.out_layout, spec.heads);
   if (call.softmax_lse) {
-    lse = NewLse(query, spec, built.partial_rows);
-    AddLse(lse, spec, &outputs);
-  } else if (kind == OpKind::kFusedInfer) {
-    lse = at::empty({0}, query.options().dtype(at::kFloat));
+    if (built.partial_rows) results[1].fill_(std::numeric_limits<float>::infinity());
+    AddLse(results[1], spec, &outputs);
   }
   Forward(built.problem, outputs, TorchExecutor());
+  ReturnResults(op, stack, std::move(results));
+}
 
-  torch::jit::drop(*stack, op.schema().arguments().size());
-  stack->emplace_back(std::move(out));
-  if (kind == OpKind::kFusedInfer) stack->emplace_back(std::move(lse));
+// The same checks as the call's; this backend needs none.
+void MaxWorkspace(const c10::OperatorHandle& op, Stack* stack) {
+  const Arguments a(op, *stack);
+  a.RequireOneDevice("query", {});
+  Describe(InferenceCall<std::int64_t>(a, OpKind::kFusedInfer));
+  ReturnWorkspace(op, stack, a.Tensor("query"), 0);
 }
 
 }  // namespace
 
 TORCH_LIBRARY_IMPL(npufa, CPU, m) {
-  using torch::CppFunction;
-  m.impl("npu_prompt_flash_attention", CppFunction::makeFromBoxedFunction<&Inference<OpKind::kPrompt>>());
-  m.impl("npu_incre_flash_attention", CppFunction::makeFromBoxedFunction<&Inference<OpKind::kIncre>>());
-  m.impl("npu_fused_infer_attention_score", CppFunction::makeFromBoxedFunction<&Inference<OpKind::kFusedInfer>>());
+  Register<&Inference<OpKind::kPrompt>>(m, kPromptOperators);
+  Register<&Inference<OpKind::kIncre>>(m, kIncreOperators);
+  Register<&Inference<OpKind::kFusedInfer>>(m, kFusedInferOperators);
+  Register<&Inference<OpKind::kFusedInfer>>(m, kFusedInferOut);
+  Register<&MaxWorkspace>(m, kFusedInferMaxWorkspace);
 }
 
 }  // namespace npufa::cpu

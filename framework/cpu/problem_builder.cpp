@@ -191,6 +191,7 @@ void AddBasics(const Arguments& a, const Call& call, const Spec& spec, double sc
   }
   if (spec.rule.dense_mask) AddMask(a.Tensor("atten_mask"), spec, IsDecode(spec, call.kind), built);
   AddBias(a.OptionalTensor(call.names.pse), spec, built);
+  if (call.sink) p.sink = Float32(a.Tensor(call.names.sink), built).const_data_ptr<float>();
 }
 
 // float32, or the bits of one in the low half of a 64-bit integer.
@@ -244,7 +245,7 @@ Antiquant AntiquantOf(const at::Tensor& scale, const at::Tensor& offset, ScaleAx
   return q;
 }
 
-void AddAntiquant(const Arguments& a, const Spec& spec, BuiltProblem* built) {
+void AddAntiquant(const Arguments& a, const ArgumentNames& names, const Spec& spec, BuiltProblem* built) {
   Problem& p = built->problem;
   const auto read = [&](const char* name, std::int64_t half) {
     const at::Tensor t = a.OptionalTensor(name);
@@ -258,9 +259,9 @@ void AddAntiquant(const Arguments& a, const Spec& spec, BuiltProblem* built) {
                                     spec, spec.value_dim);
     return;
   }
-  p.key_antiquant = AntiquantOf(read("key_antiquant_scale", -1), read("key_antiquant_offset", -1), spec.quant.key_scale,
-                                spec, spec.head_dim);
-  p.value_antiquant = AntiquantOf(read("value_antiquant_scale", -1), read("value_antiquant_offset", -1),
+  p.key_antiquant = AntiquantOf(read(names.key_antiquant_scale, -1), read(names.key_antiquant_offset, -1),
+                                spec.quant.key_scale, spec, spec.head_dim);
+  p.value_antiquant = AntiquantOf(read(names.value_antiquant_scale, -1), read(names.value_antiquant_offset, -1),
                                   spec.quant.value_scale, spec, spec.value_dim);
 }
 
@@ -304,8 +305,6 @@ BuiltProblem BuildFusion(const Arguments& a, const Call& call, const Spec& spec,
   AddBasics(a, call, spec, scale, &built);
   const auto first = [](const OptionalList<std::int64_t>& list) { return list ? (*list)[0] : 0; };
   built.problem.bias.distance = first(call.kv_start_idx) - first(call.q_start_idx);
-  const at::Tensor sink = a.OptionalTensor("sink");
-  if (sink.defined()) built.problem.sink = Float32(sink, &built).const_data_ptr<float>();
   built.problem.dropout.keep_prob = call.keep_prob;
   return built;
 }
@@ -323,11 +322,11 @@ BuiltProblem BuildInference(const Arguments& a, const Call& call, const Spec& sp
     p.key.prefix = View(ContiguousRows(a.Tensor("key_shared_prefix"), &built), spec.q_layout, spec.kv_heads);
     p.value.prefix = View(ContiguousRows(a.Tensor("value_shared_prefix"), &built), spec.q_layout, spec.kv_heads);
   }
-  if (spec.quant.antiquant) AddAntiquant(a, spec, &built);
+  if (spec.quant.antiquant) AddAntiquant(a, call.names, spec, &built);
   if (spec.quant.int8_products) {
     p.quantised_products = true;
     p.scale *= ReadScale(a.Tensor(call.names.dequant_scale1));
-    p.p_scale = ReadScale(a.Tensor("quant_scale1"));
+    p.p_scale = ReadScale(a.Tensor(call.names.quant_scale1));
     p.product_scale = ReadScale(a.Tensor(call.names.dequant_scale2));
   }
   return built;

@@ -38,6 +38,7 @@ TorchNpu::TorchNpu() {
        "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
        "RKSt8functionIFivEEb",
        &run_op_api_);
+  Find(kLibrary, "_ZN6at_npu16NPUGeneratorImpl16philox_npu_stateEm", &philox_);
   Find("libascendcl.so", "aclGetRecentErrMsg", &recent_error_);
 }
 

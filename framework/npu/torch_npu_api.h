@@ -2,6 +2,7 @@
 // without it, and the same binary serves real and simulated chips.
 #pragma once
 
+#include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Stream.h>
 
@@ -11,6 +12,22 @@
 struct aclTensor;
 
 namespace npufa::npu {
+
+// A position in the random sequence of a generator, in words. While a graph is captured it is the sum of a tensor,
+// which torch_npu fills before every replay, and of the words that the graph has drawn so far. The layout is torch_npu's.
+struct PhiloxState {
+  union {
+    std::uint64_t seed;
+    const at::Tensor* seed_tensor;
+  };
+  union {
+    std::uint64_t offset;
+    const at::Tensor* offset_tensor;
+  };
+  std::uint64_t offset_in_graph;
+  bool captured;
+  bool secondary_stream;
+};
 
 class TorchNpu {
  public:
@@ -26,6 +43,10 @@ class TorchNpu {
   void* CurrentStream(c10::Device device) const;
   // Executes launch() in its order among torch_npu's own tasks: at once, or on the thread of the task queue.
   void Submit(const std::string& name, const std::function<int()>& launch) const { run_op_api_(name, launch, false); }
+  // The state before the draw. The caller holds the generator's lock.
+  PhiloxState DrawPhilox(const at::Generator& generator, std::uint64_t words) const {
+    return philox_(generator.unsafeGetGeneratorImpl(), words);
+  }
   // Text of this thread's last ACL error.
   std::string RecentError() const;
 
@@ -37,6 +58,7 @@ class TorchNpu {
   // Members of NPUStream, whose only content is a c10::Stream.
   void* (*stream_handle_)(const c10::Stream*, bool need_empty_queue);
   void (*run_op_api_)(const std::string&, const std::function<int()>&, bool sync);
+  PhiloxState (*philox_)(c10::GeneratorImpl*, std::uint64_t words);  // a member of NPUGeneratorImpl
   const char* (*recent_error_)();
 };
 

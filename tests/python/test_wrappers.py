@@ -12,6 +12,7 @@ TYPES = {
     "Tensor": "Tensor",
     "Optional[Tensor]": "Tensor | None",
     "Optional[List[int]]": "Sequence[int] | None",
+    "Optional[int]": "int | None",
     "int": "int",
     "float": "float",
     "bool": "bool",

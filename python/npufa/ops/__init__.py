@@ -10,6 +10,7 @@ from .fusion import (
 )
 from .inference import (
     npu_fused_infer_attention_score,
+    npu_fused_infer_attention_score_v2,
     npu_incre_flash_attention,
     npu_prompt_flash_attention,
 )
@@ -18,6 +19,7 @@ from .step import npu_advance_step_flashattn
 __all__ = [
     "npu_advance_step_flashattn",
     "npu_fused_infer_attention_score",
+    "npu_fused_infer_attention_score_v2",
     "npu_fusion_attention",
     "npu_fusion_attention_grad",
     "npu_fusion_attention_grad_v2",

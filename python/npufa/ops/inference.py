@@ -238,3 +238,88 @@ def npu_fused_infer_attention_score(
     Source: SPEC sections 2 to 7; torch_npu page `npu_fused_infer_attention_score`.
     """
     ...
+
+
+@operator
+def npu_fused_infer_attention_score_v2(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    query_rope: Tensor | None = None,
+    key_rope: Tensor | None = None,
+    pse_shift: Tensor | None = None,
+    atten_mask: Tensor | None = None,
+    actual_seq_qlen: Sequence[int] | None = None,
+    actual_seq_kvlen: Sequence[int] | None = None,
+    block_table: Tensor | None = None,
+    dequant_scale_query: Tensor | None = None,
+    dequant_scale_key: Tensor | None = None,
+    dequant_offset_key: Tensor | None = None,
+    dequant_scale_value: Tensor | None = None,
+    dequant_offset_value: Tensor | None = None,
+    dequant_scale_key_rope: Tensor | None = None,
+    quant_scale_out: Tensor | None = None,
+    quant_offset_out: Tensor | None = None,
+    quant_scale_p: Tensor | None = None,
+    learnable_sink: Tensor | None = None,
+    num_query_heads: int = 1,
+    num_key_value_heads: int = 0,
+    softmax_scale: float = 1.0,
+    pre_tokens: int = 2147483647,
+    next_tokens: int = 2147483647,
+    input_layout: str = "BSH",
+    sparse_mode: int = 0,
+    block_size: int = 0,
+    query_quant_mode: int = 0,
+    key_quant_mode: int = 0,
+    value_quant_mode: int = 0,
+    inner_precise: int = 0,
+    return_softmax_lse: bool = False,
+    query_dtype: int | None = None,
+    key_dtype: int | None = None,
+    value_dtype: int | None = None,
+    query_rope_dtype: int | None = None,
+    key_rope_dtype: int | None = None,
+    key_shared_prefix_dtype: int | None = None,
+    value_shared_prefix_dtype: int | None = None,
+    dequant_scale_query_dtype: int | None = None,
+    dequant_scale_key_dtype: int | None = None,
+    dequant_scale_value_dtype: int | None = None,
+    dequant_scale_key_rope_dtype: int | None = None,
+    out_dtype: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`npu_fused_infer_attention_score` with other spellings and a sink, without what only that operator has.
+
+    Not here: int8 queries, scales of key and value in one tensor, left padding, shared prefixes. Arguments not listed
+    mean the same there.
+
+    Args:
+        query: float16, bfloat16 or float32.
+        actual_seq_qlen, actual_seq_kvlen: there `actual_seq_lengths` and `actual_seq_lengths_kv`.
+        dequant_scale_key, dequant_offset_key, key_quant_mode, dequant_scale_value, dequant_offset_value,
+            value_quant_mode: there `key_antiquant_scale` and so on.
+        quant_scale_out, quant_offset_out: one element or N*D of them; the scale makes the output int8.
+        learnable_sink: bfloat16, float16 or float32 (N,): one more score of each row that takes part in its maximum
+            and its sum but has no value. `softmax_scale` does not apply to it. Without keys the row is 0 all the same.
+        num_query_heads: N.
+        softmax_scale: factor of the scores, usually 1 / sqrt(D).
+        return_softmax_lse: return the log-sum-exp of the scores, sink included.
+        dequant_scale_query, quant_scale_p, dequant_scale_key_rope, query_quant_mode: for quantised queries, which are
+            not supported: None and 0.
+        query_dtype, key_dtype, value_dtype, query_rope_dtype, key_rope_dtype, key_shared_prefix_dtype,
+            value_shared_prefix_dtype, dequant_scale_query_dtype, dequant_scale_key_dtype, dequant_scale_value_dtype,
+            dequant_scale_key_rope_dtype, out_dtype: None, or the dtype that the tensor has anyway: bits are not read as
+            another type.
+
+    Returns:
+        The output in the dtype of `query`, int8 with `quant_scale_out`, and the log-sum-exp: float32 (B, N, Sq, 1),
+        packed (T, N, 1), empty unless `return_softmax_lse`.
+
+    Raises:
+        RuntimeError, ValueError: an illegal or unsupported argument, or a block id outside the cache that would be
+            read; the message names it and what was expected.
+
+    Source: SPEC sections 2 to 7; torch_npu page `npu_fused_infer_attention_score_v2`.
+    """
+    ...

@@ -81,8 +81,9 @@ def test_given_dropout_mask():
 
 
 def seeds(count):
+    """(seed, offset) of calls that draw them, and the number of scores."""
     tensors = {name: t.detach().npu() for name, t in leaves().items()}
-    return [npufa.npu_fusion_attention(**tensors, head_num=4, input_layout="BNSD", keep_prob=0.5)[4]
+    return [npufa.npu_fusion_attention(**tensors, head_num=4, input_layout="BNSD", keep_prob=0.5)[4:]
             for _ in range(count)]  # fmt: skip
 
 
@@ -90,10 +91,15 @@ def seeds(count):
 def test_seeds_come_from_the_devices_generator():
     torch.npu.manual_seed(7)
     first = seeds(3)
+    scores = first[0][2]
+    counters = -(-scores // 4)
+    assert first == [(7, i * counters, scores) for i in range(3)]  # masks that do not overlap
     torch.npu.manual_seed(7)
-    assert seeds(3) == first and len(set(first)) == 3
+    assert seeds(3) == first
     torch.npu.manual_seed(8)
-    assert not set(seeds(3)) & set(first)
+    assert seeds(1) == [(8, 0, scores)]
+    torch.npu.manual_seed(0)  # 0 given to the operator draws a seed
+    assert seeds(1)[0][0] != 0
     before = torch.npu.get_rng_state()
     tensors = {name: t.detach().npu() for name, t in leaves().items()}
     npufa.npu_fusion_attention(**tensors, head_num=4, input_layout="BNSD", keep_prob=0.5, seed=3)

@@ -1,0 +1,44 @@
+// Which operators and overloads share a kernel; every backend registers by these lists.
+#pragma once
+
+#include <torch/library.h>
+
+namespace npufa {
+
+inline constexpr const char* kFusionOperators[] = {"npu_fusion_attention", "npu_fusion_attention_v2",
+                                                   "npu_fusion_attention_v3"};
+inline constexpr const char* kFusionGradOperators[] = {"npu_fusion_attention_grad", "npu_fusion_attention_grad_v2",
+                                                       "npu_fusion_attention_grad_v3",
+                                                       "_npu_fusion_attention_grad_masked"};
+inline constexpr const char* kPromptOperators[] = {"npu_prompt_flash_attention",
+                                                   "npu_prompt_flash_attention.tensor_lengths"};
+inline constexpr const char* kIncreOperators[] = {"npu_incre_flash_attention",
+                                                  "npu_incre_flash_attention.tensor_lengths"};
+inline constexpr const char* kFusedInferOperators[] = {
+    "npu_fused_infer_attention_score", "npu_fused_infer_attention_score.tensor_lengths",
+    "npu_fused_infer_attention_score_v2", "npu_fused_infer_attention_score_v2.tensor_lengths"};
+
+// The overloads that write into tensors of the caller.
+inline constexpr const char* kFusionOut[] = {"npu_fusion_attention_v3.out"};
+inline constexpr const char* kFusionGradOut[] = {"npu_fusion_attention_grad_v3.out"};
+inline constexpr const char* kFusedInferOut[] = {"npu_fused_infer_attention_score.out",
+                                                 "npu_fused_infer_attention_score_v2.out"};
+
+// The size of their workspace, which does not depend on lengths.
+inline constexpr const char* kFusionMaxWorkspace[] = {"_npu_fusion_attention_v3_get_max_workspace"};
+inline constexpr const char* kFusionGradMaxWorkspace[] = {"_npu_fusion_attention_grad_v3_get_max_workspace"};
+inline constexpr const char* kFusedInferMaxWorkspace[] = {"_npu_fused_infer_attention_score_get_max_workspace",
+                                                          "_npu_fused_infer_attention_score_v2_get_max_workspace"};
+
+// Tensors for `out`.
+inline constexpr const char* kFusionOutput[] = {"_npu_fusion_attention_v3_infer_output"};
+inline constexpr const char* kFusionGradOutput[] = {"_npu_fusion_attention_grad_v3_infer_output"};
+inline constexpr const char* kFusedInferOutput[] = {"_npu_fused_infer_attention_score_infer_output",
+                                                    "_npu_fused_infer_attention_score_v2_infer_output"};
+
+template <c10::KernelFunction::BoxedKernelFunction* kernel, class Names>
+void Register(torch::Library& m, const Names& names) {
+  for (const char* name : names) m.impl(name, torch::CppFunction::makeFromBoxedFunction<kernel>());
+}
+
+}  // namespace npufa
