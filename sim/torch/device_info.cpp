@@ -91,6 +91,23 @@ aclError aclrtGetStreamResLimit(aclrtStream, aclrtDevResLimitType type, std::uin
   return CoreLimitOf(__func__, type, value);
 }
 
+// Kernels are always given all cores.
+aclError aclrtSetStreamResLimit(aclrtStream, aclrtDevResLimitType type, std::uint32_t value) {
+  std::uint32_t all = 0;
+  if (!CoreLimit(type, &all)) return CoreLimitOf(__func__, type, &all);
+  if (value == all) return ACL_SUCCESS;
+  return Fail(ACL_ERROR_RT_PARAM_INVALID, __func__,
+              "a limit of " + std::to_string(value) + " cores is not modelled; expected all " + std::to_string(all));
+}
+
+aclError aclrtResetStreamResLimit(aclrtStream) { return ACL_SUCCESS; }
+aclError aclrtUseStreamResInCurrentThread(aclrtStream) { return ACL_SUCCESS; }
+aclError aclrtUnuseStreamResInCurrentThread(aclrtStream) { return ACL_SUCCESS; }
+
+aclError aclrtGetResInCurrentThread(aclrtDevResLimitType type, std::uint32_t* value) {
+  return CoreLimitOf(__func__, type, value);
+}
+
 aclError aclrtGetDeviceUtilizationRate(std::int32_t, aclrtUtilizationInfo* info) {
   NPUFA_SIM_REQUIRE_POINTER(info);
   *info = {};  // tasks have ended when the call that submitted them returns

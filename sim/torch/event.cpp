@@ -1,6 +1,8 @@
-// Events: recorded and complete at once; their time is that of the host, not of the modelled chip.
+// Events: their time is that of the host, not of the modelled chip.
 #include <chrono>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "acl/acl.h"
 #include "errors.h"
@@ -19,18 +21,21 @@ aclError InvalidHandle(const char* function, const char* what) {
   return Fail(ACL_ERROR_RT_INVALID_HANDLE, function, std::string(what) + " is not a live " + what);
 }
 
-aclError Create(const char* function, aclrtEvent* event) {
+aclError Create(const char* function, aclrtEvent* event, std::uint32_t flag) {
   if (event == nullptr) return Fail(ACL_ERROR_INVALID_PARAM, function, "event is null");
+  if ((flag & ACL_EVENT_EXTERNAL) != 0) {
+    return Fail(ACL_ERROR_RT_FEATURE_NOT_SUPPORT, function, "ACL_EVENT_EXTERNAL is not modelled; use aclrtValueWait");
+  }
   const auto lock = StreamTable::Get().Lock();
   *event = StreamTable::Get().NewEvent();
   return ACL_SUCCESS;
 }
 
-// Calls Use(Event&) on a live event that is no part of a capture.
+// Calls use(event) on a live event that is no part of a capture.
 template <class Use>
 aclError WithEvent(const char* function, aclrtEvent handle, Use use) {
   const auto lock = StreamTable::Get().Lock();
-  Event* event = StreamTable::Get().FindEvent(handle);
+  const std::shared_ptr<Event> event = StreamTable::Get().FindEvent(handle);
   if (event == nullptr) return InvalidHandle(function, "event");
   if (event->graph && event->graph->capturing) {
     return Fail(ACL_ERROR_RT_EVENT_CAPTURED, function, "the event was recorded in a stream that is being captured");
@@ -38,46 +43,88 @@ aclError WithEvent(const char* function, aclrtEvent handle, Use use) {
   return use(*event);
 }
 
+bool IsComplete(const Event& event) { return event.completed >= event.submitted; }
+
+Step RecordStep(std::shared_ptr<Event> event) {
+  const std::uint64_t record = ++event->submitted;
+  return [event = std::move(event), record] {
+    event->nanoseconds = Now();
+    event->completed = record;
+    return std::optional<int>(ACL_SUCCESS);
+  };
+}
+
+Step WaitStep(std::shared_ptr<Event> event) {
+  const std::uint64_t record = event->submitted;
+  return [event = std::move(event), record]() -> std::optional<int> {
+    return event->completed >= record ? std::optional<int>(ACL_SUCCESS) : std::nullopt;
+  };
+}
+
+// The live stream and event of a call, found under the lock; null where a handle is not live.
+struct Found {
+  Found(aclrtStream stream_handle, aclrtEvent event_handle)
+      : lock(StreamTable::Get().Lock()),
+        stream(StreamTable::Get().FindStream(stream_handle)),
+        event(StreamTable::Get().FindEvent(event_handle)) {}
+
+  aclError Error(const char* function) const {
+    if (event == nullptr) return InvalidHandle(function, "event");
+    return stream == nullptr ? InvalidHandle(function, "stream") : ACL_SUCCESS;
+  }
+
+  std::unique_lock<std::mutex> lock;
+  Stream* stream;
+  std::shared_ptr<Event> event;
+};
+
 }  // namespace
 
 }  // namespace npufa_sim
 
 using namespace npufa_sim;
 
-aclError aclrtCreateEvent(aclrtEvent* event) { return Create(__func__, event); }
+aclError aclrtCreateEvent(aclrtEvent* event) { return Create(__func__, event, 0); }
 
-aclError aclrtCreateEventWithFlag(aclrtEvent* event, std::uint32_t) { return Create(__func__, event); }
+aclError aclrtCreateEventWithFlag(aclrtEvent* event, std::uint32_t flag) { return Create(__func__, event, flag); }
 
-aclError aclrtCreateEventExWithFlag(aclrtEvent* event, std::uint32_t) { return Create(__func__, event); }
+aclError aclrtCreateEventExWithFlag(aclrtEvent* event, std::uint32_t flag) { return Create(__func__, event, flag); }
 
 aclError aclrtDestroyEvent(aclrtEvent handle) {
   const auto lock = StreamTable::Get().Lock();
-  Event* event = StreamTable::Get().FindEvent(handle);
+  const std::shared_ptr<Event> event = StreamTable::Get().FindEvent(handle);
   if (event == nullptr) return InvalidHandle(__func__, "event");
-  StreamTable::Get().Delete(event);
+  StreamTable::Get().Delete(event.get());
   return ACL_SUCCESS;
 }
 
+// In a capture events only tell which streams belong to it.
 aclError aclrtRecordEvent(aclrtEvent handle, aclrtStream stream) {
-  const auto lock = StreamTable::Get().Lock();
-  Event* event = StreamTable::Get().FindEvent(handle);
-  if (event == nullptr) return InvalidHandle(__func__, "event");
-  const Stream* found = StreamTable::Get().FindStream(stream);
-  if (found == nullptr) return InvalidHandle(__func__, "stream");
-  event->nanoseconds = Now();
-  event->graph = found->graph;
-  return ACL_SUCCESS;
+  std::shared_ptr<Event> event;
+  {
+    const Found found(stream, handle);
+    if (const aclError status = found.Error(__func__); status != ACL_SUCCESS) return status;
+    event = found.event;
+    event->graph = found.stream->graph;
+    if (event->graph) {
+      event->nanoseconds = Now();
+      return ACL_SUCCESS;
+    }
+  }
+  return AppendStep(__func__, stream, RecordStep(std::move(event)));
 }
 
 // Waiting for an event of a capture makes the waiting stream part of it.
 aclError aclrtStreamWaitEvent(aclrtStream stream, aclrtEvent handle) {
-  const auto lock = StreamTable::Get().Lock();
-  Stream* found = StreamTable::Get().FindStream(stream);
-  if (found == nullptr) return InvalidHandle(__func__, "stream");
-  const Event* event = StreamTable::Get().FindEvent(handle);
-  if (event == nullptr) return InvalidHandle(__func__, "event");
-  if (event->graph && event->graph->capturing) found->graph = event->graph;
-  return ACL_SUCCESS;
+  std::shared_ptr<Event> event;
+  {
+    const Found found(stream, handle);
+    if (const aclError status = found.Error(__func__); status != ACL_SUCCESS) return status;
+    event = found.event;
+    if (event->graph && event->graph->capturing) found.stream->graph = event->graph;
+    if (found.stream->graph) return ACL_SUCCESS;
+  }
+  return AppendStep(__func__, stream, WaitStep(std::move(event)));
 }
 
 aclError aclrtResetEvent(aclrtEvent handle, aclrtStream) {
@@ -88,19 +135,27 @@ aclError aclrtResetEvent(aclrtEvent handle, aclrtStream) {
 }
 
 aclError aclrtSynchronizeEvent(aclrtEvent handle) {
-  return WithEvent(__func__, handle, [](Event&) { return ACL_SUCCESS; });
+  return WithEvent(__func__, handle, [](const Event& event) {
+    if (IsComplete(event)) return ACL_SUCCESS;
+    return Fail(ACL_ERROR_RT_EVENT_SYNC_TIMEOUT, "aclrtSynchronizeEvent",
+                "the event's stream waits for a value that no stream has written");
+  });
 }
 
 aclError aclrtQueryEventStatus(aclrtEvent handle, aclrtEventRecordedStatus* status) {
   NPUFA_SIM_REQUIRE_POINTER(status);
-  *status = ACL_EVENT_RECORDED_STATUS_COMPLETE;
-  return WithEvent(__func__, handle, [](Event&) { return ACL_SUCCESS; });
+  return WithEvent(__func__, handle, [=](const Event& event) {
+    *status = IsComplete(event) ? ACL_EVENT_RECORDED_STATUS_COMPLETE : ACL_EVENT_RECORDED_STATUS_NOT_READY;
+    return ACL_SUCCESS;
+  });
 }
 
 aclError aclrtQueryEventWaitStatus(aclrtEvent handle, aclrtEventWaitStatus* status) {
   NPUFA_SIM_REQUIRE_POINTER(status);
-  *status = ACL_EVENT_WAIT_STATUS_COMPLETE;
-  return WithEvent(__func__, handle, [](Event&) { return ACL_SUCCESS; });
+  return WithEvent(__func__, handle, [=](const Event& event) {
+    *status = IsComplete(event) ? ACL_EVENT_WAIT_STATUS_COMPLETE : ACL_EVENT_WAIT_STATUS_NOT_READY;
+    return ACL_SUCCESS;
+  });
 }
 
 aclError aclrtEventGetTimestamp(aclrtEvent handle, std::uint64_t* timestamp) {

@@ -1,9 +1,9 @@
 // Capture of a stream's tasks into a graph, and its replay.
 #include "graph.h"
 
-#include <atomic>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "acl/acl.h"
 #include "errors.h"
@@ -34,7 +34,34 @@ aclError InvalidStream(const char* function) {
   return Fail(ACL_ERROR_RT_INVALID_HANDLE, function, "stream is not a live stream");
 }
 
+// One replay; steps of the graph may wait in the middle of it.
+Step Replay(std::shared_ptr<const Graph> graph) {
+  return [graph = std::move(graph), next = std::size_t{0}]() mutable -> std::optional<int> {
+    for (; next < graph->steps.size(); ++next) {
+      const std::optional<int> status = graph->steps[next]();
+      if (status != ACL_SUCCESS) return status;
+    }
+    return ACL_SUCCESS;
+  };
+}
+
 }  // namespace
+
+aclmdlRICaptureMode& ThreadCaptureMode() {
+  thread_local aclmdlRICaptureMode mode = ACL_MODEL_RI_CAPTURE_MODE_GLOBAL;
+  return mode;
+}
+
+std::shared_ptr<TaskGroup> FindTaskGroup(aclrtTaskGrp handle) {
+  const auto lock = StreamTable::Get().Lock();
+  for (const auto& [ri, graph] : Graphs()) {
+    if (graph->capturing) continue;
+    for (const auto& group : graph->groups) {
+      if (group.get() == handle) return group;
+    }
+  }
+  return nullptr;
+}
 
 }  // namespace npufa_sim
 
@@ -52,6 +79,7 @@ aclError aclmdlRICaptureBegin(aclrtStream handle, aclmdlRICaptureMode mode) {
   auto graph = std::make_shared<Graph>();
   graph->id = ++last_id;
   graph->mode = mode;
+  graph->thread = std::this_thread::get_id();
   stream->graph = graph;
   stream->capture_origin = true;
   Graphs()[graph.get()] = graph;
@@ -80,6 +108,7 @@ aclError aclmdlRICaptureEnd(aclrtStream handle, aclmdlRI* modelRI) {
     return Fail(ACL_ERROR_RT_STREAM_NOT_CAPTURED, __func__, "no capture was begun on this stream");
   }
   const std::shared_ptr<Graph> graph = stream->graph;
+  if (stream->group) graph->invalidated = true;
   StreamTable::Get().EndCapture(graph.get());
   graph->capturing = false;
   if (graph->invalidated) {
@@ -92,9 +121,8 @@ aclError aclmdlRICaptureEnd(aclrtStream handle, aclmdlRI* modelRI) {
 }
 
 aclError aclmdlRICaptureThreadExchangeMode(aclmdlRICaptureMode* mode) {
-  thread_local aclmdlRICaptureMode current = ACL_MODEL_RI_CAPTURE_MODE_GLOBAL;
   NPUFA_SIM_REQUIRE_POINTER(mode);
-  std::swap(current, *mode);
+  std::swap(ThreadCaptureMode(), *mode);
   return ACL_SUCCESS;
 }
 
@@ -102,12 +130,15 @@ aclError aclmdlRIExecuteAsync(aclmdlRI modelRI, aclrtStream stream) {
   const std::shared_ptr<Graph> graph = FindGraph(modelRI);
   if (graph == nullptr) return InvalidGraph(__func__);
   if (graph->capturing) return Fail(ACL_ERROR_RT_MODEL_CAPTURED, __func__, "the graph is still being captured");
-  return SubmitToStream(stream, [graph] {
-    for (const auto& task : graph->tasks) {
-      if (const int status = task(); status != ACL_SUCCESS) return status;
+  {
+    const auto lock = StreamTable::Get().Lock();
+    const Stream* found = StreamTable::Get().FindStream(stream);
+    if (found == nullptr) return InvalidStream(__func__);
+    if (found->graph) {
+      return Fail(ACL_ERROR_RT_STREAM_CAPTURED, __func__, "a graph cannot be replayed into another one");
     }
-    return static_cast<int>(ACL_SUCCESS);
-  });
+  }
+  return AppendStep(__func__, stream, Replay(graph));
 }
 
 aclError aclmdlRIDestroy(aclmdlRI modelRI) {

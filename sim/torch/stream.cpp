@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 
 #include "acl/acl.h"
 #include "errors.h"
@@ -21,9 +22,9 @@ Stream* StreamTable::FindStream(aclrtStream handle) {
   return found == streams_.end() ? nullptr : *found;
 }
 
-Event* StreamTable::FindEvent(aclrtEvent handle) {
+std::shared_ptr<Event> StreamTable::FindEvent(aclrtEvent handle) {
   const auto found = events_.find(static_cast<Event*>(handle));
-  return found == events_.end() ? nullptr : *found;
+  return found == events_.end() ? nullptr : found->second;
 }
 
 Stream* StreamTable::NewStream() {
@@ -33,31 +34,40 @@ Stream* StreamTable::NewStream() {
   return stream;
 }
 
-Event* StreamTable::NewEvent() { return *events_.insert(new Event).first; }
+Event* StreamTable::NewEvent() {
+  auto event = std::make_shared<Event>();
+  return events_.emplace(event.get(), event).first->first;
+}
 
 void StreamTable::Delete(Stream* stream) {
   streams_.erase(stream);
   delete stream;
 }
 
-void StreamTable::Delete(Event* event) {
-  events_.erase(event);
-  delete event;
+void StreamTable::Delete(Event* event) { events_.erase(event); }
+
+std::vector<Stream*> StreamTable::All() {
+  std::vector<Stream*> all(streams_.begin(), streams_.end());
+  all.push_back(&default_stream_);
+  return all;
 }
 
 void StreamTable::EndCapture(const Graph* graph) {
-  const auto leave = [&](Stream* stream) {
-    if (stream->graph.get() != graph) return;
+  for (Stream* stream : All()) {
+    if (stream->graph.get() != graph) continue;
     stream->graph.reset();
+    stream->group.reset();
     stream->capture_origin = false;
-  };
-  leave(&default_stream_);
-  for (Stream* stream : streams_) leave(stream);
+  }
 }
 
 Graph* StreamTable::ForbiddingCapture() {
   for (Stream* stream : streams_) {
-    if (stream->graph && stream->graph->mode != ACL_MODEL_RI_CAPTURE_MODE_RELAXED) return stream->graph.get();
+    const Graph* graph = stream->graph.get();
+    if (graph == nullptr || graph->mode == ACL_MODEL_RI_CAPTURE_MODE_RELAXED) continue;
+    if (graph->mode == ACL_MODEL_RI_CAPTURE_MODE_GLOBAL || graph->thread == std::this_thread::get_id()) {
+      return stream->graph.get();
+    }
   }
   return nullptr;
 }
@@ -66,12 +76,28 @@ bool StreamTable::AnyCapture() const {
   return std::any_of(streams_.begin(), streams_.end(), [](const Stream* stream) { return stream->graph != nullptr; });
 }
 
+Stream* StreamTable::WaitingStream() {
+  for (Stream* stream : All()) {
+    if (!stream->waiting.empty()) return stream;
+  }
+  return nullptr;
+}
+
 bool IsCapturing() {
   const auto lock = StreamTable::Get().Lock();
   return StreamTable::Get().AnyCapture();
 }
 
+TaskOrder TaskOrderOf(void* handle) {
+  const auto lock = StreamTable::Get().Lock();
+  const Stream* stream = StreamTable::Get().FindStream(handle);
+  if (stream == nullptr) return TaskOrder::kAtOnce;
+  if (stream->graph || stream->update) return TaskOrder::kCaptured;
+  return stream->waiting.empty() ? TaskOrder::kAtOnce : TaskOrder::kLater;
+}
+
 aclError RequireNoCapture(const char* function) {
+  if (ThreadCaptureMode() == ACL_MODEL_RI_CAPTURE_MODE_RELAXED) return ACL_SUCCESS;
   const auto lock = StreamTable::Get().Lock();
   Graph* graph = StreamTable::Get().ForbiddingCapture();
   if (graph == nullptr) return ACL_SUCCESS;
@@ -87,6 +113,51 @@ std::mutex& Engine() {
   return mutex;
 }
 
+// Does the first step of the stream; false when there is none, or it waits. Requires the engine.
+bool Advance(Stream* stream, int* status) {
+  Step* step = nullptr;
+  {
+    const auto lock = StreamTable::Get().Lock();
+    if (stream->waiting.empty()) return false;
+    step = &stream->waiting.front();
+  }
+  const std::optional<int> result = (*step)();
+  if (!result.has_value()) return false;
+  if (*result != ACL_SUCCESS) *status = *result;
+  const Step done = std::move(*step);  // outlives the lock
+  const auto lock = StreamTable::Get().Lock();
+  stream->waiting.pop_front();
+  return true;
+}
+
+// Does what all streams can do, until each of them is done or waits; a failing step does not hold up the others.
+// Requires the engine.
+int AdvanceAll() {
+  int status = ACL_SUCCESS;
+  bool progress = true;
+  while (progress) {
+    progress = false;
+    std::vector<Stream*> streams;
+    {
+      const auto lock = StreamTable::Get().Lock();
+      streams = StreamTable::Get().All();
+    }
+    for (Stream* stream : streams) {
+      while (Advance(stream, &status)) progress = true;
+    }
+  }
+  return status;
+}
+
+// Where a real device would hang. torch_npu does not pass the text on, so that it is printed too.
+aclError Waits(const char* function, const Stream& stream) {
+  const std::string text = "stream " + std::to_string(stream.id) +
+                           " waits for a value that no stream has written; expected aclrtValueWrite "
+                           "(ExternalEvent.record, NPUGraph.update) before the host waits";
+  std::fprintf(stderr, "npufa.sim: %s: %s\n", function, text.c_str());
+  return Fail(ACL_ERROR_RT_STREAM_SYNC_TIMEOUT, function, text);
+}
+
 aclError InvalidStream(const char* function) {
   return Fail(ACL_ERROR_RT_INVALID_HANDLE, function, "stream is not a live stream");
 }
@@ -98,11 +169,13 @@ aclError Create(const char* function, aclrtStream* stream) {
   return ACL_SUCCESS;
 }
 
-aclError Destroy(const char* function, aclrtStream handle) {
+aclError Destroy(const char* function, aclrtStream handle, bool drop_work) {
+  const std::lock_guard<std::mutex> one_at_a_time(Engine());
   const auto lock = StreamTable::Get().Lock();
   Stream* stream = handle == nullptr ? nullptr : StreamTable::Get().FindStream(handle);
   if (stream == nullptr) return InvalidStream(function);
   if (stream->graph) return Fail(ACL_ERROR_RT_STREAM_CAPTURED, function, "the stream is being captured");
+  if (!stream->waiting.empty() && !drop_work) return Waits(function, *stream);
   StreamTable::Get().Delete(stream);
   return ACL_SUCCESS;
 }
@@ -117,25 +190,54 @@ aclError Synchronize(const char* function, aclrtStream handle) {
   const auto lock = StreamTable::Get().Lock();
   Stream* stream = StreamTable::Get().FindStream(handle);
   if (stream == nullptr) return InvalidStream(function);
-  if (!stream->graph) return ACL_SUCCESS;
+  if (!stream->graph) return stream->waiting.empty() ? ACL_SUCCESS : Waits(function, *stream);
   stream->graph->invalidated = true;
   return Fail(ACL_ERROR_RT_STREAM_CAPTURED, function, "the stream is being captured and cannot be waited for");
 }
 
+aclError SynchronizeAll(const char* function) {
+  if (const aclError status = RequireNoCapture(function); status != ACL_SUCCESS) return status;
+  const auto lock = StreamTable::Get().Lock();
+  const Stream* waiting = StreamTable::Get().WaitingStream();
+  return waiting == nullptr ? ACL_SUCCESS : Waits(function, *waiting);
+}
+
 }  // namespace
 
-int SubmitToStream(void* stream, std::function<int()> task) {
+int AppendStep(const char* function, aclrtStream handle, Step step) {
   {
     const auto lock = StreamTable::Get().Lock();
-    Stream* found = StreamTable::Get().FindStream(stream);
-    if (found == nullptr) return InvalidStream(__func__);
-    if (found->graph) {
-      found->graph->tasks.push_back(std::move(task));
+    Stream* stream = StreamTable::Get().FindStream(handle);
+    if (stream == nullptr) return InvalidStream(function);
+    if (stream->graph) {
+      stream->graph->steps.push_back(std::move(step));
       return ACL_SUCCESS;
     }
   }
   const std::lock_guard<std::mutex> one_at_a_time(Engine());
-  return task();
+  {
+    const auto lock = StreamTable::Get().Lock();
+    Stream* stream = StreamTable::Get().FindStream(handle);
+    if (stream == nullptr) return InvalidStream(function);
+    stream->waiting.push_back(std::move(step));
+  }
+  return AdvanceAll();
+}
+
+int SubmitToStream(void* handle, std::function<int()> task) {
+  {
+    const auto lock = StreamTable::Get().Lock();
+    Stream* stream = StreamTable::Get().FindStream(handle);
+    if (stream == nullptr) return InvalidStream(__func__);
+    std::vector<Task>* tasks = stream->group    ? &stream->group->tasks
+                               : stream->update ? &stream->update->tasks
+                                                : nullptr;
+    if (tasks != nullptr) {
+      tasks->push_back(std::move(task));
+      return ACL_SUCCESS;
+    }
+  }
+  return AppendStep(__func__, handle, [task = std::move(task)] { return std::optional<int>(task()); });
 }
 
 }  // namespace npufa_sim
@@ -148,20 +250,24 @@ aclError aclrtCreateStreamWithConfig(aclrtStream* stream, std::uint32_t, std::ui
   return Create(__func__, stream);
 }
 
-aclError aclrtDestroyStream(aclrtStream stream) { return Destroy(__func__, stream); }
+aclError aclrtDestroyStream(aclrtStream stream) { return Destroy(__func__, stream, false); }
 
-aclError aclrtDestroyStreamForce(aclrtStream stream) { return Destroy(__func__, stream); }
+aclError aclrtDestroyStreamForce(aclrtStream stream) { return Destroy(__func__, stream, true); }
 
 aclError aclrtSynchronizeStream(aclrtStream stream) { return Synchronize(__func__, stream); }
 
 aclError aclrtSynchronizeStreamWithTimeout(aclrtStream stream, std::int32_t) { return Synchronize(__func__, stream); }
 
-aclError aclrtSynchronizeDevice() { return RequireNoCapture(__func__); }
+aclError aclrtSynchronizeDevice() { return SynchronizeAll(__func__); }
 
-aclError aclrtSynchronizeDeviceWithTimeout(std::int32_t) { return RequireNoCapture(__func__); }
+aclError aclrtSynchronizeDeviceWithTimeout(std::int32_t) { return SynchronizeAll(__func__); }
 
 aclError aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus* status) {
   NPUFA_SIM_REQUIRE_POINTER(status);
+  if (TaskOrderOf(stream) == TaskOrder::kLater) {
+    *status = ACL_STREAM_STATUS_NOT_READY;
+    return ACL_SUCCESS;
+  }
   *status = ACL_STREAM_STATUS_COMPLETE;
   return Synchronize(__func__, stream);
 }

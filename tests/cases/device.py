@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib.util
 import multiprocessing
@@ -53,6 +54,7 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self.process.start()
         theirs.close()
+        atexit.register(self.process.kill)  # npugraph_ex makes a process ignore SIGTERM, which the end would wait for
 
     def run(self, *request) -> str | None:
         """Returns the traceback of a failure."""

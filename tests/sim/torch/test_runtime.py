@@ -1,4 +1,4 @@
-"""The ACL runtime under torch_npu: queries, memory, streams, events, captured graphs, errors."""
+"""The ACL runtime under torch_npu: queries, memory, streams, events, errors."""
 
 import ctypes
 import threading
@@ -94,30 +94,6 @@ def test_threads():
     for thread in threads:
         thread.join()
     assert not failures
-
-
-@on_device
-def test_captured_graph_replays():
-    x, half, strided = torch.ones(4, device="npu"), torch.zeros(4, device="npu").half(), torch.zeros(4, 2, device="npu")
-    graph = torch.npu.NPUGraph()
-    with torch.npu.graph(graph):
-        half.copy_(x)
-        strided.t()[1].copy_(half)
-    assert not half.any() and not strided.any()
-    x.fill_(3)
-    graph.replay()
-    torch.npu.synchronize()
-    assert half.tolist() == [3] * 4 and strided.tolist() == [[0, 3]] * 4
-
-
-@on_device
-def test_what_cannot_be_captured():
-    x = torch.ones(4, device="npu")
-    for call, message in ((lambda: x + 1, "add.* runs on the CPU under the simulator"), (lambda: x.cpu(), "captured")):
-        with pytest.raises(RuntimeError, match=message):
-            with torch.npu.graph(torch.npu.NPUGraph()):
-                call()
-        assert (x + 1).tolist() == [2] * 4
 
 
 @on_device
