@@ -1,4 +1,5 @@
-// Writes the aclnn entry points of all registered operators: opbuild <directory>. Linked with the operators' host code.
+// Writes the aclnn entry points and the definitions (op_defs.json) of all registered operators: opbuild <directory>.
+// Linked with the operators' host code.
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +10,7 @@
 
 #include "op_check.h"
 #include "op_registry.h"
+#include "opbuild_json.h"
 
 namespace npufa_sim {
 
@@ -146,6 +148,7 @@ void Generate(const std::filesystem::path& directory) {
   std::filesystem::create_directories(directory);
   Write(directory / "aclnn_ops.h", header + "\n}  // extern \"C\"\n");
   Write(directory / "aclnn_ops.cpp", source);
+  Write(directory / "op_defs.json", DefinitionsAsJson());
 }
 
 }  // namespace

@@ -1,24 +1,33 @@
 # Libraries that only operators need: their entry points generated from the definitions, and their kernels.
 
-# npufa_sim_op_library(<name> ROOT <directory> HOST <sources> [INCLUDE <directories>])
+# npufa_sim_op_library(<name> ROOT <directory> HOST <sources> [INCLUDE <directories>] [DEFINITIONS <file>])
 # Compiles the operators' host sources, generates their aclnn entry points (opbuild) and links both to
 # <directory>/op_api/lib/libcust_opapi.so, which is where torch_npu looks when ASCEND_CUSTOM_OPP_PATH is <directory>.
+# The definitions of the operators go to <file> (JSON).
 function(npufa_sim_op_library name)
-  cmake_parse_arguments(ARG "" "ROOT" "HOST;INCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "" "ROOT;DEFINITIONS" "HOST;INCLUDE" ${ARGN})
   set(generated ${CMAKE_CURRENT_BINARY_DIR}/${name}_aclnn)
 
   add_library(${name}_host OBJECT ${ARG_HOST})
   target_include_directories(${name}_host PRIVATE ${PROJECT_SOURCE_DIR}/sim/cann/include ${ARG_INCLUDE})
 
-  add_executable(${name}_opbuild ${PROJECT_SOURCE_DIR}/sim/cann/opbuild.cpp $<TARGET_OBJECTS:${name}_host>)
+  add_executable(${name}_opbuild ${PROJECT_SOURCE_DIR}/sim/cann/opbuild.cpp
+    ${PROJECT_SOURCE_DIR}/sim/cann/opbuild_json.cpp $<TARGET_OBJECTS:${name}_host>)
   target_link_libraries(${name}_opbuild PRIVATE npufa_sim)
 
   add_custom_command(
-    OUTPUT ${generated}/aclnn_ops.cpp ${generated}/aclnn_ops.h
+    OUTPUT ${generated}/aclnn_ops.cpp ${generated}/aclnn_ops.h ${generated}/op_defs.json
     COMMAND ${name}_opbuild ${generated}
     DEPENDS ${name}_opbuild)
 
-  add_library(${name} SHARED ${generated}/aclnn_ops.cpp $<TARGET_OBJECTS:${name}_host>)
+  if(ARG_DEFINITIONS)
+    add_custom_command(
+      OUTPUT ${ARG_DEFINITIONS}
+      COMMAND ${CMAKE_COMMAND} -E copy ${generated}/op_defs.json ${ARG_DEFINITIONS}
+      DEPENDS ${generated}/op_defs.json)
+  endif()
+
+  add_library(${name} SHARED ${ARG_DEFINITIONS} ${generated}/aclnn_ops.cpp $<TARGET_OBJECTS:${name}_host>)
   target_include_directories(${name} PRIVATE ${generated})
   target_link_libraries(${name} PRIVATE npufa_sim)
   set_target_properties(${name} ${name}_opbuild PROPERTIES CXX_STANDARD 20)

@@ -16,6 +16,7 @@ import torch
 
 from .. import _autoload
 from .._version import TORCH_VERSION
+from . import graph_engine
 from ._native import LIBRARY_DIR, native
 
 DEFAULT_SOC = "Ascend910B3"
@@ -142,6 +143,7 @@ def enable(soc: str = DEFAULT_SOC, check: bool = True, force: bool = False) -> N
         _require_chip(soc)
         _load_cann_libraries()
         native().npufa_sim_select_chip(soc.encode())
+        graph_engine.install()
         _import_torch_npu()
         torch.ops.load_library(str(LIBRARY_DIR / "libnpufa_sim_aten.so"))
         torch.ops.npufa_sim.register_cpu_kernels()
