@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import runpy
 import sys
-from pathlib import Path
 from typing import Any
 
+from .. import _script
 from . import chips, enable, profile
 from ._session import DEFAULT_SOC
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    script = Path(arguments.script)
-    if not script.is_file():
-        raise SystemExit(f"python -m npufa.sim run: {script} is not a file")
+    _script.require(arguments.script, "python -m npufa.sim run")
     enable(arguments.soc, check=not arguments.no_check, force=arguments.force)
-    sys.argv = [arguments.script, *arguments.arguments]
-    sys.path[0] = str(script.resolve().parent)
     if arguments.trace is None:
-        runpy.run_path(arguments.script, run_name="__main__")
+        _script.run(arguments.script, arguments.arguments)
         return
-    report = profile(_exit_code, arguments.script)
+    report = profile(_exit_code, arguments.script, arguments.arguments)
     print(report)
     report.save_trace(arguments.trace)
     sys.exit(report.result)
 
 
-def _exit_code(script: str) -> Any:
+def _exit_code(script: str, arguments: list[str]) -> Any:
     """Runs the script; returns what it passed to sys.exit, so that its profile survives that."""
     try:
-        runpy.run_path(script, run_name="__main__")
+        _script.run(script, arguments)
     except SystemExit as end:
         return end.code
     return None

@@ -1,0 +1,158 @@
+"""Which operators are routed, and switching the routes on and off."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch._ops import OpOverloadPacket
+
+from .. import _autoload
+from . import _kernels
+
+_lock = threading.RLock()
+_installed = False
+_blocks = 0  # of `routed` that are being executed, in any thread
+_active: _Routes | None = None
+
+
+def _operators(namespace: str) -> set[str]:
+    prefix = namespace + "::"
+    names = (name for name in torch._C._dispatch_get_all_op_names() if name.startswith(prefix))
+    return {name.removeprefix(prefix).partition(".")[0] for name in names}
+
+
+def routes() -> list[str]:
+    """Returns the names that are routed while installed: the operators that torch_npu and npufa both have.
+
+    Raises:
+        ImportError: torch_npu is missing or cannot be imported here.
+    """
+    _torch_npu()
+    return sorted(_operators("npufa") & _operators("npu"))
+
+
+def _torch_npu() -> ModuleType:
+    if "torch_npu" not in sys.modules and _autoload.cann_library() is None:
+        raise ImportError("npufa.compat: torch_npu cannot be imported without CANN; call npufa.sim.enable() first, "
+                          "or start the script with python -m npufa run")
+    try:
+        import torch_npu
+    except ImportError as error:
+        raise ImportError(f"npufa.compat: torch_npu cannot be imported: {error}") from error
+    return torch_npu
+
+
+def _older_spelling(packet: OpOverloadPacket) -> Any:
+    """The operator with `scale_value` as another name of `scale`, which older guides use."""
+
+    def npu_fused_infer_attention_score(*args: Any, **kwargs: Any) -> Any:
+        if "scale_value" in kwargs:
+            if "scale" in kwargs:
+                raise ValueError(
+                    "npufa::npu_fused_infer_attention_score: scale_value is another spelling of scale, got "
+                    f"scale_value={kwargs['scale_value']} and scale={kwargs['scale']}; expected one of them")
+            kwargs["scale"] = kwargs.pop("scale_value")
+        return packet(*args, **kwargs)
+
+    npu_fused_infer_attention_score.__doc__ = f"{packet}, which also accepts scale_value= for scale=."
+    for name in ("overloads", *packet.overloads()):
+        setattr(npu_fused_infer_attention_score, name, getattr(packet, name))
+    return npu_fused_infer_attention_score
+
+
+class _Routes:
+    """Routes in force, and what was there before."""
+
+    def __init__(self) -> None:
+        module = _torch_npu()
+        self._before: list[tuple[ModuleType, str, Any, Any]] = []
+        names = routes()
+        self._library = _kernels.override(names)
+        for name in names:
+            operator = getattr(torch.ops.npufa, name)
+            self._bind(torch.ops.npu, name, operator)
+            if name == "npu_fused_infer_attention_score":
+                operator = _older_spelling(operator)
+            self._bind(module, name, operator)
+
+    def _bind(self, module: ModuleType, name: str, value: Any) -> None:
+        self._before.append((module, name, getattr(module, name), value))
+        setattr(module, name, value)
+
+    def remove(self) -> None:
+        _kernels.restore(self._library)
+        for module, name, before, ours in reversed(self._before):
+            # Whoever has bound the name since then meant it.
+            if getattr(module, name) is ours:
+                setattr(module, name, before)
+
+
+def _update() -> None:
+    global _active
+    wanted = _installed or _blocks > 0
+    if wanted and _active is None:
+        _active = _Routes()
+    elif not wanted and _active is not None:
+        active, _active = _active, None
+        active.remove()
+
+
+def install() -> None:
+    """Routes the operators that torch_npu and npufa both have to npufa, for the process; a second call does nothing.
+
+    Raises:
+        ImportError: torch_npu is missing or cannot be imported here: without CANN, `npufa.sim.enable()` comes first.
+    """
+    global _installed
+    with _lock:
+        before, _installed = _installed, True
+        try:
+            _update()
+        except BaseException:
+            _installed = before
+            raise
+
+
+def uninstall() -> None:
+    """Undoes `install`: the same objects as before stand under torch_npu's names. Inside `routed()` that waits for its
+    end; without `install` it does nothing."""
+    global _installed
+    with _lock:
+        _installed = False
+        _update()
+
+
+def installed() -> bool:
+    """Returns whether calls are routed at present, by `install` or by `routed`."""
+    return _active is not None
+
+
+@contextlib.contextmanager
+def routed() -> Iterator[None]:
+    """`install` for a block. Blocks nest and overlap, in threads too: routes last until the last one ends.
+
+    The routes hold for the whole process, not only for the thread that is in the block.
+
+    Raises:
+        ImportError: as `install`.
+    """
+    global _blocks
+    with _lock:
+        _blocks += 1
+        try:
+            _update()
+        except BaseException:
+            _blocks -= 1
+            raise
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks -= 1
+            _update()
