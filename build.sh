@@ -86,7 +86,7 @@ example_requirements() {
 
 # In development mode; the wheel brings npufa_autoload.pth itself, see python/npufa/_autoload.py.
 install_package() {
-  pip_install --no-build-isolation --no-deps -e python
+  pip_install --no-build-isolation --no-deps -e .
   cp python/npufa_autoload.pth "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 }
 
@@ -100,7 +100,7 @@ compile() {
   flock build.sh cmake -S . -B build -G Ninja --log-level=NOTICE -DPython_EXECUTABLE="$PWD/.venv/bin/python" \
     ${options[@]+"${options[@]}"} || die "cmake failed"
   flock build.sh cmake --build build --target "$@" || die "compilation failed"
-  once package python/pyproject.toml python/setup.py python/npufa_autoload.pth -- install_package
+  once package pyproject.toml setup.py python/npufa_autoload.pth -- install_package
 }
 
 test_modules() {

@@ -49,4 +49,4 @@ cmake -S cann -B build/cann -DASC_DIR="$(dirname "$config")" -DASCEND_CANN_PACKA
 cmake --build build/cann --target binary package -j"$(nproc)"
 package=$(find build/cann -maxdepth 2 -name '*.run' -print -quit)
 [ -n "$package" ] || die "the build ended without a .run file in build/cann"
-printf 'package: %s\n' "$package"
+printf 'package: %s; install it with bash, then: python -m npufa doctor --require npu\n' "$package"

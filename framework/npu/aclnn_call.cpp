@@ -44,30 +44,33 @@ char* AclObjects::Add(const std::string& text) {
 }
 
 AclnnFunctions::AclnnFunctions(const char* op, const std::string& name)
-    : op_(op),
-      name_(name),
-      first_(TorchNpu::Get().AclnnFunction((name + "GetWorkspaceSize").c_str())),
-      second_(TorchNpu::Get().AclnnFunction(name.c_str())) {
-  TORCH_CHECK(first_ != nullptr && second_ != nullptr, "npufa::", op_, ": ", name_,
-              " not found; install npufa's operator package for CANN, and set ASCEND_CUSTOM_OPP_PATH to it if it is "
-              "not in ASCEND_OPP_PATH/vendors");
-}
+    : op_(op), name_(name), entry_(FindEntryPoint(op_, name)) {}
 
 void AclnnFunctions::Check(int status, const std::string& function) const {
   TORCH_CHECK(status == 0, "npufa::", op_, ": ", function, " failed with status ", status, "\n",
               TorchNpu::Get().RecentError());
 }
 
-void AclnnFunctions::Launch(std::uint64_t workspace_bytes, aclOpExecutor* executor, c10::Device device,
+void AclnnFunctions::Drop(aclOpExecutor* executor) const {
+  static const auto destroy = ObjectFunction<int(aclOpExecutor*)>("aclDestroyAclOpExecutor");
+  Check(destroy(executor), "aclDestroyAclOpExecutor");
+}
+
+void AclnnFunctions::Launch(std::uint64_t workspace_bytes, aclOpExecutor* executor, const Task& task,
                             std::shared_ptr<AclObjects> objects) const {
   const TorchNpu& torch_npu = TorchNpu::Get();
-  at::Tensor workspace;
-  if (workspace_bytes > 0) {
-    workspace = at::empty({static_cast<std::int64_t>(workspace_bytes)}, at::device(device).dtype(at::kByte));
+  at::Tensor workspace = task.workspace;
+  if (workspace.defined() && workspace.nbytes() < workspace_bytes) {
+    Drop(executor);
+    Fail(op_.c_str(), "workspace", "is too small", (std::to_string(workspace.nbytes()) + " bytes").c_str(),
+         "at least " + std::to_string(workspace_bytes) + " bytes");
   }
-  void* stream = torch_npu.CurrentStream(device);
+  if (!workspace.defined() && workspace_bytes > 0) {
+    workspace = at::empty({static_cast<std::int64_t>(workspace_bytes)}, at::device(task.device).dtype(at::kByte));
+  }
+  void* stream = torch_npu.CurrentStream(task.device);
   using Second = int (*)(void*, std::uint64_t, aclOpExecutor*, void*);
-  const auto second = reinterpret_cast<Second>(second_);
+  const auto second = reinterpret_cast<Second>(entry_.second);
   torch_npu.Submit(name_, [functions = *this, second, workspace, workspace_bytes, executor, stream, objects] {
     void* memory = workspace.defined() ? workspace.data_ptr() : nullptr;
     const int status = second(memory, workspace_bytes, executor, stream);

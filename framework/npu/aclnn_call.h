@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tensor_desc.h"
+#include "npu/operator_package.h"
 #include "npu/torch_npu_api.h"
 
 struct aclIntArray;
@@ -39,28 +40,39 @@ class AclObjects {
   std::vector<std::unique_ptr<std::string>> texts_;
 };
 
+// What is to be done with one call.
+struct Task {
+  Task(c10::Device where, at::Tensor given = {}, std::uint64_t* measured = nullptr)
+      : device(where), workspace(std::move(given)), only_bytes(measured) {}
+
+  c10::Device device;
+  at::Tensor workspace;       // of the caller; undefined: from torch's allocator
+  std::uint64_t* only_bytes;  // not null: takes the size of the workspace, and nothing runs
+};
+
 // Both phases of one operator. Raises "npufa::<op>: ..." with the text of ACL's error.
 class AclnnFunctions {
  public:
   AclnnFunctions(const char* op, const std::string& name);
 
   const std::string& name() const { return name_; }
-  void* first() const { return first_; }
+  void* first() const { return entry_.first; }
   void Check(int status, const std::string& function) const;
-  // Second phase on the current stream, with a workspace from torch's allocator.
-  void Launch(std::uint64_t workspace_bytes, aclOpExecutor* executor, c10::Device device,
+  // Second phase on the current stream.
+  void Launch(std::uint64_t workspace_bytes, aclOpExecutor* executor, const Task& task,
               std::shared_ptr<AclObjects> objects) const;
+  // Instead of the second phase.
+  void Drop(aclOpExecutor* executor) const;
 
  private:
   std::string op_, name_;
-  void* first_;
-  void* second_;
+  EntryPoint entry_;
 };
 
 // Calls entry point `name` of `op` with `values` as its parameters in order: tensors, lists of integers (null where
 // undefined or absent), texts, integers, doubles, bools. The C types of the entry point follow from them.
 template <class... Values>
-void CallAclnn(const char* op, const char* name, c10::Device device, const Values&... values) {
+void CallAclnn(const char* op, const char* name, const Task& task, const Values&... values) {
   const AclnnFunctions functions(op, name);
   auto objects = std::make_shared<AclObjects>();
   std::uint64_t workspace_bytes = 0;
@@ -74,7 +86,11 @@ void CallAclnn(const char* op, const char* name, c10::Device device, const Value
       },
       parameters);
   functions.Check(status, functions.name() + "GetWorkspaceSize");
-  functions.Launch(workspace_bytes, executor, device, std::move(objects));
+  if (task.only_bytes != nullptr) {
+    *task.only_bytes = workspace_bytes;
+    return functions.Drop(executor);
+  }
+  functions.Launch(workspace_bytes, executor, task, std::move(objects));
 }
 
 }  // namespace npufa::npu

@@ -3,16 +3,20 @@
 `torch.ops.npufa.*` and the functions of this package have the names, arguments and defaults of torch_npu.
 """
 
+from ._doctor_command import run_if_asked
 from ._library import load
 
+run_if_asked()
 load()
-del load
+del load, run_if_asked
 
 from ._info import Info, info  # noqa: E402
 from ._version import __version__  # noqa: E402
+from .graph import register_when_imported  # noqa: E402
 from .ops import (  # noqa: E402
     npu_advance_step_flashattn,
     npu_fused_infer_attention_score,
+    npu_fused_infer_attention_score_v2,
     npu_fusion_attention,
     npu_fusion_attention_grad,
     npu_fusion_attention_grad_v2,
@@ -23,12 +27,16 @@ from .ops import (  # noqa: E402
     npu_prompt_flash_attention,
 )
 
+register_when_imported()
+del register_when_imported
+
 __all__ = [
     "Info",
     "__version__",
     "info",
     "npu_advance_step_flashattn",
     "npu_fused_infer_attention_score",
+    "npu_fused_infer_attention_score_v2",
     "npu_fusion_attention",
     "npu_fusion_attention_grad",
     "npu_fusion_attention_grad_v2",
@@ -41,8 +49,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "sim":
+    if name in ("compat", "sim"):
         import importlib
 
-        return importlib.import_module(".sim", __name__)
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

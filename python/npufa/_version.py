@@ -1,4 +1,4 @@
-"""The versions that belong together; python/pyproject.toml takes the first from here."""
+"""The versions that belong together; pyproject.toml takes the first from here."""
 
 __version__ = "0.1.0"
 TORCH_VERSION = "2.13.0"

@@ -9,6 +9,7 @@ import npufa
 import pytest
 import torch
 from cases.device import on_device
+from npufa.doctor.package import expected_version
 from npufa.sim._native import LIBRARY_DIR
 
 HERE = Path(__file__).parent
@@ -105,7 +106,8 @@ print(open(os.environ["NPUFA_TEST_RECORD"]).read())
 def test_what_reaches_a_package(tmp_path):
     folder = tmp_path / "op_api/lib"
     folder.mkdir(parents=True)
-    subprocess.run([os.environ.get("CXX", "g++"), "-std=c++17", "-shared", "-fPIC", "-o", folder / "libcust_opapi.so",
+    subprocess.run([os.environ.get("CXX", "g++"), "-std=c++17", "-shared", "-fPIC",
+                    f'-DPACKAGE_VERSION="{expected_version()}"', "-o", folder / "libcust_opapi.so",
                     HERE / "package.cpp", "-L", LIBRARY_DIR, "-lnpufa_sim"], check=True)  # fmt: skip
     environment = os.environ | {"ASCEND_CUSTOM_OPP_PATH": str(tmp_path), "NPUFA_TEST_RECORD": str(tmp_path / "record"),
                                 "LD_LIBRARY_PATH": str(LIBRARY_DIR)}  # fmt: skip
@@ -113,5 +115,6 @@ def test_what_reaches_a_package(tmp_path):
                           env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split() == (
-        "1x4x8x64 1x2x16x64 1x2x16x64 none 1x8x16 1 1 none none none none none 4 0.5 100 7 BNSD 2 0 0 1x4x8x64".split()
+        "1x4x8x64 1x2x16x64 1x2x16x64 none 1x8x16 1 1 "
+        "none none none none none none none 4 0.5 100 7 BNSD 2 0 0 1x4x8x64".split()
     )

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from npufa.doctor.package import expected_version
 
 ROOT = Path(__file__).resolve().parents[3]
 HEADERS = ROOT / "sim" / "cann" / "include"
@@ -24,6 +25,8 @@ def project(tmp_path):
     for name in ("scripts", "cann", "op_host", "op_kernel"):
         shutil.copytree(ROOT / name, tmp_path / "project" / name)
     shutil.copy(ROOT / "build.sh", tmp_path / "project")
+    (tmp_path / "project/python/npufa").mkdir(parents=True)
+    shutil.copy(ROOT / "python/npufa/_version.py", tmp_path / "project/python/npufa")
     return tmp_path / "project"
 
 
@@ -107,13 +110,15 @@ function(npu_op_code_gen)
 endfunction()
 function(npu_op_library name)
   record(library ${name} ${ARGN})
-  add_library(${name} STATIC ${CMAKE_BINARY_DIR}/none.c)
+  list(FILTER ARGN INCLUDE REGEX "/version.cpp$")
+  add_library(${name} STATIC ${CMAKE_BINARY_DIR}/none.c ${ARGN})
 endfunction()
 function(npu_op_kernel_library name)
   record(kernel_library ${name} ${ARGN})
 endfunction()
 function(npu_op_package_add)
   record(add ${ARGN})
+  add_dependencies(package cust_opapi)
 endfunction()
 """
 
@@ -134,3 +139,5 @@ def test_package_hands_all_sources_to_the_toolkit(project, tmp_path):
         assert calls.count(str(source)) == 3, source  # generator, tiling, prototypes
     assert f"SRC_BASE;{project}/op_kernel/" in calls
     assert "LIBRARY;cust_optiling;cust_opapi;cust_op_proto;ascendc_kernels" in calls
+    text = f"npufa operator package {expected_version()}\0".encode()
+    assert text in (project / "build/cann/libcust_opapi.a").read_bytes()

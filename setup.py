@@ -1,4 +1,4 @@
-"""Compiles the libraries with the CMake project one level up; everything else is in pyproject.toml."""
+"""Compiles the libraries with the CMake project beside this file; everything else is in pyproject.toml."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent
 
 
 class CMakeBuild(build_ext):
@@ -19,23 +19,28 @@ class CMakeBuild(build_ext):
         return os.path.join(*fullname.split(".")) + ".so"
 
     def build_extension(self, ext: Extension) -> None:
-        if not (ROOT / "CMakeLists.txt").exists():
-            raise SystemExit(f"{ROOT / 'CMakeLists.txt'} is missing: npufa is built from its repository")
         torch = find_spec("torch")
         if torch is None:
             raise SystemExit("torch is missing: install the version of pyproject.toml or let pip isolate the build")
         # An isolated build has a torch of its own that vanishes afterwards; any other one shares build.sh's directory.
         isolated = not Path(torch.origin).is_relative_to(sys.prefix)
         build = Path(self.build_temp).resolve() if isolated else ROOT / "build"
-        libraries = build / "lib" if isolated else ROOT / "python/npufa/lib"
-        for step in (
-            ["-S", str(ROOT), "-B", str(build), "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}",
+        libraries = build / "lib" if isolated and not self.editable_mode else ROOT / "python/npufa/lib"
+        steps = [
+            ["-S", ROOT, "-B", build, "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}",
              f"-DNPUFA_LIBRARY_DIR={libraries}"],
-            ["--build", str(build), "--target", "npufa"],
-        ):
-            subprocess.run(["flock", str(ROOT / "build.sh"), "cmake", *step], check=True)
-        shutil.copytree(libraries, Path(self.get_ext_fullpath(ext.name)).parent, dirs_exist_ok=True)
-        shutil.copy(ROOT / "python/npufa_autoload.pth", self.build_lib)
+            ["--build", build, "--target", "npufa"],
+        ]
+        if not self.editable_mode:
+            # Installed instead of copied: the shared directory may hold what earlier sources left.
+            folder = Path(self.get_ext_fullpath(ext.name)).parent
+            steps.append(["--install", build, "--prefix", folder, "--component", "npufa"])
+            shutil.copy(ROOT / "python/npufa_autoload.pth", self.build_lib)
+        for step in steps:
+            subprocess.run(["flock", ROOT / "build.sh", "cmake", *step], check=True)
+
+    def copy_extensions_to_source(self) -> None:
+        """Nothing to do: in development mode the libraries are made where they are used."""
 
 
 class PlatformWheel(bdist_wheel):

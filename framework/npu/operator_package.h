@@ -1,0 +1,18 @@
+// Entry points of npufa's operator package for CANN.
+#pragma once
+
+#include <string>
+
+namespace npufa::npu {
+
+// Both phases of an aclnn function.
+struct EntryPoint {
+  void* first;   // <name>GetWorkspaceSize
+  void* second;  // <name>
+};
+
+// Looks where torch_npu looks, once per name. Raises "npufa::<op>: ..." when there is no such function, with every
+// place and what is wrong with it, and when the package that has it is of another version than this library.
+EntryPoint FindEntryPoint(const std::string& op, const std::string& name);
+
+}  // namespace npufa::npu

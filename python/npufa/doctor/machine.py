@@ -1,0 +1,98 @@
+"""Machine and Python: operating system, processor, interpreter, torch, torch_npu and what they need."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+
+from .. import _autoload, _version
+from .host import Host, folder_of, has_module, version_of
+from .probing import Step
+from .report import MISSING, OK, WRONG, Finding
+
+PYTHONS = ((3, 11), (3, 14))
+
+
+def processor(host: Host) -> tuple[str, set[str]]:
+    """Name and instruction set flags of the first processor."""
+    text = host.read("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    return (name[1] if name else "unknown processor"), set(flags[1].split() if flags else [])
+
+
+def machine(host: Host) -> list[Finding]:
+    system = platform.system()
+    libc = " ".join(platform.libc_ver())
+    supported = system == "Linux" and libc.startswith("glibc")
+    return [
+        Finding("machine", "system", OK if supported else WRONG, f"{system} {platform.release()}, {libc or 'no glibc'}",
+                "" if supported else "Use Linux with glibc 2.28 or newer: torch has no other wheels with an NPU."),
+        Finding("machine", "processor", OK, f"{platform.machine()}, {processor(host)[0]}"),
+    ]
+
+
+def python() -> Finding:
+    found = platform.python_version_tuple()
+    first, last = PYTHONS
+    good = first <= (int(found[0]), int(found[1])) <= last
+    return Finding("Python", "python", OK if good else WRONG, platform.python_version(),
+                   "" if good else f"Use Python {first[0]}.{first[1]} to {last[0]}.{last[1]}; torch has wheels for it.")
+
+
+def pinned(distribution: str, module: str, advice: str) -> Finding:
+    """A distribution that must be of torch's version."""
+    version = version_of(distribution)
+    wanted = _version.TORCH_VERSION
+    if version is None:
+        if has_module(module):
+            return Finding("Python", module, WRONG, "of unknown version, not installed by pip", advice)
+        return Finding("Python", module, MISSING, "not installed", advice)
+    good = version.partition("+")[0] == wanted
+    return Finding("Python", module, OK if good else WRONG, version if good else f"{version}, not {wanted}",
+                   "" if good else advice)
+
+
+def torch(step: Step) -> Finding:
+    advice = f"pip install torch=={_version.TORCH_VERSION}"
+    finding = pinned("torch", "torch", advice)
+    if finding.state == OK and step.error:
+        return Finding("Python", "torch", WRONG, f"{finding.value} cannot be imported: {step.error}",
+                       f"Reinstall it: {advice} --force-reinstall")
+    return finding
+
+
+def npufa(step: Step) -> Finding:
+    version = _version.__version__
+    if step.error:
+        return Finding("Python", "npufa", WRONG, f"{version} cannot be imported: {step.error}",
+                       "Repair torch first; if torch is fine, reinstall the npufa wheel or run ./build.sh build.")
+    return Finding("Python", "npufa", OK, f"{version}, processor code {step.values.get('cpu_capability', 'unknown')}")
+
+
+def torch_npu() -> Finding:
+    return pinned("torch-npu", "torch_npu", "For NPU tensors, real or simulated: pip install npufa[npu]")
+
+
+def autoload() -> list[Finding]:
+    """torch imports torch_npu by itself, which raises without CANN; npufa_autoload.pth prevents it."""
+    if not _autoload.torch_npu_would_fail():
+        return []
+    return [Finding("Python", "import torch", WRONG, "raises unless npufa is imported first: torch imports torch_npu, "
+                    "which needs CANN", f"Set {_autoload.SWITCH}=0, or install npufa's wheel, which brings "
+                    "npufa_autoload.pth.")]  # fmt: skip
+
+
+def torchair() -> list[Finding]:
+    """torchair is a part of torch_npu; protobuf and packaging are what it imports besides."""
+    folder = folder_of("torch_npu")
+    there = folder is not None and os.path.exists(folder / "dynamo/torchair/__init__.py")
+    findings = [Finding("Python", "torchair", OK if there else MISSING, "a part of torch_npu" if there else "not found",
+                        "" if there else "For graph mode: pip install npufa[npu]")]  # fmt: skip
+    for distribution, module in (("protobuf", "google.protobuf"), ("packaging", "packaging")):
+        version = version_of(distribution)
+        there = version is not None and has_module(module)
+        findings.append(Finding("Python", distribution, OK if there else MISSING, version if there else "not installed",
+                                "" if there else f"torchair (graph mode) imports it: pip install {distribution}"))
+    return findings
