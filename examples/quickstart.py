@@ -181,7 +181,7 @@ def show_encoder(report: Report) -> None:
 
 def main() -> int:
     torch.manual_seed(0)
-    # First of all: transformers imports an installed torch_npu, which needs the simulator's libraries.
+    # Before anything imports torch_npu, which needs the libraries of CANN or of the simulator.
     npufa.sim.enable(soc="Ascend910B3")
     report = Report()
     report.say(f"npufa quickstart: torch {torch.__version__}, {torch.get_num_threads()} threads")

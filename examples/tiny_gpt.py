@@ -38,7 +38,7 @@ class GPTConfig:
 
 def rotation(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
     """Cosine and sine of the rotary embedding (RoFormer), shape (..., 1, head_dim / 2) for positions (...)."""
-    frequencies = 10000.0 ** (-torch.arange(head_dim // 2) / (head_dim // 2))
+    frequencies = 10000.0 ** (-torch.arange(head_dim // 2, device=positions.device) / (head_dim // 2))
     angles = (positions.unsqueeze(-1) * frequencies).unsqueeze(-2)
     return angles.cos(), angles.sin()
 
@@ -86,7 +86,8 @@ class TinyGPT(nn.Module):
 
     def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         x = self.tokens(tokens)
-        turn = rotation(positions, self.config.head_dim)
+        cosine, sine = rotation(positions, self.config.head_dim)
+        turn = cosine.to(x.dtype), sine.to(x.dtype)
         for layer, block in enumerate(self.blocks):
             x = block(x, turn, partial(attend, layer))
         return self.head(self.norm(x))
@@ -133,7 +134,10 @@ ATTENTION: dict[str, Callable[[float], Attend]] = {"npufa": causal_npufa, "sdpa"
 
 
 class PagedGenerator:
-    """Generates for several prompts at once; keys and values live in blocks of ``block_size`` tokens."""
+    """Generates for several prompts at once; keys and values live in blocks of ``block_size`` tokens.
+
+    A step reads and writes tensors on the model's device alone, lengths included, so that it can be captured in a graph.
+    """
 
     def __init__(self, model: TinyGPT, prompts: list[list[int]], new_tokens: int, block_size: int = 16) -> None:
         config = model.config
@@ -141,40 +145,40 @@ class PagedGenerator:
         self.model, self.prompts, self.new_tokens, self.block_size = model, prompts, new_tokens, block_size
         blocks_per_sequence = math.ceil(longest / block_size)
         # Blocks are handed out in random order: a sequence's tokens are scattered over the pool.
-        self.block_table = torch.randperm(len(prompts) * blocks_per_sequence).view(len(prompts), blocks_per_sequence)
+        order = torch.randperm(len(prompts) * blocks_per_sequence).to(model.tokens.weight.device)
+        self.block_table = order.view(len(prompts), blocks_per_sequence)
         pool = (self.block_table.numel(), block_size, config.kv_heads * config.head_dim)
-        self.key_cache = [torch.zeros(pool) for _ in range(config.layers)]
-        self.value_cache = [torch.zeros(pool) for _ in range(config.layers)]
+        self.key_cache = [model.tokens.weight.new_zeros(pool) for _ in range(config.layers)]
+        self.value_cache = [model.tokens.weight.new_zeros(pool) for _ in range(config.layers)]
         # The state that npu_advance_step_flashattn moves from one step to the next.
-        self.input_tokens = torch.zeros(len(prompts), dtype=torch.int64)
-        self.input_positions = torch.zeros(len(prompts), dtype=torch.int64)
-        self.seq_lens = torch.tensor([len(prompt) for prompt in prompts])
-        self.slot_mapping = torch.zeros(len(prompts), dtype=torch.int64)
+        self.seq_lens = order.new_tensor([len(prompt) for prompt in prompts])
+        self.input_tokens, self.input_positions, self.slot_mapping = order.new_zeros(3, len(prompts))
 
     @torch.inference_mode()
     def run(self, choose: Choose, progress: Callable[[range], object] = iter) -> list[list[int]]:
         """Returns the new tokens of every prompt; ``choose`` picks them from the logits."""
-        tokens = choose(self._prefill())
+        tokens = choose(self.prefill())
         chosen = [tokens]
         for _ in progress(range(self.new_tokens - 1)):
-            self._advance(tokens)
-            logits = self.model(self.input_tokens, self.input_positions, self._attend_decode)
-            tokens = choose(logits)
+            tokens = choose(self.step(tokens))
             chosen.append(tokens)
         return torch.stack(chosen, dim=1).tolist()
 
-    def _prefill(self) -> Tensor:
+    def step(self, tokens: Tensor) -> Tensor:
+        """Takes the chosen tokens into the sequences; returns the logits after them."""
+        self._advance(tokens)
+        return self.model(self.input_tokens, self.input_positions, self._attend_decode)
+
+    def prefill(self) -> Tensor:
         """Runs all prompts packed into one row of tokens (TND); returns the logits after each prompt."""
         lengths = [len(prompt) for prompt in self.prompts]
-        positions = torch.cat([torch.arange(length) for length in lengths])
-        sequence = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-        self.slot_mapping = (
-            self.block_table[sequence, positions // self.block_size] * self.block_size + positions % self.block_size
-        )
-        tokens = torch.tensor([token for prompt in self.prompts for token in prompt])
-        ends = torch.tensor(lengths).cumsum(0)
-        logits = self.model(tokens, positions, partial(self._attend_prefill, ends.tolist()))
-        self.slot_mapping = torch.zeros(len(lengths), dtype=torch.int64)
+        device = self.block_table.device
+        positions = torch.cat([torch.arange(length) for length in lengths]).to(device)
+        sequence = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(device)
+        slots = self.block_table[sequence, positions // self.block_size] * self.block_size + positions % self.block_size
+        tokens = torch.tensor([token for prompt in self.prompts for token in prompt], device=device)
+        ends = torch.tensor(lengths, device=device).cumsum(0)
+        logits = self.model(tokens, positions, partial(self._attend_prefill, slots, ends))
         return logits[ends - 1]
 
     def _advance(self, sampled: Tensor) -> None:
@@ -191,18 +195,20 @@ class PagedGenerator:
             self.block_size,
         )
 
-    def _store(self, layer: int, key: Tensor, value: Tensor) -> None:
+    def _store(self, slots: Tensor, layer: int, key: Tensor, value: Tensor) -> None:
         for cache, new in ((self.key_cache[layer], key), (self.value_cache[layer], value)):
-            cache.flatten(0, 1)[self.slot_mapping] = new.flatten(1)
+            cache.flatten(0, 1)[slots] = new.flatten(1)
 
-    def _attend_prefill(self, ends: list[int], layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        self._store(layer, key, value)
+    def _attend_prefill(
+        self, slots: Tensor, ends: Tensor, layer: int, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
+        self._store(slots, layer, key, value)
         return self._fused_infer(
             query, key, value, input_layout="TND", actual_seq_lengths=ends, actual_seq_lengths_kv=ends, sparse_mode=3
         )
 
     def _attend_decode(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        self._store(layer, key, value)
+        self._store(self.slot_mapping, layer, key, value)
         output = self._fused_infer(
             query.flatten(1).unsqueeze(1),  # (B, 1, N * D)
             self.key_cache[layer],
@@ -210,7 +216,7 @@ class PagedGenerator:
             input_layout="BSH",
             block_table=self.block_table.to(torch.int32),
             block_size=self.block_size,
-            actual_seq_lengths_kv=self.seq_lens.tolist(),
+            actual_seq_lengths_kv=self.seq_lens,
         )
         return output.view_as(query)
 

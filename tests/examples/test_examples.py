@@ -57,6 +57,11 @@ def test_tiny_gpt_loss_curves_agree_with_sdpa() -> None:
     assert "[ok] loss curves agree within noise" in output
 
 
+def test_captured_decode_keeps_every_promise() -> None:
+    output = run("examples/captured_decode.py", seconds=100)
+    assert "[ok] 23 replays of one graph choose the tokens of eager decode" in output
+
+
 def test_tiny_gpt_rejects_an_impossible_number_of_steps() -> None:
     run("examples/train_tiny_gpt.py", "--steps", "0", seconds=100, code=2)
 
