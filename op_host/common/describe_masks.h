@@ -10,13 +10,16 @@ namespace npufa {
 // Query and key extents that masks and biases are compared with: padded sizes, or the longest sequence of a packed batch.
 template <class Int>
 struct ScoreExtents {
-  std::vector<Int> rows, columns;  // every entry must fit
+  std::vector<Int> rows, columns;  // every entry must fit; none where only the device knows the lengths
 
   static bool Fits(const Int& got, const std::vector<Int>& needed) {
     for (const Int& n : needed) {
       if (KnownLt(got, n)) return false;
     }
     return true;
+  }
+  static std::string Text(const std::vector<Int>& needed) {
+    return needed.empty() ? "that of the longest sequence" : Show(needed);
   }
 };
 
@@ -55,8 +58,9 @@ void CheckFullMask(const AttentionCall<Int>& call, const AttentionSpec<Int>& spe
   const auto& t = call.atten_mask;
   const ScoreExtents<Int> x = ScoreExtentsOf(spec);
   const std::string expected =
-      decode ? "(B, Skv) or broadcastable, Skv = " + Show(x.columns)
-             : "(Sq,Skv), (B or 1,Sq,Skv) or (B or 1,1 or N,Sq,Skv) with Sq >= " + Show(x.rows) + ", Skv >= " + Show(x.columns);
+      decode ? "(B, Skv) or broadcastable, Skv = " + ScoreExtents<Int>::Text(x.columns)
+             : "(Sq,Skv), (B or 1,Sq,Skv) or (B or 1,1 or N,Sq,Skv) with Sq >= " + ScoreExtents<Int>::Text(x.rows) +
+                   ", Skv >= " + ScoreExtents<Int>::Text(x.columns);
   const bool per_batch = decode && t.Dim() <= 2;
   bool legal = t.Dim() >= (decode ? 1 : 2) && t.Dim() <= 4 && ScoreExtents<Int>::Fits(t.Size(-1), x.columns);
   if (legal && per_batch && t.Dim() == 2) legal = IsOneOr(t.Size(0), spec.batch);
@@ -191,7 +195,8 @@ void DescribePse(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
     }
   }
   Fail(op, name, "has the wrong shape", t.sizes,
-       "(B or 1, N, Sq or 1, Skv) with N = " + Show(spec->heads) + ", Sq >= " + Show(x.rows) + ", Skv >= " + Show(x.columns) +
+       "(B or 1, N, Sq or 1, Skv) with N = " + Show(spec->heads) + ", Sq >= " + ScoreExtents<Int>::Text(x.rows) +
+           ", Skv >= " + ScoreExtents<Int>::Text(x.columns) +
            ", or (B or 1, N, 1024, Skv) for a causal call with Sq = Skv > 1024");
 }
 

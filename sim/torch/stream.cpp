@@ -11,6 +11,17 @@
 
 namespace npufa_sim {
 
+namespace {
+
+// Tasks of all threads and streams run one after the other. Who holds it sees a stream with steps only if it waits: the
+// steps of other threads are done.
+std::mutex& Engine() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+}  // namespace
+
 StreamTable& StreamTable::Get() {
   static StreamTable* table = new StreamTable;  // never destroyed: torch uses streams while the process ends
   return *table;
@@ -89,6 +100,7 @@ bool IsCapturing() {
 }
 
 TaskOrder TaskOrderOf(void* handle) {
+  const std::lock_guard<std::mutex> one_at_a_time(Engine());
   const auto lock = StreamTable::Get().Lock();
   const Stream* stream = StreamTable::Get().FindStream(handle);
   if (stream == nullptr) return TaskOrder::kAtOnce;
@@ -106,12 +118,6 @@ aclError RequireNoCapture(const char* function) {
 }
 
 namespace {
-
-// Tasks of all threads and streams run one after the other.
-std::mutex& Engine() {
-  static std::mutex mutex;
-  return mutex;
-}
 
 // Does the first step of the stream; false when there is none, or it waits. Requires the engine.
 bool Advance(Stream* stream, int* status) {
@@ -187,6 +193,7 @@ aclError RequireStream(const char* function, aclrtStream handle) {
 }
 
 aclError Synchronize(const char* function, aclrtStream handle) {
+  const std::lock_guard<std::mutex> one_at_a_time(Engine());
   const auto lock = StreamTable::Get().Lock();
   Stream* stream = StreamTable::Get().FindStream(handle);
   if (stream == nullptr) return InvalidStream(function);
@@ -197,6 +204,7 @@ aclError Synchronize(const char* function, aclrtStream handle) {
 
 aclError SynchronizeAll(const char* function) {
   if (const aclError status = RequireNoCapture(function); status != ACL_SUCCESS) return status;
+  const std::lock_guard<std::mutex> one_at_a_time(Engine());
   const auto lock = StreamTable::Get().Lock();
   const Stream* waiting = StreamTable::Get().WaitingStream();
   return waiting == nullptr ? ACL_SUCCESS : Waits(function, *waiting);

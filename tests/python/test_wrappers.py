@@ -24,6 +24,14 @@ def schema_of(name):
     return getattr(torch.ops.npufa, name).default._schema
 
 
+def types_of(name):
+    """Annotations of all arguments; those whose type the overload `tensor_lengths` changes take both."""
+    packet = getattr(torch.ops.npufa, name)
+    other = getattr(packet, "tensor_lengths", packet.default)._schema.arguments
+    for a, b in zip(schema_of(name).arguments, other, strict=True):
+        yield TYPES[str(a.type)] if str(a.type) == str(b.type) else "Sequence[int] | Tensor | None"
+
+
 def parameters_of(name):
     parameters = list(inspect.signature(getattr(npufa, name)).parameters.values())
     if name == "npu_fused_infer_attention_score":
@@ -42,7 +50,8 @@ def test_arguments_are_those_of_the_schema(name):
     def default(argument):
         return argument.default_value if argument.has_default_value() else inspect.Parameter.empty
 
-    expected = [(a.name, a.kwarg_only, default(a), TYPES[str(a.type)]) for a in schema_of(name).arguments]
+    arguments = zip(schema_of(name).arguments, types_of(name), strict=True)
+    expected = [(a.name, a.kwarg_only, default(a), annotation) for a, annotation in arguments]
     found = [(p.name, p.kind is p.KEYWORD_ONLY, p.default, p.annotation) for p in parameters_of(name)]
     assert found == expected
 

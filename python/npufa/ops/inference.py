@@ -23,7 +23,7 @@ def npu_prompt_flash_attention(
     padding_mask: Tensor | None = None,
     atten_mask: Tensor | None = None,
     pse_shift: Tensor | None = None,
-    actual_seq_lengths: Sequence[int] | None = None,
+    actual_seq_lengths: Sequence[int] | Tensor | None = None,
     deq_scale1: Tensor | None = None,
     quant_scale1: Tensor | None = None,
     deq_scale2: Tensor | None = None,
@@ -35,7 +35,7 @@ def npu_prompt_flash_attention(
     next_tokens: int = 0,
     input_layout: str = "BSH",
     num_key_value_heads: int = 0,
-    actual_seq_lengths_kv: Sequence[int] | None = None,
+    actual_seq_lengths_kv: Sequence[int] | Tensor | None = None,
     sparse_mode: int = 0,
 ) -> Tensor:
     """Attention of whole prompts (prefill): `softmax(scale_value * query @ key^T + pse_shift) @ value`.
@@ -51,7 +51,9 @@ def npu_prompt_flash_attention(
         pse_shift: float type of `query` (float16 for int8); (B or 1, N, Sq or 1, Skv), or the last 1024 rows of an
             ALiBi bias.
         actual_seq_lengths, actual_seq_lengths_kv: tokens of each sequence that count, B values or one for all;
-            default Sq and Skv. Output rows beyond are 0.
+            default Sq and Skv. Output rows beyond are 0. Numbers, or int64 or int32 tensors (overload
+            `tensor_lengths`): those on an NPU are read by the kernel, so that a captured call follows new values;
+            values out of range count as the nearest legal ones then.
         deq_scale1, quant_scale1, deq_scale2: one element each, all three with int8 inputs and only then;
             float32, or its bits in an int64 or uint64.
         quant_scale2, quant_offset2: float32 (or bfloat16 with bfloat16 inputs), one element or N*D of them;
@@ -85,7 +87,7 @@ def npu_incre_flash_attention(
     padding_mask: Tensor | None = None,
     atten_mask: Tensor | None = None,
     pse_shift: Tensor | None = None,
-    actual_seq_lengths: Sequence[int] | None = None,
+    actual_seq_lengths: Sequence[int] | Tensor | None = None,
     antiquant_scale: Tensor | None = None,
     antiquant_offset: Tensor | None = None,
     block_table: Tensor | None = None,
@@ -112,7 +114,8 @@ def npu_incre_flash_attention(
         padding_mask: reserved, must be None.
         atten_mask: bool, int8 or uint8, 1 = masked out; (B, Skv) or broadcastable, (B, 1, Skv), (B, 1, 1, Skv).
         pse_shift: float type of `query`; (B or 1, N, 1, Skv).
-        actual_seq_lengths: tokens of each sequence in the cache, B values or one for all; default Skv.
+        actual_seq_lengths: tokens of each sequence in the cache, B values or one for all; default Skv. Numbers or a
+            tensor, see `npu_prompt_flash_attention`.
         antiquant_scale, antiquant_offset: `k = (stored + offset) * scale`; key then value in dimension 0: (2,) per
             tensor, (2, Nkv, 1, D), (2, Nkv, D) or (2, Nkv*D) per channel, (2, B, Skv) float32 per token.
         block_table: int32 (B, blocks per sequence), physical block of each logical block; needs `actual_seq_lengths`.
@@ -150,8 +153,8 @@ def npu_fused_infer_attention_score(
     *,
     pse_shift: Tensor | None = None,
     atten_mask: Tensor | None = None,
-    actual_seq_lengths: Sequence[int] | None = None,
-    actual_seq_lengths_kv: Sequence[int] | None = None,
+    actual_seq_lengths: Sequence[int] | Tensor | None = None,
+    actual_seq_lengths_kv: Sequence[int] | Tensor | None = None,
     dequant_scale1: Tensor | None = None,
     quant_scale1: Tensor | None = None,
     dequant_scale2: Tensor | None = None,
@@ -201,7 +204,7 @@ def npu_fused_infer_attention_score(
             `sparse_mode` is ignored.
         actual_seq_lengths, actual_seq_lengths_kv: tokens of each sequence that count, B values or one for all.
             TND and NTD need cumulative lengths (2, 3, 4 tokens: [2, 5, 9]), except `actual_seq_lengths_kv` with
-            `block_table`, which is per sequence.
+            `block_table`, which is per sequence. Numbers or tensors, see `npu_prompt_flash_attention`.
         antiquant_scale, antiquant_offset, antiquant_mode: key and value together, mode 0 per tensor or channel,
             1 per token.
         key_antiquant_scale, key_antiquant_offset, key_antiquant_mode, value_antiquant_scale, value_antiquant_offset,
@@ -250,8 +253,8 @@ def npu_fused_infer_attention_score_v2(
     key_rope: Tensor | None = None,
     pse_shift: Tensor | None = None,
     atten_mask: Tensor | None = None,
-    actual_seq_qlen: Sequence[int] | None = None,
-    actual_seq_kvlen: Sequence[int] | None = None,
+    actual_seq_qlen: Sequence[int] | Tensor | None = None,
+    actual_seq_kvlen: Sequence[int] | Tensor | None = None,
     block_table: Tensor | None = None,
     dequant_scale_query: Tensor | None = None,
     dequant_scale_key: Tensor | None = None,

@@ -115,6 +115,7 @@ def test_kernels_and_operators_in_one_graph():
 @on_device
 def test_graphs_share_a_pool_and_release_it():
     x = torch.ones(1 << 18).npu()
+    gc.collect()
     torch.npu.empty_cache()
     before = torch.npu.mem_get_info()[0]
     first, a = capture(lambda: (x + 1) * 2)
@@ -132,7 +133,7 @@ def test_graphs_share_a_pool_and_release_it():
     del first, second, third, a, b, c
     gc.collect()
     torch.npu.empty_cache()
-    assert torch.npu.mem_get_info()[0] == before
+    assert torch.npu.mem_get_info()[0] >= before
 
 
 @on_device
