@@ -34,6 +34,7 @@ class CMakeBuild(build_ext):
         if not self.editable_mode:
             # Installed instead of copied: the shared directory may hold what earlier sources left.
             folder = Path(self.get_ext_fullpath(ext.name)).parent
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier wheel
             steps.append(["--install", build, "--prefix", folder, "--component", "npufa"])
             shutil.copy(ROOT / "python/npufa_autoload.pth", self.build_lib)
         for step in steps:

@@ -15,8 +15,9 @@ COUNT = 60
 
 def verify_calls(kind: str, first: int, count: int, long: bool = False) -> None:
     calls = 0
+    fixed = {"layout": "TND"} if kind == "fusion_grad" else {}  # few of its calls have lengths otherwise
     for seed in range(first, first + count):
-        case = random_case(kind, seed, long=long)
+        case = random_case(kind, seed, long=long, **fixed)
         if case.notes.get("cache") == "fp8":
             continue
         integers = torch.int64 if kind == "fusion_grad" or seed % 2 else torch.int32
