@@ -12,6 +12,7 @@ from cases import random_case
 from cases.device import on_device
 from cases.model import operator
 from cases.on_npu import to_npu
+from cases.variants import SPELLING
 from graph.ge import attributes, captured, compiled, needs_torchair, value_of
 from graph.nodes import run_node
 from npufa.graph.op_defs import op_defs
@@ -76,23 +77,8 @@ RESULTS = {
     "npu_fusion_attention_grad_v3": ["dq", "dk", "dv", "dpse", "dsink"],
 }
 OTHER_FILES = {"npu_advance_step_flashattn"}  # operators with tests of their own
-V2 = {  # npu_fused_infer_attention_score's argument and npu_fused_infer_attention_score_v2's
-    "num_heads": "num_query_heads",
-    "scale": "softmax_scale",
-    "softmax_lse_flag": "return_softmax_lse",
-    "actual_seq_lengths": "actual_seq_qlen",
-    "actual_seq_lengths_kv": "actual_seq_kvlen",
-    "key_antiquant_scale": "dequant_scale_key",
-    "key_antiquant_offset": "dequant_offset_key",
-    "key_antiquant_mode": "key_quant_mode",
-    "value_antiquant_scale": "dequant_scale_value",
-    "value_antiquant_offset": "dequant_offset_value",
-    "value_antiquant_mode": "value_quant_mode",
-    "quant_scale2": "quant_scale_out",
-    "quant_offset2": "quant_offset_out",
-}
 SPELLINGS = {"scale": "scale_value", "pre_tockens": "pre_tokens", "next_tockens": "next_tokens"}
-SPELLINGS_V2 = {name: SPELLINGS.get(old, old) for old, name in V2.items()}
+SPELLINGS_V2 = {name: SPELLINGS.get(old, old) for old, name in SPELLING.items()}
 # Attributes that some signatures have no argument for.
 WITHOUT_ARGUMENT = {"inner_precise": 1, "pse_type": 1, "antiquant_mode": 0, "any_lengths": False}
 NOT_IN_GRAPH = {"gen_mask_parallel", "sync", "padding_mask", "softmax_in", "seed", "offset", "numels"}
@@ -194,7 +180,7 @@ def test_operator(name):
 def test_fused_infer_v2(name):
     case = draw(name)
     case.op = "npu_fused_infer_attention_score_v2"
-    case.kwargs = {V2.get(name, name): value for name, value in case.kwargs.items()}
+    case.kwargs = {SPELLING.get(name, name): value for name, value in case.kwargs.items()}
     check(case)
 
 

@@ -276,7 +276,9 @@ def npu_fusion_attention_v3(
     """:func:`npu_fusion_attention` in a form that a graph can capture: everything returned is a tensor.
 
     Args:
-        actual_seq_qlen, actual_seq_kvlen: int64 tensors of cumulative lengths.
+        actual_seq_qlen, actual_seq_kvlen: int64 or int32 tensors of cumulative lengths. Those on an NPU are read by the
+            kernel, so that a captured call follows new values; a running sum beyond T counts as T, one below its
+            predecessor as no tokens. With `keep_prob` < 1, or a `pse` of 1024 rows, they are copied to the host.
 
     Returns:
         attention, softmax_max, softmax_sum, softmax_out as :func:`npu_fusion_attention`, then seed and offset as

@@ -146,6 +146,26 @@ def test_captured_training_step_follows_the_lengths(mode):
             torch.testing.assert_close(output.cpu(), expected.cpu(), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("given,legal", [
+    ([50, 30, 2**40], [50, 50, 96]), ([-7, 40, 96], [0, 40, 96]), ([97, 98, 99], [96, 96, 96]),
+])  # fmt: skip
+@on_device
+def test_illegal_packed_lengths_on_the_device_are_bounded(given, legal):
+    """Forward and backward: a running sum beyond T is T, one below its predecessor a sequence without tokens."""
+    import npufa
+
+    def step(lengths):
+        torch.manual_seed(2)
+        leaves = [torch.randn(96, 2, 32).npu().requires_grad_() for _ in range(3)]
+        out = npufa.npu_fusion_attention_v3(*leaves, head_num=2, input_layout="TND", actual_seq_qlen=lengths,
+                                            actual_seq_kvlen=lengths, sparse_mode=3)[0]
+        out.sum().backward()
+        return out.detach(), *(x.grad for x in leaves)
+
+    for got, expected in zip(step(torch.tensor(given).npu()), step(torch.tensor(legal)), strict=True):
+        torch.testing.assert_close(got.cpu(), expected.cpu(), rtol=1e-4, atol=1e-5)
+
+
 @on_device
 def test_plain_lengths_are_recognised_on_the_device():
     import npufa
