@@ -17,28 +17,23 @@ class ForwardPlan {
     for (uint32_t sequence = 0; sequence < sequences; ++sequence) total += schedule_.Heads() * HeadCost(sequence);
 
     schedule_.Init(tiling, arguments, 0);
-    const uint64_t shares = Min<uint64_t>(tiling.cores, (total + LEAST_BLOCKS - 1) / LEAST_BLOCKS);
-    uint32_t sequence = 0, groups = 0;
+    // Two groups that began at one block of a tile would leave one of them without a part; small parts do not pay.
+    tiling.cores = static_cast<uint32_t>(Min<uint64_t>(tiling.cores, (total + LEAST_BLOCKS - 1) / LEAST_BLOCKS));
+    uint32_t sequence = 0;
     uint64_t before = 0, head = HeadCost(0);
-    for (uint64_t share = 0; share < shares; ++share) {
-      const uint64_t place = total / shares * share + total % shares * share / shares;
+    for (uint32_t group = 0; group < tiling.cores; ++group) {
+      const uint64_t place = total / tiling.cores * group + total % tiling.cores * group / tiling.cores;
       while (place - before >= schedule_.Heads() * head) {
         before += schedule_.Heads() * head;
         head = HeadCost(++sequence);
       }
-      const WorkStart start = PlaceIn(sequence, head, place - before);
-      if (groups == 0 || !IsSame(start, tiling.start[groups - 1])) tiling.start[groups++] = start;
+      tiling.start[group] = PlaceIn(sequence, head, place - before);
     }
-    tiling.cores = groups;
-    for (uint32_t group = groups; group <= MAX_CORE_GROUPS; ++group) tiling.start[group] = {sequences, 0, 0};
+    for (uint32_t group = tiling.cores; group <= MAX_CORE_GROUPS; ++group) tiling.start[group] = {sequences, 0, 0};
   }
 
  private:
   static constexpr uint64_t LEAST_BLOCKS = 3;  // of a piece: merging pieces costs about as much as a block
-
-  __aicore__ inline static bool IsSame(const WorkStart& a, const WorkStart& b) {
-    return a.sequence == b.sequence && a.tile == b.tile && a.keyBlock == b.keyBlock;
-  }
 
   // Blocks of keys of a tile, and one more for what does not depend on them.
   __aicore__ inline uint64_t TileCost(uint32_t sequence, uint32_t index) {

@@ -117,6 +117,22 @@ def test_illegal_lengths_on_the_device_are_bounded():
     torch.testing.assert_close(output.cpu(), call([0, CAPACITY, CAPACITY, 7]).cpu(), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@on_device
+def test_tiles_are_cut_wherever_shares_end(batch):
+    """Few sequences with one head: every length makes other cuts within the tiles."""
+    import npufa
+
+    torch.manual_seed(3)
+    query, key, value = (torch.randn(batch, 1, tokens, 16).half().npu() for tokens in (1, 4096, 4096))
+    settings = dict(num_heads=1, input_layout="BNSD", scale_value=0.25)
+    for length in range(100, 4097, 333):
+        values = [max(0, length - 211 * i) for i in range(batch)]
+        got, expected = (npufa.npu_incre_flash_attention(query, key, value, actual_seq_lengths=lengths, **settings)
+                         for lengths in (torch.tensor(values).npu(), values))
+        torch.testing.assert_close(got.cpu(), expected.cpu(), rtol=2e-3, atol=2e-3)
+
+
 PACKED = [[100, 130, 200, 256], [64, 128, 192, 256], [256, 256, 256, 256], [1, 2, 3, 4]]
 
 
