@@ -51,6 +51,14 @@ constexpr char kFusedInferV2[] =
 constexpr char kOut[] = ", Tensor(a!)? workspace=None, Tensor(b!)[] out";
 constexpr char kPositionalOut[] = ", Tensor(a!)? workspace=None, *, Tensor(b!)[] out";
 
+// The results that are given as `out`. Without (b!) torch.compile takes them for new tensors and warns, or raises where
+// the environment has CI.
+std::string GivenResults(int count) {
+  std::string results = "(Tensor(b!)";
+  for (int i = 1; i < count; ++i) results += ", Tensor(b!)";
+  return results + ")";
+}
+
 std::string Schema(std::string_view name, std::string_view arguments, std::string_view returns,
                    std::string_view more_arguments = "") {
   std::string schema(name);
@@ -153,27 +161,27 @@ TORCH_LIBRARY(npufa, m) {
   DefineWithLengths(m, Schema("npu_fused_infer_attention_score_v2", kFusedInferV2, "(Tensor, Tensor)"));
 
   const auto define = [&m](auto... parts) { m.def(Schema(parts...).c_str()); };
-  define("npu_fused_infer_attention_score.out", kFusedInfer, "(Tensor, Tensor)", kOut);
+  define("npu_fused_infer_attention_score.out", kFusedInfer, GivenResults(2), kOut);
   define("_npu_fused_infer_attention_score_get_max_workspace", kFusedInfer, "Tensor");
   m.def(
       "_npu_fused_infer_attention_score_infer_output(Tensor query, Tensor value, *, str input_layout=\"BSH\", "
       "Tensor? quant_scale2=None, Tensor? block_table=None, int num_heads=1, int num_key_value_heads=0, "
       "bool softmax_lse_flag=False, Tensor? query_rope=None) -> (Tensor, Tensor)");
-  define("npu_fused_infer_attention_score_v2.out", kFusedInferV2, "(Tensor, Tensor)", kOut);
+  define("npu_fused_infer_attention_score_v2.out", kFusedInferV2, GivenResults(2), kOut);
   define("_npu_fused_infer_attention_score_v2_get_max_workspace", kFusedInferV2, "Tensor");
   m.def(
       "_npu_fused_infer_attention_score_v2_infer_output(Tensor query, Tensor value, *, int? query_dtype=None, "
       "int? value_dtype=None, str input_layout=\"BSH\", Tensor? quant_scale_out=None, Tensor? block_table=None, "
       "int num_query_heads=1, int num_key_value_heads=0, bool return_softmax_lse=False, Tensor? query_rope=None, "
       "int? out_dtype=None) -> (Tensor, Tensor)");
-  const std::string v3_out = Schema("npu_fusion_attention_v3.out", kFusionV3,
-                                    "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)", kPositionalOut);
+  const std::string v3_out =
+      Schema("npu_fusion_attention_v3.out", kFusionV3, GivenResults(6), kPositionalOut);
   m.def(v3_out.c_str(), {at::Tag::nondeterministic_seeded});
   define("_npu_fusion_attention_v3_get_max_workspace", kFusionV3, "Tensor");
   m.def(
       "_npu_fusion_attention_v3_infer_output(Tensor query, Tensor key, Tensor value, int head_num, "
       "str input_layout) -> (Tensor, Tensor, Tensor)");
-  define("npu_fusion_attention_grad_v3.out", kFusionGradV3, "(Tensor, Tensor, Tensor, Tensor, Tensor)", kOut);
+  define("npu_fusion_attention_grad_v3.out", kFusionGradV3, GivenResults(5), kOut);
   define("_npu_fusion_attention_grad_v3_get_max_workspace", kFusionGradV3, "Tensor");
   m.def(
       "_npu_fusion_attention_grad_v3_infer_output(Tensor query, Tensor key, Tensor value, Tensor? pse=None, "

@@ -83,7 +83,8 @@ def test_decode_is_captured_once_and_follows_the_lengths(name):
     model = DecodeStep().half().npu()
     compiled = torch.compile(model, backend=backend(name), dynamic=True, fullgraph=True)
     eager_cache, cache = caches(), caches()
-    with torch.no_grad():
+    # As in an environment with CI: results that are taken for new tensors raise.
+    with torch.no_grad(), torch._functorch.config.patch(error_on_custom_op_aliasing=True):
         expected = decode(model, eager_cache, 4)
         actual = decode(compiled, cache, 4)
     assert torch.equal(actual, expected) and expected.isfinite().all()
