@@ -1,0 +1,1 @@
+"""Attention that degrades instead of failing."""

@@ -1,0 +1,15 @@
+"""What kind of failure an exception is."""
+
+from __future__ import annotations
+
+import torch
+
+# torch's allocators: CUDA and NPU say "out of memory", the CPU's "can't allocate memory".
+_TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for an exception that says that memory is lacking, of whatever device and type."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _TEXTS)
