@@ -35,7 +35,8 @@ class Monitor:
     Active inside a `with` block, in a function decorated with it, or between :meth:`start` and :meth:`stop`; these nest,
     and several monitors may be active. Calls are seen wherever they come from: `npufa.*`, `torch.ops.npufa.*`, other
     threads, autograd's backward pass (as `npu_fusion_attention_grad`, ...) and compiled graphs. Replays of a captured
-    NPU graph are not calls. Without an active monitor the operators are exactly as without this module.
+    NPU graph are not calls. Before the first monitor starts, and after the last has stopped while the process has no
+    other Python thread, the operators are exactly as without this module; see `_tap` for the case of more threads.
 
     Args:
         timing: for NPU tensors, whose calls return before they are done: "events" of the stream, read later, or

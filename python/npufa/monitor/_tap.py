@@ -1,9 +1,13 @@
-"""Sees every call of an npufa operator while somebody listens, and costs nothing otherwise.
+"""Sees every call of an npufa operator while somebody listens.
 
 The tap is a Python kernel at torch's dispatch key BackendSelect, which every tensor carries and npufa leaves unused; it
 stands between autograd and the kernels. So it sees calls of every thread, from Python, from autograd's backward pass and
 from compiled graphs, and leaves `torch.compile` alone. A TorchDispatchMode would see one thread only and every operator
 of torch; patched wrappers would miss the backward pass and `torch.ops`.
+
+The first listener puts the tap in; until then nothing is there. torch's dispatcher may gain a kernel while other threads
+call, but must not lose one: a thread on its way to the kernel would find it gone. So the last listener takes the tap out
+when its thread is the only one of Python, and otherwise leaves it, a few microseconds per call, to a later one.
 """
 
 from __future__ import annotations
@@ -42,11 +46,11 @@ def add(listener: Listener) -> None:
 
 
 def remove(listener: Listener) -> None:
-    """Ends what :func:`add` began; the last one takes the tap out."""
+    """Ends what :func:`add` began."""
     global _listeners, _library
     with _lock:
         _listeners = tuple(other for other in _listeners if other is not listener)
-        if not _listeners and _library is not None:
+        if not _listeners and _library is not None and threading.active_count() == 1:
             _library._destroy()
             _library = None
 
@@ -72,7 +76,7 @@ def _kernel(name: str) -> Callable[..., Any]:
     def kernel(keyset: torch._C.DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
         below = keyset.remove(torch._C.DispatchKey.BackendSelect)
         query = args[0]
-        if getattr(_thread, "inside", False) or isinstance(query, FakeTensor) or query.is_meta:
+        if not _listeners or getattr(_thread, "inside", False) or isinstance(query, FakeTensor) or query.is_meta:
             return operator.redispatch(below, *args, **kwargs)
         _thread.inside = True
         try:
