@@ -1,1 +1,5 @@
-"""Attention that degrades instead of failing."""
+"""Attention that degrades instead of failing: NPU kernel, CPU kernel, torch; halves of a call when memory is lacking."""
+
+from ._robust import RobustAttention
+
+__all__ = ["RobustAttention"]
