@@ -70,7 +70,7 @@ def with_bias(bias):
 NO_MASK = torch.zeros(1, 4, 8, 8, dtype=torch.float16)
 CASES = [
     ("layout", "info", bsh, lambda: (tensors(), INFER)),
-    ("head_dim", "warning", lambda: (tensors(dim=20), INFER), lambda: (tensors(dim=48), INFER)),
+    ("head_dim", "info", lambda: (tensors(dim=20), INFER), lambda: (tensors(dim=48), INFER)),
     ("dense_mask", "warning", with_mask(causal(8, 8)), with_mask(torch.rand(8, 8) < 0.5)),
     ("dense_mask", "warning", with_mask(causal(8, 8)), with_mask(causal(8, 8), pre_tokens=2)),
     ("compressed_mask", "info", with_mask(torch.ones(2048, 2048).bool(), sparse_mode=3), with_mask(causal(8, 8))),

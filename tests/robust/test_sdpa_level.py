@@ -4,6 +4,7 @@ import pytest
 import torch
 from cases import fusion, inference
 from cases.draw import Draw
+from cases.variants import with_sink
 
 from npufa.robust import _sdpa
 from npufa.robust._call import Call
@@ -30,8 +31,8 @@ def verify(case):
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_random_calls(name):
-    done = sum(verify(OPERATORS[name](Draw(seed))) for seed in range(60))
-    assert done > 15
+    done = sum(verify(OPERATORS[name](Draw(seed))) for seed in range(20))
+    assert done > 5
 
 
 @pytest.mark.slow
@@ -42,25 +43,30 @@ def test_more_random_calls(name):
     assert done > 300
 
 
-@pytest.mark.parametrize("layout", fusion.LAYOUTS)
-@pytest.mark.parametrize("mode", range(9))
+MODES = [(layout, mode) for layout in fusion.LAYOUTS for mode in range(9)
+         if (mode != 5 if layout == "TND" else mode < 7)]
+KINDS = [(layout, kind) for layout in inference.FUSED_LAYOUTS for kind in ("plain", "paged", "padding", "prefix", "rope")
+         if "T" not in layout or kind not in ("padding", "prefix")]
+
+
+@pytest.mark.parametrize(("layout", "mode"), MODES)
 def test_every_training_mode_in_every_layout(layout, mode):
-    if (layout == "TND" and mode == 5) or (layout != "TND" and mode > 6):
-        pytest.skip("no such combination")
-    for seed in range(3):
-        options = {"layout": layout, "sparse_mode": mode, "dropout": False}
-        assert verify(fusion.fusion_case(Draw(seed), **options))
-        assert verify(fusion.fusion_grad_case(Draw(seed), **options))
+    options = {"layout": layout, "sparse_mode": mode, "dropout": False}
+    assert verify(fusion.fusion_case(Draw(mode), **options))
+    assert verify(fusion.fusion_grad_case(Draw(mode + 10), **options))
 
 
-@pytest.mark.parametrize("layout", inference.FUSED_LAYOUTS)
-@pytest.mark.parametrize("kind", ["plain", "paged", "padding", "prefix", "rope"])
+@pytest.mark.parametrize(("layout", "kind"), KINDS)
 def test_every_inference_layout(layout, kind):
-    if "T" in layout and kind in ("padding", "prefix"):
-        pytest.skip("no such combination")
-    for seed in range(4):
-        verify_case = inference.fused_infer_case(Draw(seed), layout=layout, kind=kind, cache="float", out_int8=False)
-        assert verify(verify_case)
+    for seed in range(2):
+        assert verify(inference.fused_infer_case(Draw(seed), layout=layout, kind=kind, cache="float", out_int8=False))
+
+
+@pytest.mark.parametrize("layout", ["BSH", "BNSD", "TND"])
+def test_the_second_version_with_sinks(layout):
+    case = inference.fused_infer_case(Draw(5), layout=layout, kind="plain", cache="float", lse=True, out_int8=False)
+    heads, dtype = case.kwargs["num_heads"], case.kwargs["query"].dtype
+    assert verify(with_sink(case, Draw(8).normal((heads,), dtype)))
 
 
 def test_long_alibi_bias():

@@ -36,8 +36,8 @@ def _key_lengths(call: Call) -> object:
 def layout(call: Call) -> Iterator[Finding]:
     name = call["input_layout"]
     if name in ("BSH", "SBH", "BSND"):
-        yield Finding("info", "layout", f"input_layout is {name}: npufa's kernels read its rows where they are, so BNSD "
-                      "would gain nothing worth a transposition", "leave it; torch_npu's guide prefers BNSD or TND",
+        yield Finding("info", "layout", f"input_layout is {name}: npufa reads its rows where they are, in the modelled "
+                      "time of BNSD; a transposition would gain nothing", "leave it; torch_npu's guide prefers BNSD or TND",
                       "input_layout")
 
 
@@ -45,9 +45,9 @@ def alignment(call: Call) -> Iterator[Finding]:
     size = head_dim(call)
     if size % 16:
         aligned = -(-size // 16) * 16
-        yield Finding("warning", "head_dim", f"head_dim {size} is no multiple of 16: the NPU's cube computes it as "
-                      f"{aligned}, and rows start between its 32-byte blocks",
-                      f"use {aligned} in a new model; padding with zeros gives the same result (keep the scale)", "query")
+        yield Finding("info", "head_dim", f"head_dim {size} is no multiple of 16: the NPU's cube computes it as {aligned}, "
+                      "in the same modelled time", f"keep it for a given model, use {aligned} in a new one; torch_npu asks "
+                      "for a multiple of 16", "query")
 
 
 def mask(call: Call) -> Iterator[Finding]:

@@ -139,7 +139,9 @@ def _lengths(call: Call, name: str, lengths: Any, cut: Cut) -> Any:
     if per_sequence:
         return lengths[cut.begin:cut.end] if len(lengths) > 1 else lengths
     packed = call.packed("kv_lengths" if "kv" in name else "q_lengths")
-    sizes = list(itertools.accumulate(packed.lengths[cut.begin:cut.end]))
+    ends = itertools.accumulate(packed.lengths[cut.begin:cut.end])
+    # Trailing zeros stay zeros: they are no last sequence.
+    sizes = [end if index < packed.count else 0 for index, end in enumerate(ends, cut.begin)]
     if isinstance(lengths, Tensor):
         return torch.tensor(sizes, dtype=lengths.dtype, device=lengths.device)
     return sizes
