@@ -85,19 +85,10 @@ def _converter(overload: torch._ops.OpOverload, mapping: Mapping) -> Callable[..
     return convert
 
 
-def _refuse(overload: torch._ops.OpOverload) -> Callable[..., Any]:
-    """For overloads that write into tensors of the caller, which captured graphs use."""
-
-    def convert(*args: Any, meta_outputs: Any = None, **kwargs: Any) -> Any:
-        raise NotImplementedError(
-            f"{overload._schema.name}: out is not supported in a GE graph, got the overload {overload._overloadname}; "
-            "expected the one that returns its results")
-
-    return convert
-
-
 def register(register_fx_node_ge_converter: Callable[[Any], Callable[[Callable], Any]]) -> None:
-    """Registers a converter for every overload of every operator.
+    """Registers a converter for every overload of every operator that returns its results.
+
+    Those with `out` do not reach a GE graph, see _functionalize.py.
 
     Args:
         register_fx_node_ge_converter: torchair's.
@@ -105,6 +96,6 @@ def register(register_fx_node_ge_converter: Callable[[Any], Callable[[Callable],
     for name, mapping in MAPPINGS.items():
         packet = getattr(torch.ops.npufa, name)
         for overload in packet.overloads():
-            function = getattr(packet, overload)
-            converter = _refuse(function) if overload == "out" else _converter(function, mapping)
-            register_fx_node_ge_converter(function)(converter)
+            if overload != "out":
+                function = getattr(packet, overload)
+                register_fx_node_ge_converter(function)(_converter(function, mapping))
