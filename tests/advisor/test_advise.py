@@ -118,7 +118,8 @@ def test_an_illegal_call_has_the_operators_own_message():
 def test_sorted_by_severity_and_named_by_operator_or_function():
     findings = advise(*tensors(dim=20, dtype=torch.float32), operator=npufa.npu_prompt_flash_attention, num_heads=4,
                       input_layout="BNSD", atten_mask=causal(8, 8))
-    assert [f.severity for f in findings] == sorted((f.severity for f in findings), key=["error", "warning", "info"].index)
+    severities = [f.severity for f in findings]
+    assert severities == sorted(severities, key=["error", "warning", "info"].index)
     assert {"scale", "head_dim", "float32"} <= {f.code for f in findings}
     with pytest.raises(ValueError, match="operator is unknown"):
         advise(*tensors(), operator="softmax")
@@ -126,7 +127,8 @@ def test_sorted_by_severity_and_named_by_operator_or_function():
 
 @pytest.mark.parametrize("rows", [1, 5, 8, 130])
 @pytest.mark.parametrize("keys", [1, 8, 129])
-@pytest.mark.parametrize(("mode", "pre", "following"), [(2, 0, 0), (3, 0, 0), (4, 3, 2), (4, -1, 4), (4, 0, 0), (4, 5, -2)])
+@pytest.mark.parametrize(("mode", "pre", "following"),
+                         [(2, 0, 0), (3, 0, 0), (4, 3, 2), (4, -1, 4), (4, 0, 0), (4, 5, -2)])
 def test_the_mask_of_a_mode_is_recognised_as_one_that_gives_the_same(rows, keys, mode, pre, following):
     i, j, delta = torch.arange(rows)[:, None], torch.arange(keys)[None], keys - rows
     keep = {2: j <= i, 3: j <= i + delta, 4: (j >= i + delta - pre) & (j <= i + delta + following)}[mode]

@@ -18,8 +18,8 @@ def inputs(**options):
     return [torch.randn(2, 4, 8, 16, **options) for _ in range(3)]
 
 
-def infer(query, key, value, **more):
-    return npufa.npu_fused_infer_attention_score(query, key, value, num_heads=4, input_layout="BNSD", scale=0.25, **more)
+def infer(*tensors, **more):
+    return npufa.npu_fused_infer_attention_score(*tensors, num_heads=4, input_layout="BNSD", scale=0.25, **more)
 
 
 def train(query, key, value):

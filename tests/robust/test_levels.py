@@ -126,7 +126,8 @@ def test_halves_have_the_dropout_mask_of_the_whole(version):
     torch.testing.assert_close(split[0], plain[0])
     assert list(split[4:]) == list(plain[4:])
     again = inputs(requires_grad=True)
-    expected = torch.autograd.grad(getattr(npufa, name)(*again, 4, "BNSD", **options, seed=12, offset=3)[0].sum(), again)
+    output = getattr(npufa, name)(*again, 4, "BNSD", **options, seed=12, offset=3)[0]
+    expected = torch.autograd.grad(output.sum(), again)
     torch.testing.assert_close(gradients, expected)
     whole = getattr(npufa, name)(*inputs(), 4, "BNSD", **options, seed=drawn[4], offset=drawn[5])
     assert drawn[4] != 0
@@ -214,7 +215,8 @@ def test_a_cache_type_that_only_the_cpu_has():
     scales = {n: torch.ones(1) for n in ("key_antiquant_scale", "value_antiquant_scale")}
     want = npufa.npu_fused_infer_attention_score(query, *cache, **SETTINGS, **scales)[0]
     robust = RobustAttention()
-    got = robust(INFER, query.npu(), *(t.npu() for t in cache), **SETTINGS, **{n: s.npu() for n, s in scales.items()})[0]
+    scales = {name: scale.npu() for name, scale in scales.items()}
+    got = robust(INFER, query.npu(), *(t.npu() for t in cache), **SETTINGS, **scales)[0]
     torch.testing.assert_close(got.cpu(), want, atol=1e-5, rtol=1e-4)
     assert robust.counts == {(INFER, "cpu"): 1}
 

@@ -45,7 +45,8 @@ def test_more_random_calls(name):
 
 MODES = [(layout, mode) for layout in fusion.LAYOUTS for mode in range(9)
          if (mode != 5 if layout == "TND" else mode < 7)]
-KINDS = [(layout, kind) for layout in inference.FUSED_LAYOUTS for kind in ("plain", "paged", "padding", "prefix", "rope")
+KINDS = [(layout, kind) for layout in inference.FUSED_LAYOUTS
+         for kind in ("plain", "paged", "padding", "prefix", "rope")
          if "T" not in layout or kind not in ("padding", "prefix")]
 
 
@@ -67,6 +68,14 @@ def test_the_second_version_with_sinks(layout):
     case = inference.fused_infer_case(Draw(5), layout=layout, kind="plain", cache="float", lse=True, out_int8=False)
     heads, dtype = case.kwargs["num_heads"], case.kwargs["query"].dtype
     assert verify(with_sink(case, Draw(8).normal((heads,), dtype)))
+
+
+@pytest.mark.parametrize("padding", [0, 3, 4, 20, -2])
+def test_left_padding_up_to_beyond_the_first_key(padding):
+    query, key = torch.randn(2, 1, 4, 8), torch.randn(2, 1, 8, 8)
+    kw = {"query": query, "key": key, "value": key, "num_heads": 1, "input_layout": "BNSD", "softmax_lse_flag": True,
+          "actual_seq_lengths_kv": [5, 2], "kv_padding_size": torch.tensor([padding]), "scale": 0.3}
+    assert verify(inference.inference_case("fused_infer", kw))
 
 
 def test_long_alibi_bias():

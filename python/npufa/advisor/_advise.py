@@ -23,8 +23,9 @@ def advise(
 ) -> list[Finding]:
     """Returns what could be better about a call, errors first; nothing is computed.
 
-    The operator's own checks run on meta tensors: an illegal call is a finding with the operator's message. Masks, biases
-    and large key/value tensors are compared with the rules they may spell out, which reads them (an NPU is waited for).
+    The operator's own checks run on meta tensors: an illegal call is a finding with the operator's message. Masks,
+    biases and large key/value tensors are compared with the rules they may spell out, which reads them (an NPU is
+    waited for).
 
     Args:
         query, key, value: of the call.

@@ -37,7 +37,8 @@ def layout(call: Call) -> Iterator[Finding]:
     name = call["input_layout"]
     if name in ("BSH", "SBH", "BSND"):
         yield Finding("info", "layout", f"input_layout is {name}: npufa reads its rows where they are, in the modelled "
-                      "time of BNSD; a transposition would gain nothing", "leave it; torch_npu's guide prefers BNSD or TND",
+                      "time of BNSD; a transposition would gain nothing",
+                      "leave it; torch_npu's guide prefers BNSD or TND",
                       "input_layout")
 
 
@@ -45,9 +46,9 @@ def alignment(call: Call) -> Iterator[Finding]:
     size = head_dim(call)
     if size % 16:
         aligned = -(-size // 16) * 16
-        yield Finding("info", "head_dim", f"head_dim {size} is no multiple of 16: the NPU's cube computes it as {aligned}, "
-                      "in the same modelled time", f"keep it for a given model, use {aligned} in a new one; torch_npu asks "
-                      "for a multiple of 16", "query")
+        yield Finding("info", "head_dim", f"head_dim {size} is no multiple of 16: the NPU's cube computes it as "
+                      f"{aligned}, in the same modelled time", f"keep it for a given model, use {aligned} in a new "
+                      "one; torch_npu asks for a multiple of 16", "query")
 
 
 def mask(call: Call) -> Iterator[Finding]:
@@ -82,15 +83,16 @@ def additive_mask(call: Call) -> Iterator[Finding]:
     if bool(((bias == 0) | (bias <= torch.finfo(bias.dtype).min / 2)).all()):
         name = call.spelling("bias")
         yield Finding("warning", "additive_mask", f"{name} holds only 0 and -inf: it is a mask in "
-                      f"{bias.element_size()} bytes per pair", f"pass atten_mask={name} < 0, or the sparse_mode it equals",
+                      f"{bias.element_size()} bytes per pair",
+                      f"pass atten_mask={name} < 0, or the sparse_mode it equals",
                       name, _bytes(bias) - bias.numel())
 
 
 def page_size(call: Call) -> Iterator[Finding]:
     size = call["block_size"]
     if call["block_table"] is not None and size % 16:
-        yield Finding("warning", "block_size", f"block_size {size} is no multiple of 16: blocks are read in pieces, and "
-                      "torch_npu refuses them", "use 16, or 128 for the longest reads", "block_size")
+        yield Finding("warning", "block_size", f"block_size {size} is no multiple of 16: blocks are read in pieces, "
+                      "and torch_npu refuses them", "use 16, or 128 for the longest reads", "block_size")
 
 
 def dtype(call: Call) -> Iterator[Finding]:
@@ -107,8 +109,8 @@ def dtype(call: Call) -> Iterator[Finding]:
 def scale(call: Call) -> Iterator[Finding]:
     if call["scale"] == 1.0 and call.query.dtype != torch.int8:
         name = call.spelling("scale")
-        yield Finding("warning", "scale", f"{name} is 1.0, the default", f"pass {name}={head_dim(call)} ** -0.5, unless "
-                      "query is scaled already", name)
+        yield Finding("warning", "scale", f"{name} is 1.0, the default", f"pass {name}={head_dim(call)} ** -0.5, "
+                      "unless query is scaled already", name)
 
 
 def repeated_heads(call: Call) -> Iterator[Finding]:
@@ -119,8 +121,8 @@ def repeated_heads(call: Call) -> Iterator[Finding]:
     for group in range(heads, 1, -1):
         if heads % group == 0 and all(_repeats(call, t, heads, group) for t in (key, value)):
             count = "num_key_value_heads" if "num_key_value_heads" in call.arguments else "the heads of key and value"
-            yield Finding("warning", "repeated_heads", f"each {group} key/value heads are the same", f"pass one of each: "
-                          f"the operators share them among query heads ({count} = {heads // group})", "key",
+            yield Finding("warning", "repeated_heads", f"each {group} key/value heads are the same", f"pass one of "
+                          f"each: the operators share them among query heads ({count} = {heads // group})", "key",
                           _bytes(key, value) * (group - 1) // group)
             return
 
@@ -148,7 +150,7 @@ def _trains(call: Call) -> bool:
 
 def training_operator(call: Call) -> Iterator[Finding]:
     if call.is_training and not call.is_gradient and not _trains(call) and head_dim(call) <= 512:
-        yield Finding("info", "operator", f"{call.operator} computes softmax statistics for a gradient that nobody asks for",
+        yield Finding("info", "operator", f"{call.operator} computes statistics for a gradient that nobody asks for",
                       "use npu_fused_infer_attention_score for inference", "operator")
 
 
@@ -158,8 +160,8 @@ def strides(call: Call) -> Iterator[Finding]:
         if tensor.is_contiguous():
             continue
         if tensor.dim() and tensor.stride(-1) != 1:
-            yield Finding("warning", "strides", f"{name} has stride {tensor.stride(-1)} in its last dimension: every call "
-                          "copies it", f"keep {name} with contiguous channels", name, _bytes(tensor))
+            yield Finding("warning", "strides", f"{name} has stride {tensor.stride(-1)} in its last dimension: every "
+                          "call copies it", f"keep {name} with contiguous channels", name, _bytes(tensor))
         elif tensor.device.type == "cpu":
             yield Finding("info", "strides", f"{name} is not contiguous, its channels are: the CPU kernels read it in "
                           "place", "leave it", name)
@@ -175,8 +177,8 @@ def quantise(call: Call) -> Iterator[Finding]:
     key, value = call["key"], call["value"]
     decode = not call.is_training and not call.is_packed and call.rows == 1
     if decode and key.dtype in (torch.float16, torch.bfloat16) and _bytes(key, value) >= QUANTISE_FROM:
-        yield Finding("info", "quantise", f"a decode step reads a cache of {_bytes(key, value) >> 20} MiB and is bound by "
-                      "that: modelled on Ascend910B3 an int8 cache is 1.86 times as fast",
+        yield Finding("info", "quantise", f"a decode step reads a cache of {_bytes(key, value) >> 20} MiB and is bound "
+                      "by that: modelled on Ascend910B3 an int8 cache is 1.86 times as fast",
                       "store the cache as int8 with scales (npufa.quantization)", "key", _bytes(key, value) // 2)
 
 
@@ -203,5 +205,5 @@ def captured_lengths(call: Call, graph: bool) -> Iterator[Finding]:
 
 
 RULES: tuple[Rule, ...] = (
-    layout, alignment, mask, additive_mask, page_size, dtype, scale, repeated_heads, dropout, training_operator, strides,
-    sync, quantise, padding)
+    layout, alignment, mask, additive_mask, page_size, dtype, scale, repeated_heads, dropout, training_operator,
+    strides, sync, quantise, padding)

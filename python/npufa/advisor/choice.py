@@ -75,7 +75,8 @@ def recommended_config(operator: str, use_case: str, *, head_dim: int) -> dict[s
         head_dim: D; the scale is 1 / sqrt(D), which the operators do not assume.
 
     Raises:
-        ValueError: no such operator or use case, training with an operator that has no gradient, or a `head_dim` below 1.
+        ValueError: no such operator or use case, training with an operator that has no gradient, or a `head_dim`
+            below 1.
 
     Source: usage guide, section 7.1, with the scale, which it leaves at 1, without log-sum-exp, which it always asks
     for, and without `inner_precise`, which makes no difference in npufa.
@@ -87,7 +88,8 @@ def recommended_config(operator: str, use_case: str, *, head_dim: int) -> dict[s
         raise ValueError(f"npufa.advisor.recommended_config: use_case is unknown, got {use_case!r}; "
                          "expected 'training' or 'inference'")
     if head_dim < 1:
-        raise ValueError(f"npufa.advisor.recommended_config: head_dim is too small, got {head_dim}; expected at least 1")
+        raise ValueError(f"npufa.advisor.recommended_config: head_dim is too small, got {head_dim}; "
+                         "expected at least 1")
     scale = head_dim ** -0.5
     if "fusion" in operator:
         return {"scale": scale, "keep_prob": 0.9 if use_case == "training" else 1.0, "sparse_mode": 3}

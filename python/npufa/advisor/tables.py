@@ -1,7 +1,7 @@
 """What hardware and which versions have, as data.
 
-Sources: the usage guide, sections 3.1 and 3.2; "npufa" columns: this package. "verified" versions: the operator is in that
-torch_npu wheel; nothing is known here of older ones.
+Sources: the usage guide, sections 3.1 and 3.2; "npufa" columns: this package. "verified" versions: the operator is in
+that torch_npu wheel; nothing is known here of older ones.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class OperatorEntry(NamedTuple):
-    """An operator: first version of torch (torch_npu has the same numbers), where that is known from, and its purpose."""
+    """An operator: first version of torch (torch_npu has the same numbers), the source of that, and its purpose."""
 
     since: str
     source: str

@@ -32,11 +32,12 @@ class Monitor:
             model(tokens)
         print(monitor.table())
 
-    Active inside a `with` block, in a function decorated with it, or between :meth:`start` and :meth:`stop`; these nest,
-    and several monitors may be active. Calls are seen wherever they come from: `npufa.*`, `torch.ops.npufa.*`, other
-    threads, autograd's backward pass (as `npu_fusion_attention_grad`, ...) and compiled graphs. Replays of a captured
-    NPU graph are not calls. Before the first monitor starts, and after the last has stopped while the process has no
-    other Python thread, the operators are exactly as without this module; see `_tap` for the case of more threads.
+    Active inside a `with` block, in a function decorated with it, or between :meth:`start` and :meth:`stop`; these
+    nest, and several monitors may be active. Calls are seen wherever they come from: `npufa.*`, `torch.ops.npufa.*`,
+    other threads, autograd's backward pass (as `npu_fusion_attention_grad`, ...) and compiled graphs. Replays of a
+    captured NPU graph are not calls. Before the first monitor starts, and after the last has stopped while the process
+    has no other Python thread, the operators are exactly as without this module; see `_tap` for the case of more
+    threads.
 
     Args:
         timing: for NPU tensors, whose calls return before they are done: "events" of the stream, read later, or
@@ -177,9 +178,9 @@ class Monitor:
     def registry(self) -> Any:
         """Returns a `prometheus_client.CollectorRegistry` that reads the counts at every scrape.
 
-        `prometheus_client.start_http_server(9000, registry=monitor.registry())` serves it. Metrics: `npufa_calls_total`,
-        `npufa_errors_total`, `npufa_out_of_memory_total`, `npufa_memory_peak_bytes`, `npufa_call_seconds` (histogram),
-        `npufa_degradations_total`.
+        `prometheus_client.start_http_server(9000, registry=monitor.registry())` serves it. Metrics:
+        `npufa_calls_total`, `npufa_errors_total`, `npufa_out_of_memory_total`, `npufa_memory_peak_bytes`,
+        `npufa_call_seconds` (histogram), `npufa_degradations_total`.
 
         Raises:
             ImportError: prometheus_client is missing; the message names the extra.

@@ -1,13 +1,14 @@
 """Sees every call of an npufa operator while somebody listens.
 
 The tap is a Python kernel at torch's dispatch key BackendSelect, which every tensor carries and npufa leaves unused; it
-stands between autograd and the kernels. So it sees calls of every thread, from Python, from autograd's backward pass and
-from compiled graphs, and leaves `torch.compile` alone. A TorchDispatchMode would see one thread only and every operator
-of torch; patched wrappers would miss the backward pass and `torch.ops`.
+stands between autograd and the kernels. So it sees calls of every thread, from Python, from autograd's backward pass
+and from compiled graphs, and leaves `torch.compile` alone. A TorchDispatchMode would see one thread only and every
+operator of torch; patched wrappers would miss the backward pass and `torch.ops`.
 
-The first listener puts the tap in; until then nothing is there. torch's dispatcher may gain a kernel while other threads
-call, but must not lose one: a thread on its way to the kernel would find it gone. So the last listener takes the tap out
-when its thread is the only one of Python, and otherwise leaves it, a few microseconds per call, to a later one.
+The first listener puts the tap in; until then nothing is there. torch's dispatcher may gain a kernel while other
+threads call, but must not lose one: a thread on its way to the kernel would find it gone. So the last listener takes
+the tap out when its thread is the only one of Python, and otherwise leaves it, a few microseconds per call, to a later
+one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attention that degrades instead of failing: NPU kernel, CPU kernel, torch; halves of a call when memory is lacking."""
+"""Attention that degrades instead of failing: NPU, CPU, torch; halves of a call when memory is lacking."""
 
 from ._robust import RobustAttention
 

@@ -20,7 +20,7 @@ def is_callers_mistake(error: BaseException, *, on_cpu: bool) -> bool:
 
     Args:
         error: raised after the checks on meta tensors have passed.
-        on_cpu: by the CPU's operators, which serve every legal call: what they refuse with their own words is a value in
-            a tensor. The NPU's refuse what has no kernel there, too.
+        on_cpu: by the CPU's operators, which serve every legal call: what they refuse with their own words is a value
+            in a tensor. The NPU's refuse what has no kernel there, too.
     """
     return on_cpu and not isinstance(error, MemoryError) and str(error).startswith("npufa::")

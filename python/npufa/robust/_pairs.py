@@ -1,4 +1,4 @@
-"""Which query rows and keys of one sequence take part, and the bias they get: SPEC sections 3 to 5 for dense tensors."""
+"""Which rows and keys of one sequence take part, and the bias they get: SPEC sections 3 to 5, dense."""
 
 from __future__ import annotations
 

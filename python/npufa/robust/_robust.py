@@ -45,9 +45,9 @@ class RobustAttention:
     both halves feed are added. Only when nothing is left to halve is the next level tried. Backward passes are calls of
     the gradient operators and have the same levels, unless a `dropout_mask` is given.
 
-    A mistake of the caller is raised as the operator raises it, at once: arguments are checked on meta tensors first, and
-    values of tensors by the CPU's operator. Each kind of degradation is logged once per operator and instance, at level
-    WARNING of the logger "npufa.robust", and counted in `counts` and by an active `npufa.monitor.Monitor`.
+    A mistake of the caller is raised as the operator raises it, at once: arguments are checked on meta tensors first,
+    and values of tensors by the CPU's operator. Each kind of degradation is logged once per operator and instance, at
+    level WARNING of the logger "npufa.robust", and counted in `counts` and by an active `npufa.monitor.Monitor`.
 
     Args:
         fallback_to_cpu: have level 2.
@@ -76,8 +76,8 @@ class RobustAttention:
 
         Raises:
             TypeError: arguments that the operator does not have, or lacks.
-            RuntimeError, ValueError: the operator's own error for an illegal argument, or, when all levels fail, that of
-                the first one, with the others' as notes.
+            RuntimeError, ValueError: the operator's own error for an illegal argument, or, when all levels fail, that
+                of the first one, with the others' as notes.
         """
         call = _autocast(Call.bind(operator, args, kwargs))
         expected = call.on_meta()

@@ -1,4 +1,4 @@
-"""The operators by torch's scaled_dot_product_attention: every layout, mode and length, with statistics and gradients."""
+"""The operators by torch's scaled_dot_product_attention, with statistics and gradients."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def _refuse(call: Call) -> None:
             value = call[name]
             shown = value.dtype if isinstance(value, Tensor) else value
             what = "dropout masks are the operators' own" if name == "keep_prob" else "nothing quantised"
-            raise UnsupportedError(f"npufa.robust: {name} is not for scaled_dot_product_attention ({what}), got {shown}; "
-                                   "expected a call without it")
+            raise UnsupportedError(f"npufa.robust: {name} is not for scaled_dot_product_attention ({what}), got "
+                                   f"{shown}; expected a call without it")
 
 
 def _shaped(result: Any, like: Any, device: torch.device) -> Any:
