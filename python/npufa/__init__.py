@@ -48,9 +48,24 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in ("compat", "sim"):
-        import importlib
+# Imported when they are first used.
+_PARTS = ("advisor", "compat", "distributed", "engine", "functional", "integrations", "kv_cache", "long_context", "merge",
+          "monitor", "nn", "quantization", "robust", "serving", "sim")
+_NAMES = {
+    "AttentionEngine": "engine",
+    "Monitor": "monitor",
+    "PagedKVCache": "kv_cache",
+    "RobustAttention": "robust",
+    "advise": "advisor",
+    "npu_ring_attention_update": "merge",
+}
 
+
+def __getattr__(name: str) -> object:
+    import importlib
+
+    if name in _PARTS:
         return importlib.import_module(f".{name}", __name__)
+    if name in _NAMES:
+        return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
