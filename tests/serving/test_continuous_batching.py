@@ -173,9 +173,9 @@ def test_on_npu():
 
     from npufa.serving import SamplingParams, ServingEngine
 
-    asked = prompts((6, 1, 11))
-    expected = [generated(build("mistral"), p, 5) for p in asked]
-    engine = ServingEngine(build("mistral").npu(), 4, block_size=8, max_num_seqs=3, max_batched_tokens=8)
+    asked = prompts((6, 11))
+    expected = [generated(build("mistral"), p, 4) for p in asked]
+    engine = ServingEngine(build("mistral").npu(), 3, block_size=8, max_num_seqs=2, max_batched_tokens=12)
     assert engine.cache.storage.key.device.type == "npu"
-    assert served(engine, asked, SamplingParams(max_new_tokens=5)) == expected
+    assert served(engine, asked, SamplingParams(max_new_tokens=4)) == expected
     assert engine.metrics.preemptions > 0

@@ -11,13 +11,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from transformers import AttentionInterface, PreTrainedModel
 
-from .._autoload import guard_transformers
 from ..kv_cache import BlockStorage, paged_attention
-
-guard_transformers()
-
-from transformers import AttentionInterface, PreTrainedModel  # noqa: E402
 
 NAME = "npufa_paged"
 _LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
