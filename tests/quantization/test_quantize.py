@@ -67,7 +67,8 @@ def test_the_whole_range_of_integers_is_used():
 
 def test_asymmetric_is_finer_for_one_sided_values():
     key, value = (t.abs() for t in cache())
-    scales = [quantize_kv(key, value, QuantConfig("int8", "channel", symmetric)).key.scale for symmetric in (True, False)]
+    scales = [quantize_kv(key, value, QuantConfig("int8", "channel", symmetric)).key.scale
+              for symmetric in (True, False)]
     torch.testing.assert_close(scales[1], scales[0] * 127 / 255)
 
 

@@ -28,8 +28,9 @@ def test_errors_per_head(layout):
     call = {"num_heads": 6, "num_key_value_heads": 3, "scale": 0.25, "input_layout": "BNSD", "sparse_mode": 3}
     plain = npufa.npu_fused_infer_attention_score(query, key, value, **call)[0]
     reduced = npufa.npu_fused_infer_attention_score(query, *restored, **call)[0]
-    for errors, before, after, tolerance in ((report.key, key, restored[0], 1e-6), (report.value, value, restored[1], 1e-6),
-                                             (report.output, plain, reduced, 0.02)):
+    for errors, before, after, tolerance in (
+            (report.key, key, restored[0], 1e-6), (report.value, value, restored[1], 1e-6),
+            (report.output, plain, reduced, 0.02)):
         for head in range(before.shape[1]):
             expected = decibel(before[:, head], after[:, head])
             assert errors.sqnr[head].item() == pytest.approx(expected, rel=tolerance)

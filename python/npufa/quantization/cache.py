@@ -139,8 +139,9 @@ class QuantizedKV:
             raise ValueError(f"npufa.quantization: {INCRE} has no argument for scales per token of a paged cache, got "
                              f"granularity token; expected tensor or channel, or {FUSED_INFER}")
         if key.scale.shape != value.scale.shape:
+            widths = f"{key.scale.shape[-1]} and {value.scale.shape[-1]}"
             raise ValueError(f"npufa.quantization: {INCRE} takes scales per channel only for equal head sizes of key "
-                             f"and value, got {key.scale.shape[-1]} and {value.scale.shape[-1]}; expected {FUSED_INFER}")
+                             f"and value, got {widths}; expected {FUSED_INFER}")
 
         def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
             if first is None or second is None:
@@ -211,7 +212,8 @@ def check_cache(
 ) -> int:
     """Raises for what :func:`quantize_kv` cannot quantise; returns Nkv."""
     if input_layout not in LAYOUTS:
-        raise ValueError(f"npufa.quantization: input_layout is unknown, got {input_layout!r}; expected one of {LAYOUTS}")
+        raise ValueError(f"npufa.quantization: input_layout is unknown, got {input_layout!r}; expected one of "
+                         f"{LAYOUTS}")
     if input_layout == "TND" and paged:
         raise ValueError("npufa.quantization: input_layout TND is not that of a paged cache, got paged=True; expected "
                          "BSND for (blocks, block_size, Nkv, D), BNSD or BSH")
@@ -222,8 +224,8 @@ def check_cache(
         raise ValueError("npufa.quantization: num_key_value_heads is needed for input_layout BSH, got "
                          f"{num_key_value_heads}; expected Nkv")
     heads = _check_part("key", key, config, input_layout, num_key_value_heads)
-    if _check_part("value", value, config, input_layout, heads) != heads or _tokens(key, heads, input_layout) != _tokens(
-            value, heads, input_layout):
+    _check_part("value", value, config, input_layout, heads)
+    if _tokens(key, heads, input_layout) != _tokens(value, heads, input_layout):
         raise ValueError(f"npufa.quantization: value does not fit key, got {tuple(value.shape)} for key "
                          f"{tuple(key.shape)}; expected the same shape up to the head size")
     if key.dtype != value.dtype or key.device != value.device:
@@ -239,8 +241,8 @@ def _tokens(tensor: Tensor, heads: int, input_layout: str) -> torch.Size:
 def _check_part(name: str, tensor: Tensor, config: QuantConfig, input_layout: str, heads: int) -> int:
     """Checks one of key and value; returns its number of heads."""
     if tensor.dtype not in FLOAT_DTYPES:
-        raise TypeError(f"npufa.quantization: {name} has the wrong dtype, got {tensor.dtype}; expected float16, bfloat16 "
-                        "or float32")
+        raise TypeError(f"npufa.quantization: {name} has the wrong dtype, got {tensor.dtype}; expected float16, "
+                        "bfloat16 or float32")
     dims = 3 if input_layout in ("BSH", "TND") else 4
     if tensor.dim() != dims:
         raise ValueError(f"npufa.quantization: {name} does not fit input_layout {input_layout}, got shape "

@@ -33,7 +33,7 @@ class KVObserver:
     Raises:
         ValueError: a granularity per token.
 
-    Source: symmetric growing histograms as in torch.ao.quantization's HistogramObserver.
+    Source: a histogram that grows with the values, an idea of torch.ao.quantization's HistogramObserver.
     """
 
     def __init__(
