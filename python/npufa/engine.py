@@ -3,7 +3,8 @@
     engine = AttentionEngine(num_heads=32, head_dim=128, num_kv_heads=8)
     output = engine(query, key_cache, value_cache, actual_seq_lengths_kv=[65])
 
-Letters: B batch, N query heads, Nkv key/value heads, Sq and Skv sequence lengths, D head size, T tokens of a packed batch.
+Letters: B batch, N query heads, Nkv key/value heads, Sq and Skv sequence lengths, D head size, T tokens of a packed
+batch.
 """
 
 from __future__ import annotations

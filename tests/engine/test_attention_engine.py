@@ -115,7 +115,8 @@ def test_paged_and_quantised_caches_go_through():
     output = engine(query, *(cache.flatten(2) for cache in pool), **settings)
     expected = reference(query, key, value, [13])[0]
     torch.testing.assert_close(output.double(), expected, atol=1e-5, rtol=1e-5)
-    output, _ = engine.unified_inference(query, *(cache.flatten(2) for cache in pool), 13, block_table=table, block_size=8)
+    output, _ = engine.unified_inference(query, *(cache.flatten(2) for cache in pool), 13, block_table=table,
+                                         block_size=8)
     torch.testing.assert_close(output.double(), expected, atol=1e-5, rtol=1e-5)
     int8 = [t.mul(40).round().clamp(-127, 127).to(torch.int8) for t in (key, value)]
     scale = torch.full((2,), 1 / 40)
@@ -143,8 +144,8 @@ def test_key_tells_what_query_leaves_open():
 SHAPES = {
     "ambiguous": ((1, N, N, D), (1, NKV, NKV, D), None, "fit BSND and BNSD; expected input_layout to name one"),
     "guide": ((1, 64, N, D), (1, 64, NKV, D), "BNSD", r'query does not have layout BNSD.*looks like BSND: pass input'),
-    "no layout": ((2, 5, N + 1, D), (2, 5, NKV, D), None, r"query has no layout of 4 heads of 16, got shape \(2, 5, 5,"),
-    "key": ((2, 5, N, D), (2, NKV + 1, 5, D), None, r"key does not have layout BSND of query, got shape \(2, 3, 5, 16\)"),
+    "no layout": ((2, 5, N + 1, D), (2, 5, NKV, D), None, r"no layout of 4 heads of 16, got shape \(2, 5, 5,"),
+    "key": ((2, 5, N, D), (2, NKV + 1, 5, D), None, r"key does not have layout BSND.*got shape \(2, 3, 5, 16\)"),
     "named key": ((2, N, 5, D), (2, 5, NKV, D), "BNSD", "key does not have layout BNSD of query"),
     "dims": ((5, D), (5, D), None, "query has no layout"),
     "unknown": ((2, 5, N, D), (2, 5, NKV, D), "SBH", "input_layout is unknown, got 'SBH'"),

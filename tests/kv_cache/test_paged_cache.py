@@ -1,4 +1,4 @@
-"""PagedKVCache: attention against a float64 reference on contiguous tokens, int8 storage, sharing, refusals, figures."""
+"""PagedKVCache: attention against a float64 reference on contiguous tokens, int8, sharing, refusals."""
 
 import math
 
@@ -201,7 +201,8 @@ ILLEGAL = {
     "num_blocks is not positive, got 0": lambda c: PagedKVCache(0, 4, NKV, D),
     "value_head_dim exceeds head_dim, got 32": lambda c: PagedKVCache(1, 4, NKV, D, value_head_dim=32),
     "dtype is not supported, got torch.float64": lambda c: PagedKVCache(1, 4, NKV, D, dtype=torch.float64),
-    "kv_cache_dtype is not supported, got torch.uint8": lambda c: PagedKVCache(1, 4, NKV, D, kv_cache_dtype=torch.uint8),
+    "kv_cache_dtype is not supported, got torch.uint8":
+        lambda c: PagedKVCache(1, 4, NKV, D, kv_cache_dtype=torch.uint8),
     "sequence is unknown, got 7": lambda c: c.free(7),
     "tokens is negative, got -1": lambda c: c.extend(0, -1),
     "length is out of range, got 6; expected 0 to 5": lambda c: c.truncate(0, 6),

@@ -42,7 +42,8 @@ def test_a_seed_gives_the_same_tokens_in_any_batch(model):
     together = ServingEngine(model, 12, block_size=4, max_num_seqs=3, max_batched_tokens=5).generate(
         PROMPTS, [params, greedy, SamplingParams(max_new_tokens=12, temperature=1.0)])
     assert together[0].token_ids == alone.token_ids != together[1].token_ids
-    (other,) = ServingEngine(model, 32).generate(PROMPTS[:1], SamplingParams(max_new_tokens=12, temperature=1.0, seed=6))
+    (other,) = ServingEngine(model, 32).generate(
+        PROMPTS[:1], SamplingParams(max_new_tokens=12, temperature=1.0, seed=6))
     assert other.token_ids != alone.token_ids
 
 
@@ -71,8 +72,12 @@ def test_abort(model):
 
 def test_abort_from_a_callback(model):
     engine = ServingEngine(model, 32)
-    completions = engine.generate(PROMPTS, SamplingParams(max_new_tokens=8),
-                                  lambda request, token: engine.abort(1) if request == 2 and engine.metrics.steps == 2 else None)
+
+    def aborting(request, token):
+        if request == 2 and engine.metrics.steps == 2:
+            engine.abort(1)
+
+    completions = engine.generate(PROMPTS, SamplingParams(max_new_tokens=8), aborting)
     assert [c.finish_reason for c in completions] == ["length", "abort", "length"]
     assert len(completions[1].token_ids) == 2
 

@@ -12,8 +12,8 @@ class OutOfBlocks(RuntimeError):
 class BlockAllocator:
     """Hands out the blocks 0 .. num_blocks - 1.
 
-    A block is in one of three states: *owned* by one or more references, *free*, or *cached*: without a reference, but its
-    contents are known by a digest. `allocate` takes free blocks first, then the cached one that was released longest ago.
+    A block is in one of three states: *owned* by one or more references, *free*, or *cached*: without a reference, but
+    its contents are known by a digest. `allocate` takes free blocks first, then the cached one released longest ago.
 
     The scheme of vLLM (Kwon et al. 2023, arXiv 2309.06180): reference counts, and contents found by hash.
     """

@@ -39,11 +39,11 @@ class PagedKVCache:
     """Keys and values of many sequences in blocks of `block_size` tokens.
 
     A sequence owns blocks for the tokens it has, and shares blocks with others: after `fork`, and where its first
-    tokens are those of another sequence (`create` finds full blocks by a hash chained over token ids). A shared block is
-    copied before it is written. Blocks that a sequence leaves stay findable until they are needed. Not thread-safe.
+    tokens are those of another sequence (`create` finds full blocks by a hash chained over token ids). A shared block
+    is copied before it is written. Blocks that a sequence leaves stay findable until they are needed. Not thread-safe.
 
-    Tokens enter by `append`; or, in a model that computes layer by layer, by `extend` (reserves slots), `write` for every
-    layer and `commit` (lets others find the full blocks).
+    Tokens enter by `append`; or, in a model that computes layer by layer, by `extend` (reserves slots), `write` for
+    every layer and `commit` (lets others find the full blocks).
 
     Args:
         num_blocks: blocks in the pool, shared by all layers: a block holds its tokens' keys and values of every layer.

@@ -82,7 +82,9 @@ class BlockStorage:
         }
         if self.key_scale is None or self.value_scale is None:
             return arguments
-        scale, mode = ("dequant_scale_{}", "{}_quant_mode") if with_sink else ("{}_antiquant_scale", "{}_antiquant_mode")
+        scale, mode = "{}_antiquant_scale", "{}_antiquant_mode"
+        if with_sink:
+            scale, mode = "dequant_scale_{}", "{}_quant_mode"
         for name, scales in (("key", self.key_scale), ("value", self.value_scale)):
             arguments |= {scale.format(name): scales[layer], mode.format(name): _PER_TOKEN_AND_HEAD_PAGED}
         return arguments

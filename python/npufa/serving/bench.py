@@ -1,4 +1,4 @@
-"""The command `python -m npufa serve-bench`: continuous batching and its cache, measured on a model with random weights."""
+"""The command `python -m npufa serve-bench`: continuous batching and its cache, measured on random weights."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .engine import ServingEngine
 from .request import SamplingParams
 
 COMMAND = "python -m npufa serve-bench"
-_DESCRIPTION = """Serves random requests with a small Llama of random weights and reports throughput, latencies and the memory of the
-key/value cache: blocks against room reserved for the longest sequence, and int8 against the model's type."""
+_DESCRIPTION = """Serves random requests with a small Llama of random weights and reports throughput, latencies and the
+memory of the key/value cache: blocks against room reserved for the longest sequence, and int8 against its type."""
 _VOCABULARY = 512
 
 
@@ -51,8 +51,8 @@ class Result:
 
 
 def workload(requests: int, max_length: int, seed: int) -> Workload:
-    """Requests of very different lengths, as chats have them: prompt and answer are log-normal (sigma 0.6) with a median
-    of an eighth of `max_length` each, and at most half of it."""
+    """Requests of very different lengths, as chats have them: prompt and answer are log-normal (sigma 0.6) with a
+    median of an eighth of `max_length` each, and at most half of it."""
     generator = torch.Generator().manual_seed(seed)
 
     def lengths(limit: int) -> list[int]:
@@ -87,9 +87,9 @@ def measure(
 
 def _report(options: argparse.Namespace, load: Workload, runs: dict[str, Result]) -> str:
     exact, int8 = runs["batched"], runs["int8 cache"]
-    lines = [f"{len(load.prompts)} requests, {sum(map(len, load.prompts))} prompt tokens, {sum(load.new_tokens)} generated; "
-             f"at most {load.max_length} tokens a sequence; {options.dtype}, {_place(options.device)}, "
-             f"threads: {options.threads}, fastest of {options.repeat}"]
+    lines = [f"{len(load.prompts)} requests, {sum(map(len, load.prompts))} prompt tokens, "
+             f"{sum(load.new_tokens)} generated; at most {load.max_length} tokens a sequence; {options.dtype}, "
+             f"{_place(options.device)}, threads: {options.threads}, fastest of {options.repeat}"]
     lines += [f"{'':<18}{'tokens/s':>10}{'first token':>13}{'next token':>12}{'preempted':>11}{'peak cache':>13}"]
     for name, run in runs.items():
         lines.append(f"{name:<18}{run.throughput:>10.0f}{run.time_to_first_token * 1e3:>10.1f} ms"
@@ -103,8 +103,8 @@ def _report(options: argparse.Namespace, load: Workload, runs: dict[str, Result]
         "  = 1 - peak blocks x block bytes / (running at the peak x longest x bytes per token)",
         f"  = 1 - {exact.used_bytes} / ({exact.peak_running} x {load.max_length} x {exact.bytes_per_token:.0f})",
         f"int8 cache: {int8.bytes_per_token / exact.bytes_per_token:.2f} of the bytes per token "
-        f"({int8.bytes_per_token:.0f} / {exact.bytes_per_token:.0f}); {_agreement(exact, int8):.0%} of requests start with the "
-        "same token (random weights)",
+        f"({int8.bytes_per_token:.0f} / {exact.bytes_per_token:.0f}); {_agreement(exact, int8):.0%} of requests start "
+        "with the same token (random weights)",
     ]
     return "\n".join(lines)
 

@@ -45,8 +45,8 @@ class DecodeState:
         self._sequences, self._num_blocks = sequences, num_blocks
         sampled = torch.tensor([chunk.request.tokens[-1] for chunk in chunks]).to(device)
         npu_advance_step_flashattn(
-            self.input_tokens, sampled, self.input_positions, self.seq_lens, self.slot_mapping, self.block_tables, count,
-            count, self._block_size)
+            self.input_tokens, sampled, self.input_positions, self.seq_lens, self.slot_mapping, self.block_tables,
+            count, count, self._block_size)
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -23,8 +23,8 @@ class ServingEngine:
     """Generates for many requests at once with a Hugging Face causal language model over a paged cache.
 
     Every step computes the next token of the running requests and chunks of prompts that are waiting, in one packed
-    forward pass. Greedy output is that of `model.generate` for each prompt alone, up to rounding. The model is used as it
-    is, on the device it is on; between steps its attention implementation is the one it had. Not thread-safe.
+    forward pass. Greedy output is that of `model.generate` for each prompt alone, up to rounding. The model is used
+    as it is, on the device it is on; between steps its attention implementation is the one it had. Not thread-safe.
 
     Args:
         model: in evaluation mode; its attention goes through transformers' attention interface and is causal, with or
@@ -130,8 +130,8 @@ class ServingEngine:
     def step(self) -> list[Completion]:
         """One forward pass; returns the requests that finished or were aborted since the last one.
 
-        If the model raises, the step has not happened and may be tried again. If callbacks raise, all have been called and
-        the first error is raised; the next step returns what finished.
+        If the model raises, the step has not happened and may be tried again. If callbacks raise, all have been called
+        and the first error is raised; the next step returns what finished.
         """
         chunks = self._scheduler.schedule()
         self.metrics.preemptions = self._scheduler.preemptions
@@ -167,7 +167,8 @@ class ServingEngine:
                 prompt has been queued.
         """
         if self._requests:
-            raise _error(f"generate() found {self.unfinished} unfinished requests; expected none: use add_request and run")
+            raise _error(f"generate() found {self.unfinished} unfinished requests; expected none: use add_request "
+                         "and run")
         each = [params] * len(prompts) if params is None or isinstance(params, SamplingParams) else list(params)
         if len(each) != len(prompts):
             raise _error(f"params has the wrong length, got {len(each)}; expected {len(prompts)}, that of prompts")
@@ -254,16 +255,17 @@ class ServingEngine:
         if not tokens:
             raise _error("prompt is empty; expected at least one token")
         if not all(0 <= token < self._vocabulary for token in tokens):
-            raise _error(f"prompt has a token outside the vocabulary, got {min(tokens)} to {max(tokens)}; expected 0 to "
-                         f"{self._vocabulary - 1}")
+            raise _error(f"prompt has a token outside the vocabulary, got {min(tokens)} to {max(tokens)}; expected "
+                         f"0 to {self._vocabulary - 1}")
         longest = len(tokens) + params.max_new_tokens
         if self._max_positions is not None and longest > self._max_positions:
-            raise _error(f"prompt and max_new_tokens are too long, got {len(tokens)} + {params.max_new_tokens}; expected "
-                         f"at most {self._max_positions}, the positions of the model")
+            raise _error(f"prompt and max_new_tokens are too long, got {len(tokens)} + {params.max_new_tokens}; "
+                         f"expected at most {self._max_positions}, the positions of the model")
         room = self.cache.num_blocks * self.cache.block_size
         if longest - 1 > room:  # the last token is never stored
-            raise _error(f"prompt and max_new_tokens do not fit the cache, got {len(tokens)} + {params.max_new_tokens}; "
-                         f"expected at most {room} tokens of {self.cache.num_blocks} blocks")
+            raise _error("prompt and max_new_tokens do not fit the cache, got "
+                         f"{len(tokens)} + {params.max_new_tokens}; expected at most {room} tokens of "
+                         f"{self.cache.num_blocks} blocks")
 
 
 def _call_back(requests: list[Request]) -> None:

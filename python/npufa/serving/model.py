@@ -160,8 +160,8 @@ def cache_shape(model: PreTrainedModel) -> CacheShape:
     try:
         forward(model, zero, zero, probe, zero)
     except (AttributeError, TypeError) as error:
-        raise _error(f"{type(model).__name__} cannot run without the masks of its own attention ({error}); expected a model "
-                     "on transformers' attention interface") from error
+        raise _error(f"{type(model).__name__} cannot run without the masks of its own attention ({error}); expected a "
+                     "model on transformers' attention interface") from error
     if probe.layers != list(range(config.num_hidden_layers)) or len(probe.shapes) != 1:
         raise _error(f"layers {probe.layers} of {config.num_hidden_layers} call the attention function, with keys and "
                      f"values {sorted(map(str, probe.shapes))}; expected every layer to, once, with the same shape")
