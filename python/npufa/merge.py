@@ -9,8 +9,6 @@ A row without keys (output 0, log-sum-exp +inf, maximum 0, sum 0; SPEC section 3
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -18,51 +16,55 @@ STATISTIC_WIDTHS = (1, 8)
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
-def merge_lse(partials: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Merges outputs with their log-sum-exp.
+def merge_lse(out_a: Tensor, lse_a: Tensor, out_b: Tensor, lse_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Merges two outputs with their log-sum-exp.
 
     Args:
-        partials: (output, softmax_lse) of each set of keys. `output` float16, bfloat16 or float32 (..., Dv), all of one
-            shape; `softmax_lse` float32 (..., 1). `npu_fused_infer_attention_score` returns such pairs for BNSD and
-            TND; an output of another layout has to be transposed to the order of its `softmax_lse`.
+        out_a, out_b: float16, bfloat16 or float32 (..., Dv) of one shape.
+        lse_a, lse_b: float32 (..., 1). `npu_fused_infer_attention_score` returns such pairs for BNSD and TND; an output
+            of another layout has to be transposed to the order of its `softmax_lse`.
 
     Returns:
-        output in the dtype of the first one (a float32 output keeps a running merge from rounding), softmax_lse
-        float32. Both are differentiable in all inputs.
+        output in the dtype of `out_a` (float32 keeps a running merge from rounding), softmax_lse float32. Both are
+        differentiable in all inputs.
 
     Raises:
-        TypeError, ValueError: no partials, or shapes or dtypes that disagree.
+        TypeError, ValueError: shapes or dtypes that disagree.
 
     Source: SPEC section 3.
     """
-    _check("merge_lse", partials, ("output", "softmax_lse"))
-    statistics = [(output, torch.where(lse == torch.inf, 0.0, lse), (lse != torch.inf).to(lse.dtype))
-                  for output, lse in partials]
-    output, softmax_max, softmax_sum = _merge(statistics)
+    _check("merge_lse", {"out_a": out_a, "out_b": out_b}, {"lse_a": lse_a, "lse_b": lse_b}, widths=(1,))
+    maxima = [torch.where(lse == torch.inf, -torch.inf, lse) for lse in (lse_a, lse_b)]
+    sums = [(lse != torch.inf).to(lse.dtype) for lse in (lse_a, lse_b)]
+    output, softmax_max, softmax_sum = _merge(out_a, maxima[0], sums[0], out_b, maxima[1], sums[1])
     return output, statistics_to_lse(softmax_max, softmax_sum)
 
 
-def merge_statistics(partials: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Merges outputs with maximum and sum of their softmax.
+def merge_statistics(
+    out_a: Tensor, max_a: Tensor, sum_a: Tensor, out_b: Tensor, max_b: Tensor, sum_b: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Merges two outputs with maximum and sum of their softmax.
 
     Args:
-        partials: (output, softmax_max, softmax_sum) of each set of keys. `output` float16, bfloat16 or float32
-            (..., Dv), all of one shape; the statistics float32 (..., 8) as `npu_fusion_attention` returns them, or
-            (..., 1).
+        out_a, out_b: float16, bfloat16 or float32 (..., Dv) of one shape.
+        max_a, sum_a, max_b, sum_b: float32 (..., 8) as `npu_fusion_attention` returns them for BNSD, or (..., 1).
 
     Returns:
-        output in the dtype of the first one (a float32 output keeps a running merge from rounding), softmax_max and
-        softmax_sum in their shape. All are differentiable in all inputs; the operators' statistics are not, so that the
-        gradient of a whole attention takes :mod:`npufa.long_context`.
+        output in the dtype of `out_a` (float32 keeps a running merge from rounding), softmax_max and softmax_sum in
+        their shape. All are differentiable in all inputs; the operators' statistics are not, so that the gradient of a
+        whole attention takes :mod:`npufa.long_context`.
 
     Raises:
-        TypeError, ValueError: no partials, or shapes or dtypes that disagree.
+        TypeError, ValueError: shapes or dtypes that disagree.
 
     Source: SPEC section 3.
     """
-    _check("merge_statistics", partials, ("output", "softmax_max", "softmax_sum"))
-    width = partials[0][1].shape[-1]
-    output, softmax_max, softmax_sum = _merge([(o, m[..., :1], s[..., :1]) for o, m, s in partials])
+    statistics = {"max_a": max_a, "sum_a": sum_a, "max_b": max_b, "sum_b": sum_b}
+    _check("merge_statistics", {"out_a": out_a, "out_b": out_b}, statistics)
+    width = max_a.shape[-1]
+    max_a, sum_a, max_b, sum_b = (t[..., :1] for t in statistics.values())
+    max_a, max_b = (torch.where(t == 0, -torch.inf, m) for m, t in ((max_a, sum_a), (max_b, sum_b)))
+    output, softmax_max, softmax_sum = _merge(out_a, max_a, sum_a, out_b, max_b, sum_b)
     return output, _widened(softmax_max, width), _widened(softmax_sum, width)
 
 
@@ -115,36 +117,36 @@ def npu_ring_attention_update(
         if tensor.dim() != 3:
             raise ValueError(f"npufa.{name}: {argument} has the wrong number of axes, got {[*tensor.shape]}; "
                              f"expected 3 for {input_layout}")
-    statistics = [prev_softmax_max, prev_softmax_sum, cur_softmax_max, cur_softmax_sum]
+    outputs = {"prev_attn_out": prev_attn_out, "cur_attn_out": cur_attn_out}
+    statistics = {"prev_softmax_max": prev_softmax_max, "prev_softmax_sum": prev_softmax_sum,
+                  "cur_softmax_max": cur_softmax_max, "cur_softmax_sum": cur_softmax_sum}
     if input_layout == "SBH":
-        outputs = [_sbh_to_bnsd(name, t, prev_softmax_max) for t in (prev_attn_out, cur_attn_out)]
-        attn_out, softmax_max, softmax_sum = _update(name, outputs, statistics)
+        outputs = {argument: _sbh_to_bnsd(name, argument, t, prev_softmax_max) for argument, t in outputs.items()}
+        _check(name, outputs, statistics)
+        attn_out, softmax_max, softmax_sum = _update(outputs, statistics)
         return attn_out.permute(2, 0, 1, 3).flatten(2), softmax_max, softmax_sum
     if actual_seq_qlen is None:
         raise ValueError(f"npufa.{name}: actual_seq_qlen is missing, got None; expected cumulative lengths for TND")
-    outputs = [prev_attn_out, cur_attn_out]
+    _check(name, outputs, statistics)
     order = _heads_first_order(name, actual_seq_qlen, prev_attn_out)
     if input_softmax_layout == "TND":
-        return _update(name, outputs, statistics)
-    if prev_softmax_max.shape[:2] != prev_attn_out.shape[:2]:
-        raise ValueError(f"npufa.{name}: prev_softmax_max does not fit prev_attn_out {[*prev_attn_out.shape]}, got "
-                         f"{[*prev_softmax_max.shape]}; expected {[*prev_attn_out.shape[:2], 8]}")
+        return _update(outputs, statistics)
     position = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=order.device))
-    tokens_first = [t.flatten(0, 1)[position].view(t.shape) for t in statistics]
-    attn_out, softmax_max, softmax_sum = _update(name, outputs, tokens_first)
+    tokens_first = {argument: t.flatten(0, 1)[position].view(t.shape) for argument, t in statistics.items()}
+    attn_out, softmax_max, softmax_sum = _update(outputs, tokens_first)
     return attn_out, *(t.flatten(0, 1)[order].view(t.shape) for t in (softmax_max, softmax_sum))
 
 
-def _update(name: str, outputs: list[Tensor], statistics: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    partials = [(outputs[0], *statistics[:2]), (outputs[1], *statistics[2:])]
-    _check(name, partials, ("attn_out", "softmax_max", "softmax_sum"))
-    return merge_statistics(partials)
+def _update(outputs: dict[str, Tensor], statistics: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    prev_out, cur_out = outputs.values()
+    prev_max, prev_sum, cur_max, cur_sum = statistics.values()
+    return merge_statistics(prev_out, prev_max, prev_sum, cur_out, cur_max, cur_sum)
 
 
-def _sbh_to_bnsd(name: str, output: Tensor, statistic: Tensor) -> Tensor:
+def _sbh_to_bnsd(name: str, argument: str, output: Tensor, statistic: Tensor) -> Tensor:
     heads = statistic.shape[1] if statistic.dim() == 4 else 0
     if not heads or output.shape[2] % heads:
-        raise ValueError(f"npufa.{name}: prev_softmax_max does not fit an SBH output {[*output.shape]}, got "
+        raise ValueError(f"npufa.{name}: prev_softmax_max does not fit {argument} {[*output.shape]}, got "
                          f"{[*statistic.shape]}; expected (B, N, S, 8) with N a divisor of {output.shape[2]}")
     return output.unflatten(2, (heads, -1)).permute(1, 2, 0, 3)
 
@@ -164,51 +166,43 @@ def _heads_first_order(name: str, actual_seq_qlen: Tensor, output: Tensor) -> Te
     return torch.cat([index[start:end].T.flatten() for start, end in zip(bounds, bounds[1:])]).to(output.device)
 
 
-def _merge(partials: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Merges (..., Dv) outputs with (..., 1) statistics."""
-    if len(partials) == 1:
-        return partials[0]
-    maxima = [torch.where(total == 0, -torch.inf, maximum) for _, maximum, total in partials]
-    softmax_max = maxima[0]
-    for maximum in maxima[1:]:
-        softmax_max = torch.maximum(softmax_max, maximum)
+def _merge(
+    out_a: Tensor, max_a: Tensor, sum_a: Tensor, out_b: Tensor, max_b: Tensor, sum_b: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Merges (..., Dv) outputs with (..., 1) statistics; the maximum of a row without keys is -inf."""
+    softmax_max = torch.maximum(max_a, max_b)
     softmax_max = torch.where(softmax_max == -torch.inf, 0.0, softmax_max)
-    sums = [total * (maximum - softmax_max).exp() for maximum, (_, _, total) in zip(maxima, partials)]
-    softmax_sum = torch.stack(sums).sum(0)
+    sum_a, sum_b = sum_a * (max_a - softmax_max).exp(), sum_b * (max_b - softmax_max).exp()
+    softmax_sum = sum_a + sum_b
     divisor = torch.where(softmax_sum == 0, 1.0, softmax_sum)
-    output = partials[0][0].float() * (sums[0] / divisor)
-    for (part, _, _), total in zip(partials[1:], sums[1:]):
-        output = output + part.float() * (total / divisor)
-    return output.to(partials[0][0].dtype), softmax_max, softmax_sum
+    output = out_a.float() * (sum_a / divisor) + out_b.float() * (sum_b / divisor)
+    return output.to(out_a.dtype), softmax_max, softmax_sum
 
 
 def _widened(statistic: Tensor, width: int) -> Tensor:
     return statistic.expand(*statistic.shape[:-1], width).contiguous()
 
 
-def _check(name: str, partials: Sequence[tuple[Tensor, ...]], arguments: tuple[str, ...]) -> None:
-    described = f"({', '.join(arguments)})"
-    if not partials:
-        raise ValueError(f"npufa.{name}: partials is empty, got {partials}; expected at least one {described}")
-    if wrong := [len(partial) for partial in partials if len(partial) != len(arguments)]:
-        raise ValueError(f"npufa.{name}: partials has an entry of wrong length, got {wrong[0]}; expected {described}")
-    first, reference = partials[0][:2]
-    widths = STATISTIC_WIDTHS if len(arguments) == 3 else (1,)
+def _check(
+    name: str, outputs: dict[str, Tensor], statistics: dict[str, Tensor], widths: tuple[int, ...] = STATISTIC_WIDTHS
+) -> None:
+    """Checks outputs (..., Dv) of one shape and statistics (..., 1 or 8) of one shape that fit them."""
+    first, reference = next(iter(outputs.values())), next(iter(statistics.values()))
+    for argument, output in outputs.items():
+        if output.dtype not in _DTYPES:
+            raise TypeError(f"npufa.{name}: {argument} has an unsupported dtype, got {output.dtype}; expected one of "
+                            f"{', '.join(map(str, _DTYPES))}")
+        _check_shape(f"npufa.{name}: {argument}", output, first)
     expected = [[*first.shape[:-1], width] for width in widths]
     if [*reference.shape] not in expected:
-        raise ValueError(f"npufa.{name}: {arguments[1]} does not fit an output {[*first.shape]}, got "
-                         f"{[*reference.shape]}; expected {' or '.join(map(str, expected))} (of layouts in which they "
-                         "differ, transpose the output)")
-    for i, (output, *statistics) in enumerate(partials):
-        if output.dtype not in _DTYPES:
-            raise TypeError(f"npufa.{name}: {arguments[0]} of partial {i} has an unsupported dtype, got "
-                            f"{output.dtype}; expected one of {_DTYPES}")
-        _check_shape(f"npufa.{name}: {arguments[0]} of partial {i}", output, first)
-        for argument, statistic in zip(arguments[1:], statistics):
-            if statistic.dtype != torch.float32:
-                raise TypeError(f"npufa.{name}: {argument} of partial {i} has the wrong dtype, got {statistic.dtype}; "
-                                "expected torch.float32")
-            _check_shape(f"npufa.{name}: {argument} of partial {i}", statistic, reference)
+        raise ValueError(f"npufa.{name}: {next(iter(statistics))} does not fit an output {[*first.shape]}, got "
+                         f"{[*reference.shape]}; expected {' or '.join(map(str, expected))} (transpose an output whose "
+                         "layout has another order)")
+    for argument, statistic in statistics.items():
+        if statistic.dtype != torch.float32:
+            raise TypeError(f"npufa.{name}: {argument} has the wrong dtype, got {statistic.dtype}; expected "
+                            "torch.float32")
+        _check_shape(f"npufa.{name}: {argument}", statistic, reference)
 
 
 def _check_shape(what: str, tensor: Tensor, first: Tensor) -> None:

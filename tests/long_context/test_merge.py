@@ -1,11 +1,18 @@
 """npufa.merge against one call over all keys and against the formula in float64."""
 
+import functools
+
 import pytest
 import torch
 from cases.device import on_device
 from npufa.merge import merge_lse, merge_statistics, npu_ring_attention_update, statistics_to_lse
 
 import npufa
+
+def merged(merge, parts):
+    """All parts, one after another."""
+    return functools.reduce(lambda a, b: merge(*a, *b), parts)
+
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
@@ -47,7 +54,7 @@ def band(rows, keys, next_tokens):
 @pytest.mark.parametrize("next_tokens", [-5, 70, 1000])
 def test_statistics_equal_one_call(dtype, bounds, next_tokens):
     query, key, value = problem(dtype, spread=4.0)
-    output, softmax_max, softmax_sum = merge_statistics(training_parts(query, key, value, bounds, next_tokens))
+    output, softmax_max, softmax_sum = merged(merge_statistics, training_parts(query, key, value, bounds, next_tokens))
     expected, lse = dense(query, key, value, band(17, 129, next_tokens))
     assert output.dtype == dtype and softmax_max.shape == (2, 3, 17, 8)
     torch.testing.assert_close(output.double(), expected, atol=TOLERANCE[dtype] * 2, rtol=TOLERANCE[dtype])
@@ -62,7 +69,7 @@ def test_lse_equals_one_call(order):
         parts.append(npufa.npu_fused_infer_attention_score(
             query, key[:, :, start:end], value[:, :, start:end], num_heads=3, input_layout="BNSD", scale=0.25,
             softmax_lse_flag=True))
-    output, lse = merge_lse([parts[i] for i in order])
+    output, lse = merged(merge_lse, [parts[i] for i in order])
     expected = dense(query, key, value, band(17, 129, 1000))
     torch.testing.assert_close(output.double(), expected[0], atol=4e-6, rtol=1e-5)
     torch.testing.assert_close(lse.double(), expected[1], atol=1e-5, rtol=1e-6)
@@ -73,19 +80,19 @@ def test_rows_without_keys_contribute_nothing():
     none = tuple(torch.zeros_like(t) for t in seen)
     for parts in ([seen, none], [none, seen], [none, seen, none]):
         # exp(-300 - 0) is 0 in float32: a maximum of 0 that counted would leave nothing of the row
-        assert all(torch.equal(got, want) for got, want in zip(merge_statistics(parts), seen))
-    assert all(not t.any() for t in merge_statistics([none, none]))
+        assert all(torch.equal(got, want) for got, want in zip(merged(merge_statistics, parts), seen))
+    assert all(not t.any() for t in merge_statistics(*none, *none))
     pairs = [(output, statistics_to_lse(maximum, total)[..., :1]) for output, maximum, total in (seen, none)]
     assert torch.equal(pairs[1][1], torch.full((1, 1, 1, 1), torch.inf))
-    output, lse = merge_lse(pairs)
+    output, lse = merge_lse(*pairs[0], *pairs[1])
     assert torch.equal(output, seen[0]) and torch.allclose(lse, pairs[0][1])
-    output, lse = merge_lse([pairs[1], pairs[1]])
+    output, lse = merge_lse(*pairs[1], *pairs[1])
     assert not output.any() and torch.equal(lse, pairs[1][1])
 
 
 def test_large_scores_do_not_overflow():
     low, high = (torch.zeros(1, 1), torch.full((1, 1), -1e4)), (torch.ones(1, 1), torch.full((1, 1), 1e4))
-    assert [t.item() for t in merge_lse([low, high])] == [1.0, 1e4]
+    assert [t.item() for t in merge_lse(*low, *high)] == [1.0, 1e4]
 
 
 def test_merging_is_differentiable():
@@ -93,7 +100,7 @@ def test_merging_is_differentiable():
     leaves = [torch.randn(2, 3, 4).requires_grad_() for _ in range(2)] + [
         torch.randn(2, 3, 1).requires_grad_() for _ in range(2)]
     empty = (torch.zeros(2, 3, 4, requires_grad=True), torch.full((2, 3, 1), torch.inf, requires_grad=True))
-    output, lse = merge_lse([(leaves[0], leaves[2]), empty, (leaves[1], leaves[3])])
+    output, lse = merged(merge_lse, [(leaves[0], leaves[2]), empty, (leaves[1], leaves[3])])
     weights = torch.softmax(torch.stack([leaves[2], leaves[3]]).double(), 0)
     expected = weights[0] * leaves[0] + weights[1] * leaves[1]
     dy = torch.randn(2, 3, 4)
@@ -178,10 +185,10 @@ TND_OUT, TND_STAT = torch.zeros(4, 2, 32), torch.zeros(4, 2, 8)
     ([OUT, STAT, STAT] * 2, {"input_layout": "BSH"}, ValueError, "input_layout is unknown, got 'BSH'"),
     ([OUT, STAT, STAT] * 2, {"input_softmax_layout": "NTD"}, ValueError, "input_softmax_layout is unknown"),
     ([OUT[0], STAT, STAT] * 2, {}, ValueError, "prev_attn_out has the wrong number of axes"),
-    ([OUT, STAT[:, :, :3], STAT, OUT, STAT, STAT], {}, ValueError, "softmax_max does not fit an output"),
-    ([OUT, STAT, STAT, OUT[:, :, :30], STAT, STAT], {}, ValueError, "attn_out of partial 1 differs in shape"),
-    ([OUT, STAT, STAT.double(), OUT, STAT, STAT], {}, TypeError, "softmax_sum of partial 0 has the wrong dtype"),
-    ([OUT.double(), STAT, STAT] * 2, {}, TypeError, "attn_out of partial 0 has an unsupported dtype"),
+    ([OUT, STAT[:, :, :3], STAT, OUT, STAT, STAT], {}, ValueError, "prev_softmax_max does not fit an output"),
+    ([OUT, STAT, STAT, OUT[:, :, :30], STAT, STAT], {}, ValueError, "cur_attn_out differs in shape"),
+    ([OUT, STAT, STAT.double(), OUT, STAT, STAT], {}, TypeError, "prev_softmax_sum has the wrong dtype"),
+    ([OUT.double(), STAT, STAT] * 2, {}, TypeError, "prev_attn_out has an unsupported dtype"),
     ([TND_OUT, TND_STAT, TND_STAT] * 2, {"input_layout": "TND"}, ValueError, "actual_seq_qlen is missing"),
     ([TND_OUT, TND_STAT, TND_STAT] * 2, {"input_layout": "TND", "actual_seq_qlen": torch.tensor([3, 2])}, ValueError,
      r"actual_seq_qlen is not cumulative within the 4 tokens, got \[3, 2\]"),
@@ -193,16 +200,17 @@ def test_ring_update_refuses(arguments, settings, error, message):
         npu_ring_attention_update(*arguments, **settings)
 
 
-@pytest.mark.parametrize("merge, partials, error, message", [
-    (merge_lse, [], ValueError, "partials is empty"),
-    (merge_lse, [(OUT,)], ValueError, "entry of wrong length, got 1"),
-    (merge_lse, [(OUT, torch.zeros(2, 4, 1))], ValueError, "softmax_lse does not fit an output"),
-    (merge_statistics, [(OUT, torch.zeros(4, 2, 3), torch.zeros(4, 2, 3))], ValueError, "softmax_max does not fit"),
-    (merge_statistics, [(OUT, torch.zeros(4, 2, 8), torch.zeros(4, 2, 1))], ValueError, "softmax_sum of partial 0"),
+@pytest.mark.parametrize("merge, arguments, error, message", [
+    (merge_lse, [OUT, torch.zeros(2, 4, 1)] * 2, ValueError, "lse_a does not fit an output"),
+    (merge_lse, [OUT, torch.zeros(4, 2, 8)] * 2, ValueError, "lse_a does not fit an output"),
+    (merge_lse, [OUT, torch.zeros(4, 2, 1), OUT, torch.zeros(4, 2, 1).half()], TypeError, "lse_b has the wrong dtype"),
+    (merge_statistics, [OUT, torch.zeros(4, 2, 3), torch.zeros(4, 2, 3)] * 2, ValueError, "max_a does not fit"),
+    (merge_statistics, [OUT, torch.zeros(4, 2, 8), torch.zeros(4, 2, 1)] * 2, ValueError, "sum_a differs in shape"),
+    (merge_statistics, [OUT, TND_STAT, TND_STAT, OUT[1:], TND_STAT, TND_STAT], ValueError, "out_b differs in shape"),
 ])
-def test_merges_refuse(merge, partials, error, message):
+def test_merges_refuse(merge, arguments, error, message):
     with pytest.raises(error, match=message):
-        merge(partials)
+        merge(*arguments)
 
 
 @on_device
