@@ -79,21 +79,27 @@ def test_incre(dtype, granularity, layout):
         close(got, reference.fused_infer(query, **quantized.arguments(), scale=SCALE, **call))
 
 
-def test_incre_tells_channels_from_tokens():
-    """Nkv = B and D = Skv: the shapes of both granularities coincide."""
-    query = query_for("BNSD", 1, heads=2)
-    for granularity in ("channel", "token"):
-        quantized = quantize_kv(*cache(batch=2, heads=2, tokens=16, head_dim=16), QuantConfig("int8", granularity))
-        for kind in (torch.float32, torch.float16):
-            if kind == torch.float32 and granularity == "token":
-                continue  # float32 scales of that shape count as channels beside a float32 query
-            got = npufa.npu_incre_flash_attention(
-                query.to(kind), **quantized.arguments("npu_incre_flash_attention"), num_heads=2, scale_value=SCALE,
-                input_layout="BNSD")
-            expected = reference.fused_infer(query.to(kind), **quantized.arguments(), num_heads=2, scale=SCALE,
-                                             input_layout="BNSD")
-            tolerance = 1e-3 * expected.magnitude.max().item()
-            torch.testing.assert_close(got.double(), expected.out, rtol=2e-3, atol=tolerance)
+# Nkv, D and B, Skv whose scales have one shape, extents of 1 left out
+COINCIDING = [(2, 16, 2, 16), (2, 8, 1, 16), (1, 16, 1, 16)]
+
+
+@pytest.mark.parametrize("heads, width, batch, tokens", COINCIDING)
+@pytest.mark.parametrize("granularity", ["channel", "token"])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_incre_tells_channels_from_tokens(kind, granularity, heads, width, batch, tokens):
+    drawn = cache(batch=batch, heads=heads, tokens=tokens, head_dim=width, value_dim=width, dtype=kind)
+    quantized = quantize_kv(*drawn, QuantConfig("int8", granularity))
+    if (kind, granularity) == (torch.float32, "token"):
+        with pytest.raises(ValueError, match=r"takes scales per token of this shape for scales per channel"):
+            quantized.arguments("npu_incre_flash_attention")
+        return
+    query = torch.randn(batch, heads, 1, width, generator=torch.Generator().manual_seed(5)).to(kind)
+    got = npufa.npu_incre_flash_attention(
+        query, **quantized.arguments("npu_incre_flash_attention"), num_heads=heads, scale_value=SCALE,
+        input_layout="BNSD")
+    expected = reference.fused_infer(query, **quantized.arguments(), num_heads=heads, scale=SCALE, input_layout="BNSD")
+    torch.testing.assert_close(
+        got.double(), expected.out, rtol=2e-3, atol=1e-3 * expected.magnitude.max().item())
 
 
 def paged_call(quantized, layout, device="cpu"):
@@ -148,3 +154,37 @@ def test_on_npu(dtype, granularity):
     call = {"num_heads": 6, "scale": SCALE, "input_layout": "BNSD", "sparse_mode": 3}
     got = npufa.npu_fused_infer_attention_score(query.npu(), **quantized.arguments(), **call)[0]
     close(got, reference.fused_infer(query, **on_cpu.arguments(), **call))
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "token", "head"])
+@on_device
+def test_decode_on_npu(granularity):
+    """One token per sequence, by lengths that end before the cache does."""
+    quantized = quantized_cache("BSND", QuantConfig("int8", granularity), "npu", dtype=torch.float16)
+    on_cpu = quantized_cache("BSND", QuantConfig("int8", granularity), dtype=torch.float16)
+    query = query_for("BSND", 1).half()
+    call = {"num_heads": 6, "input_layout": "BSND"}
+    lengths = {"actual_seq_lengths_kv": [17, 9]}
+    expected = reference.fused_infer(query, **on_cpu.arguments(), **call, **lengths, scale=SCALE)
+    outputs = [npufa.npu_fused_infer_attention_score(
+        query.npu(), **quantized.arguments(), **call, **lengths, scale=SCALE)[0]]
+    if granularity != "head":
+        outputs.append(npufa.npu_incre_flash_attention(
+            query.npu(), **quantized.arguments("npu_incre_flash_attention"), **call, scale_value=SCALE,
+            actual_seq_lengths=lengths["actual_seq_lengths_kv"]))
+    for got in outputs:
+        tolerance = 1e-3 * expected.magnitude.max().item()
+        torch.testing.assert_close(got.cpu().double(), expected.out, rtol=2e-3, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype, granularity", [("int8", "token"), ("int4", "token_head"), ("int8", "channel")])
+@on_device
+def test_paged_on_npu(dtype, granularity):
+    def pages(device):
+        key, value = (in_layout(t, "BSND").to(device) for t in cache(batch=7, tokens=16))
+        return quantize_kv(key, value, QuantConfig(dtype, granularity), input_layout="BSND", paged=True)
+
+    query = query_for("BSND", 1)
+    changes = {"block_size": 16, "actual_seq_lengths_kv": [33, 64]}
+    got = npufa.npu_fused_infer_attention_score(query.npu(), **paged_call(pages("npu"), "BSND", "npu") | changes)[0]
+    close(got, reference.fused_infer(query, **paged_call(pages("cpu"), "BSND") | changes))

@@ -112,6 +112,21 @@ def test_observed_histogram_counts_every_value():
     assert key.samples().extremes.high.tolist() == [40.0, 40.0]
 
 
+@pytest.mark.parametrize("clip", ["percentile", "mse"])
+def test_small_values_after_zeros_are_resolved(clip):
+    """A cache is often all zeros before it is used; its histogram must not get the width of larger values."""
+    config = QuantConfig("int4", "head", clip=clip, percentile=99)
+    x = spiky() * 1e-5
+    for first in (torch.zeros_like(x), x * 2.0**-40):
+        observer = KVObserver(config)
+        observer.observe(first, first)
+        observer.observe(x, x)
+        together = torch.cat([first, x])
+        exact = quantize_kv(together, together, config)
+        torch.testing.assert_close(
+            observer.quantize(x, x).key.scale, exact.key.scale, rtol=0.1 if clip == "mse" else 0.02, atol=0)
+
+
 def test_values_beyond_the_calibrated_range_saturate():
     observer = KVObserver(QuantConfig("int8", "tensor"))
     x = torch.linspace(-1, 1, 64).view(1, 1, 8, 8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -78,11 +80,28 @@ def test_zeros_and_constants(granularity, dtype):
     zeros = torch.zeros(1, 2, 3, 8)
     quantized = quantize_kv(zeros, zeros, QuantConfig(dtype, granularity))
     assert torch.equal(quantized.dequantize()[0], zeros) and bool((quantized.key.scale == 1).all())
-    for constant in (3.7, -3.7, 1e-30, 65504.0):
+    for constant in (3.7, -3.7, 1e-30, 65504.0, 3.4e38):
         same = torch.full((1, 2, 3, 8), constant)
         for symmetric in (True, False) if dtype.startswith("int") else (True,):
             restored = quantize_kv(same, zeros, QuantConfig(dtype, granularity, symmetric)).dequantize()[0]
             torch.testing.assert_close(restored, same, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_smallest_float32_values_are_not_lost(dtype):
+    """The scale of values near the smallest normal number would not be normal itself."""
+    key, value = (t * 1e-37 for t in cache())
+    part = quantize_kv(key, value, QuantConfig(dtype, "tensor")).key
+    assert part.scale.item() >= torch.finfo(torch.float32).tiny
+    assert (part.dequantize() - key).abs().max() <= key.abs().max() / 8
+
+
+def test_no_graph_is_kept():
+    key, value = (t.requires_grad_() for t in cache())
+    for symmetric in (True, False):
+        quantized = quantize_kv(key, value, QuantConfig("int8", "channel", symmetric))
+        for tensor in (quantized.key.scale, quantized.value.offset, *quantized.dequantize()):
+            assert tensor is None or not tensor.requires_grad
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -145,9 +164,11 @@ def _call(**changes):
 
 
 ODD = torch.randn(1, 2, 3, 12)
+OUT_OF_RANGE = "tokens are out of range, got "
 ILLEGAL = {
     "dtype is unknown": lambda: QuantConfig("int7"),
     "granularity is unknown": lambda: QuantConfig("int8", "row"),
+    "granularity is unknown, got ['head', 'token']": lambda: QuantConfig("int8", ["head", "token"]),
     "granularity has the wrong length": lambda: QuantConfig("int8", ("head",)),
     "granularity is a pair that no operator takes": lambda: QuantConfig("int8", ("head", "token")),
     "clip is unknown": lambda: QuantConfig(clip="kl"),
@@ -164,10 +185,15 @@ ILLEGAL = {
     "value does not fit key": lambda: _call(value=torch.ones(2, 3, 5, 16)),
     "key has the wrong dtype, got torch.float64": lambda: _call(key=torch.ones(2, 3, 17, 16).double()),
     "value differs from key": lambda: _call(value=torch.ones(2, 3, 17, 16).half()),
+    "value is not a tensor, got list": lambda: _call(value=[1.0]),
+    OUT_OF_RANGE + "[-4, 0)": lambda: _call().tokens(-4, 0),
+    OUT_OF_RANGE + "[5, 18)": lambda: _call().tokens(5, 18),
+    OUT_OF_RANGE + "[5, 4)": lambda: _call().tokens(5, 4),
+    "tokens of a paged cache": lambda: _call(paged=True).tokens(0, 1),
 }
 
 
 @pytest.mark.parametrize("message", ILLEGAL)
 def test_illegal_calls(message):
-    with pytest.raises((ValueError, TypeError), match=message.replace("(", r"\(")):
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         ILLEGAL[message]()

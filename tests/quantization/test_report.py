@@ -7,6 +7,7 @@ import math
 import npufa
 import pytest
 import torch
+from cases.device import on_device
 from npufa.quantization import QuantConfig, error_report, quantize_kv
 
 from quantization.draws import cache, in_layout
@@ -70,6 +71,24 @@ def test_finer_granularity_and_more_bits_err_less():
     assert quality("float8_e4m3fn", "head") > quality("float8_e5m2", "head")
 
 
+def test_packed_and_paged_caches():
+    """Of the same cache as one sequence, packed, and in blocks: the output errs by the same amount."""
+    key, value = (t.half() for t in cache(batch=1, tokens=32))
+    query = torch.randn(1, 6, 1, 16, generator=torch.Generator().manual_seed(1)).half()
+    config = QuantConfig("int4", "head")
+    expected = error_report(quantize_kv(key, value, config), key, value, query).output
+    packed = [t[0].transpose(0, 1) for t in (key, value)]
+    pages = [t.view(1, 3, 2, 16, 16).squeeze(0).transpose(0, 1).flip(0) for t in (key, value)]
+    table = torch.tensor([[1, 0]], dtype=torch.int32)
+    for report in (
+            error_report(quantize_kv(*packed, config, input_layout="TND"), *packed, query[:, :, 0],
+                         actual_seq_lengths=[1], actual_seq_lengths_kv=[32]),
+            error_report(quantize_kv(*pages, config, paged=True), *pages, query, block_table=table, block_size=16,
+                         actual_seq_lengths_kv=[32])):
+        torch.testing.assert_close(report.output.sqnr, expected.sqnr, rtol=0.01, atol=0)
+        torch.testing.assert_close(report.output.largest, expected.largest, rtol=0.05, atol=0)
+
+
 def test_exact_caches_and_wrong_ones():
     zeros = torch.zeros(1, 2, 3, 8)
     quantized = quantize_kv(zeros, zeros)
@@ -81,3 +100,16 @@ def test_exact_caches_and_wrong_ones():
         error_report(quantized, zeros, zeros, zeros, input_layout="XYZ")
     with pytest.raises(ValueError, match="num_heads is needed"):
         error_report(quantized, zeros, zeros, torch.zeros(1, 3, 16), input_layout="BSH")
+
+
+@on_device
+def test_on_npu():
+    key, value = (t.half() for t in cache())
+    reports = []
+    for device in ("cpu", "npu"):
+        given = [t.to(device) for t in (key, value)]
+        reports.append(error_report(quantize_kv(*given, QuantConfig("int4", "channel")), *given, given[0]))
+    for name in ("key", "value", "output"):
+        on_cpu, on_npu = (getattr(report, name).sqnr for report in reports)
+        torch.testing.assert_close(on_npu, on_cpu, rtol=0.01, atol=0)
+    assert reports[0].nbytes == reports[1].nbytes

@@ -20,7 +20,7 @@ FUSED_INFER_V2 = "npu_fused_infer_attention_score_v2"
 INCRE = "npu_incre_flash_attention"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class QuantizedTensor:
     """Keys or values with `value = (data + offset) * scale`.
 
@@ -60,8 +60,17 @@ class QuantizedTensor:
         """Bytes of what was quantised."""
         return self.data.numel() * self.format.per_element * self.dtype.itemsize
 
+    @property
+    def shape(self) -> torch.Size:
+        """(B, Nkv, Skv, D) of the values; B is 1 in TND."""
+        *rows, width = heads_first(self.data, self.input_layout, self.num_heads).shape
+        return torch.Size((*rows, width * self.format.per_element))
+
     def tokens(self, begin: int, end: int) -> QuantizedTensor:
-        """Returns a view of tokens `[begin, end)` of every sequence."""
+        """Returns a view of tokens `[begin, end)` of every sequence; see :meth:`QuantizedKV.tokens`."""
+        if not 0 <= begin <= end <= self.shape[2]:
+            raise ValueError(f"npufa.quantization: tokens are out of range, got [{begin}, {end}); expected 0 <= begin "
+                             f"<= end <= {self.shape[2]}")
         axis = {"BNSD": 2, "TND": 0}.get(self.input_layout, 1)
         scale, offset = self.scale, self.offset
         if self.granularity.per_token:
@@ -71,7 +80,7 @@ class QuantizedTensor:
         return dataclasses.replace(self, data=data, scale=scale, offset=offset)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class QuantizedKV:
     """A quantised cache; see :func:`quantize_kv`."""
 
@@ -126,7 +135,14 @@ class QuantizedKV:
         return self.key.nbytes_before + self.value.nbytes_before
 
     def tokens(self, begin: int, end: int) -> QuantizedKV:
-        """Returns a view of tokens `[begin, end)` of every sequence."""
+        """Returns a view of tokens `[begin, end)` of every sequence.
+
+        Raises:
+            ValueError: tokens that the cache does not have, or a paged cache, whose blocks hold tokens in any order.
+        """
+        if self.paged:
+            raise ValueError(f"npufa.quantization: tokens of a paged cache lie by block_table, got [{begin}, {end}); "
+                             "expected a cache that is not paged")
         return dataclasses.replace(self, key=self.key.tokens(begin, end), value=self.value.tokens(begin, end))
 
     def _combined_scales(self) -> dict[str, Any]:
@@ -142,6 +158,9 @@ class QuantizedKV:
             widths = f"{key.scale.shape[-1]} and {value.scale.shape[-1]}"
             raise ValueError(f"npufa.quantization: {INCRE} takes scales per channel only for equal head sizes of key "
                              f"and value, got {widths}; expected {FUSED_INFER}")
+        if key.granularity.per_token and key.dtype == torch.float32 and _reads_as_channels(key):
+            raise ValueError(f"npufa.quantization: {INCRE} takes scales per token of this shape for scales per channel "
+                             f"beside a float32 query, got {tuple(key.scale.shape)}; expected {FUSED_INFER}")
 
         def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
             if first is None or second is None:
@@ -155,6 +174,17 @@ class QuantizedKV:
         return {"antiquant_scale": both(key.scale, value.scale), "antiquant_offset": both(key.offset, value.offset)}
 
 
+def _reads_as_channels(part: QuantizedTensor) -> bool:
+    """Whether scales (B, Skv) are (Nkv, D) or (Nkv*D,) as well, extents of 1 left out."""
+    batch, heads, tokens, width = part.shape
+
+    def squeezed(*sizes: int) -> list[int]:
+        return [size for size in sizes if size != 1]
+
+    return squeezed(batch, tokens) in (squeezed(heads, width), squeezed(heads * width))
+
+
+@torch.no_grad()
 def quantize_kv(
     key: Tensor,
     value: Tensor,
@@ -196,7 +226,7 @@ def quantize_with(
     tensor: Tensor, chosen: Range, config: QuantConfig, granularity: Granularity, input_layout: str, heads: int
 ) -> QuantizedTensor:
     """Quantises a checked tensor with the given range of each group; values outside saturate."""
-    values = heads_first(tensor.detach(), input_layout, heads)
+    values = heads_first(tensor, input_layout, heads)
     shape = granularity.scale_shape(values.shape)
     flat_scale, flat_offset = scale_and_offset(chosen, config.format, config.symmetric)
     scale = flat_scale.view(shape)
@@ -240,6 +270,8 @@ def _tokens(tensor: Tensor, heads: int, input_layout: str) -> torch.Size:
 
 def _check_part(name: str, tensor: Tensor, config: QuantConfig, input_layout: str, heads: int) -> int:
     """Checks one of key and value; returns its number of heads."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"npufa.quantization: {name} is not a tensor, got {type(tensor).__name__}; expected a tensor")
     if tensor.dtype not in FLOAT_DTYPES:
         raise TypeError(f"npufa.quantization: {name} has the wrong dtype, got {tensor.dtype}; expected float16, "
                         "bfloat16 or float32")

@@ -76,5 +76,5 @@ class QuantConfig:
 
 
 def _one_of(argument: str, value: Any, choices: Any) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"npufa.quantization: {argument} is unknown, got {value!r}; expected one of {[*choices]}")

@@ -12,6 +12,7 @@ from .grouping import Granularity, heads_first
 from .ranges import Range, Samples, choose_range
 
 BINS = 2048
+DOUBLINGS = 11  # log2(BINS): after these all counts are in the two bins beside zero, where they stay
 SMALLEST_EXPONENT = -100
 
 
@@ -83,7 +84,7 @@ class KVObserver:
         return check_cache(key, value, self.config, self.input_layout, self.num_key_value_heads, self.paged)
 
     def _parts(self, key: Tensor, value: Tensor) -> list[tuple[Tensor, Granularity]]:
-        return [(key.detach(), self.config.key_granularity), (value.detach(), self.config.value_granularity)]
+        return [(key, self.config.key_granularity), (value, self.config.value_granularity)]
 
     def _check_groups(self, groups: list[Tensor]) -> None:
         assert self._histograms is not None
@@ -109,7 +110,9 @@ class _Histogram:
             return
         self.extremes = Range(torch.minimum(self.extremes.low, values.amin(1)),
                               torch.maximum(self.extremes.high, values.amax(1)))
-        self._widen(torch.frexp(values.abs().amax(1)).exponent)
+        largest = values.abs().amax(1)
+        # frexp says 0 for zero, which would be a range up to 1.
+        self._widen(torch.where(largest == 0, SMALLEST_EXPONENT, torch.frexp(largest).exponent))
         limits = self._limits().unsqueeze(1)
         bins = ((values / limits + 1) * (BINS / 2)).long().clamp(0, BINS - 1)
         self.counts.scatter_add_(1, bins, torch.ones_like(bins))
@@ -128,7 +131,7 @@ class _Histogram:
         wanted = torch.maximum(self.exponents, exponents.to(torch.int32))
         if self.counts.any():
             doublings = wanted - self.exponents
-            for step in range(int(doublings.max())):
+            for step in range(min(int(doublings.max()), DOUBLINGS)):
                 merged = F.pad(self.counts.unflatten(1, (-1, 2)).sum(2), (BINS // 4, BINS // 4))
                 self.counts = torch.where((doublings > step).unsqueeze(1), merged, self.counts)
         self.exponents = wanted

@@ -61,16 +61,18 @@ def scale_and_offset(chosen: Range, number_format: Format, symmetric: bool) -> t
     """Returns scale (G,) and offset (G,), None when symmetric, of `value = (stored + offset) * scale`.
 
     The asymmetric range is widened to hold zero, which is then stored without error and keeps the offset a small
-    integer. Groups of nothing but zeros get scale 1.
+    integer. Groups of nothing but zeros get scale 1, all others at least the smallest normal float32.
     """
     if symmetric:
-        scale = torch.maximum(-chosen.low, chosen.high) / number_format.high
-        return torch.where(scale < TINY, 1.0, scale), None
+        return _positive(torch.maximum(-chosen.low, chosen.high) / number_format.high), None
     low, high = chosen.low.clamp(max=0), chosen.high.clamp(min=0)
     # Halves, since the difference of two large values may overflow.
-    scale = (high / 2 - low / 2) / ((number_format.high - number_format.low) / 2)
-    scale = torch.where(scale < TINY, 1.0, scale)
+    scale = _positive((high / 2 - low / 2) / ((number_format.high - number_format.low) / 2))
     return scale, (low / scale).round() - number_format.low
+
+
+def _positive(scale: Tensor) -> Tensor:
+    return torch.where(scale == 0, 1.0, scale.clamp(min=TINY))
 
 
 def stored_values(values: Tensor, scale: Tensor, offset: Tensor | None) -> Tensor:
