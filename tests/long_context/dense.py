@@ -5,11 +5,20 @@ import torch
 LIMIT = 2**31 - 1
 
 
-def kept(rows, keys, sparse_mode=0, pre_tokens=LIMIT, next_tokens=LIMIT, sink_tokens=0):
+def kept(rows, keys, **rules):
     """(rows, keys) bool, True where the pair takes part."""
-    i, j = torch.arange(rows)[:, None], torch.arange(keys)[None]
+    return _kept(torch.arange(rows)[:, None], rows, keys, **rules)
+
+
+def kept_row(row, rows, keys, **rules):
+    """(1, keys) bool of one row."""
+    return _kept(torch.tensor([[row]]), rows, keys, **rules)
+
+
+def _kept(i, rows, keys, sparse_mode=0, pre_tokens=LIMIT, next_tokens=LIMIT, sink_tokens=0):
+    j = torch.arange(keys)[None]
     if sparse_mode == 0:
-        return torch.ones(rows, keys, dtype=torch.bool)
+        return torch.ones(len(i), keys, dtype=torch.bool)
     if sparse_mode == 2:
         return j <= i
     diagonal = i + keys - rows

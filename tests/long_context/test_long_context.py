@@ -62,7 +62,7 @@ def test_equals_one_pass(rows, keys, tokens, rules):
 def test_types_and_heads(dtype, heads, kv_heads, width, value_width):
     query, key, value, dy = problem(65, 70, dtype, heads, kv_heads, width, value_width)
     got = run(query, key, value, dy, max_tokens=16, sparse_mode=3)
-    compare(got, dense.with_gradients(query, key, value, dy, dense.kept(65, 70, 3)), dtype)
+    compare(got, dense.with_gradients(query, key, value, dy, dense.kept(65, 70, sparse_mode=3)), dtype)
 
 
 def test_bsnd_is_strided_bnsd():
@@ -89,14 +89,15 @@ def test_non_contiguous_and_expanded_inputs():
     ([5, 5, 40], [20, 24, 47]), ([0, 33, 0], [10, 47, 0]), ([9], [40]), ([], []), ([0], [0])])
 def test_packed_sequences(q_ends, kv_ends):
     query, key, value, dy = (t[0].transpose(0, 1) for t in problem(40, 47, batch=1))
-    got = run(query, key, value, dy, input_layout="TND", actual_seq_qlen=q_ends, actual_seq_kvlen=kv_ends,
-              sparse_mode=4, pre_tokens=9, next_tokens=0, sink_tokens=2, max_tokens=8)
+    rules = {"sparse_mode": 4, "pre_tokens": 9, "next_tokens": 0, "sink_tokens": 2}
+    got = run(query, key, value, dy, input_layout="TND", actual_seq_qlen=q_ends, actual_seq_kvlen=kv_ends, max_tokens=8,
+              **rules)
     leaves = [t.detach().double().requires_grad_() for t in (query, key, value)]
     output, lse = torch.zeros(40, 4, 16, dtype=torch.float64), torch.full((40, 4, 1), torch.inf, dtype=torch.float64)
     for q0, q1, k0, k1 in zip([0, *q_ends], q_ends, [0, *kv_ends], kv_ends):
         if q1 > q0:
             q, k, v = (t.transpose(0, 1)[None] for t in (leaves[0][q0:q1], leaves[1][k0:k1], leaves[2][k0:k1]))
-            o, x = dense.attention(q, k, v, dense.kept(q1 - q0, k1 - k0, 4, 9, 0, 2))
+            o, x = dense.attention(q, k, v, dense.kept(q1 - q0, k1 - k0, **rules))
             output = output.index_copy(0, torch.arange(q0, q1), o[0].transpose(0, 1))
             lse = lse.index_copy(0, torch.arange(q0, q1), x[0].transpose(0, 1))
     gradients = [torch.zeros_like(t) for t in leaves]
