@@ -1,4 +1,4 @@
-"""Command line: python -m npufa info | doctor | run script.py [arguments]."""
+"""Command line: python -m npufa info | doctor | run script.py [arguments] | serve-bench [options]."""
 
 from __future__ import annotations
 
@@ -27,7 +27,17 @@ def _print_info(arguments: argparse.Namespace) -> None:
             print(f"{name:<18}{_text(value)}")
 
 
+def _serve_bench() -> None:
+    try:
+        from npufa.serving import bench
+    except ImportError as error:
+        sys.exit(f"python -m npufa serve-bench: {error}")
+    sys.exit(bench.main(sys.argv[2:]))
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["serve-bench"]:  # has its own parser: its options are known once transformers is imported
+        _serve_bench()
     parser = argparse.ArgumentParser(prog="python -m npufa", description=npufa.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     info = commands.add_parser("info", help="versions, CPU instruction set, state of the NPU")
@@ -37,6 +47,7 @@ def main() -> None:
     doctor.add_options(doctor_parser)
     doctor_parser.set_defaults(execute=lambda options: sys.exit(doctor.run(options)))
     _command.add_to(commands)
+    commands.add_parser("serve-bench", help="throughput, latency and cache memory of continuous batching", add_help=False)
     arguments = parser.parse_args()
     arguments.execute(arguments)
 
