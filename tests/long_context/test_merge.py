@@ -90,6 +90,18 @@ def test_rows_without_keys_contribute_nothing():
     assert not output.any() and torch.equal(lse, pairs[1][1])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_float32_output_keeps_a_running_merge_from_rounding(dtype):
+    query, key, value = problem(dtype)
+    parts = training_parts(query, key, value, range(130), 1000)  # of one key each, whose outputs are exact
+    seen = [parts[0][0].float(), *parts[0][1:]]
+    output, *_ = merged(merge_statistics, [seen, *parts[1:]])
+    assert output.dtype == torch.float32
+    torch.testing.assert_close(output.double(), dense(query, key, value, band(17, 129, 1000))[0], atol=1e-6, rtol=1e-5)
+    rounded, *_ = merged(merge_statistics, parts)
+    assert rounded.dtype == dtype and (rounded - output).abs().max() > 1e-5
+
+
 def test_large_scores_do_not_overflow():
     low, high = (torch.zeros(1, 1), torch.full((1, 1), -1e4)), (torch.ones(1, 1), torch.full((1, 1), 1e4))
     assert [t.item() for t in merge_lse(*low, *high)] == [1.0, 1e4]
