@@ -26,17 +26,20 @@ def standard_attention(query: Tensor, key: Tensor, value: Tensor, scale: float, 
 
 
 def speed_ratio(ours: Callable[[], object], other: Callable[[], object], rounds: int = 7) -> float:
-    """Median over rounds of the other's time divided by ours; calls alternate."""
-    ours(), other()
-    ratios = []
-    for _ in range(rounds):
-        times = []
-        for run in (ours, other):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-        ratios.append(times[1] / times[0])
-    return statistics.median(ratios)
+    """Median over rounds of the other's time divided by ours, on one thread: calls alternate, other jobs disturb less."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        ours(), other()
+        return statistics.median(_seconds(other) / _seconds(ours) for _ in range(rounds))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def peak_megabytes(run: Callable[[], object]) -> float:
