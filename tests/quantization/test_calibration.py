@@ -127,6 +127,23 @@ def test_small_values_after_zeros_are_resolved(clip):
             observer.quantize(x, x).key.scale, exact.key.scale, rtol=0.1 if clip == "mse" else 0.02, atol=0)
 
 
+@pytest.mark.parametrize("doublings", [1, 9, 10, 11, 40])
+def test_the_order_of_batches_does_not_matter(doublings):
+    generator = torch.Generator().manual_seed(3)
+    small = torch.rand(1, 2, 50, 8, generator=generator) * 2 - 1
+    large = torch.rand(1, 2, 50, 8, generator=generator) * 2.0**doublings
+    counts = []
+    for batches in ((small, large), (large, small)):
+        observer = KVObserver(QuantConfig("int8", "head", clip="percentile"))
+        for x in batches:
+            observer.observe(x, x)
+        of_head = observer._histograms[0].counts
+        middle = of_head.shape[1] // 2  # float32 may round small negative values up to the bin right of zero
+        counts.append(torch.cat([of_head[:, :middle - 1], of_head[:, middle - 1:middle + 1].sum(1, keepdim=True),
+                                 of_head[:, middle + 1:]], dim=1))
+    assert torch.equal(*counts)
+
+
 def test_values_beyond_the_calibrated_range_saturate():
     observer = KVObserver(QuantConfig("int8", "tensor"))
     x = torch.linspace(-1, 1, 64).view(1, 1, 8, 8)

@@ -12,7 +12,7 @@ from .grouping import Granularity, heads_first
 from .ranges import Range, Samples, choose_range
 
 BINS = 2048
-DOUBLINGS = 11  # log2(BINS): after these all counts are in the two bins beside zero, where they stay
+DOUBLINGS = 10  # log2(BINS / 2): after these all counts are in the two bins beside zero, where they stay
 SMALLEST_EXPONENT = -100
 
 
