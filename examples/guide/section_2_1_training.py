@@ -1,4 +1,4 @@
-"""Section 2.1: training by npu_fusion_attention, padded and packed; memory and speed against standard attention.
+"""Section 2.1: training by npu_fusion_attention, padded and packed; memory and speed against standard attention."""
 
 from __future__ import annotations
 
