@@ -175,7 +175,7 @@ def _merge(
     sum_a, sum_b = sum_a * (max_a - softmax_max).exp(), sum_b * (max_b - softmax_max).exp()
     softmax_sum = sum_a + sum_b
     divisor = torch.where(softmax_sum == 0, 1.0, softmax_sum)
-    output = out_a.float() * (sum_a / divisor) + out_b.float() * (sum_b / divisor)
+    output = out_a * (sum_a / divisor) + out_b * (sum_b / divisor)  # float32, as the statistics are
     return output.to(out_a.dtype), softmax_max, softmax_sum
 
 
