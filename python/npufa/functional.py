@@ -166,7 +166,7 @@ def _outside(band: Band, rows: int, keys: int, device: torch.device) -> Tensor:
     return outside
 
 
-def _with_band(mask: Tensor | None, band: Band, query: Tensor, keys: int) -> tuple[Tensor | None, Band]:
+def with_band(mask: Tensor | None, band: Band, query: Tensor, keys: int) -> tuple[Tensor | None, Band]:
     """The operators take a mask or a band."""
     if mask is None or band == FULL:
         return mask, band
@@ -176,7 +176,7 @@ def _with_band(mask: Tensor | None, band: Band, query: Tensor, keys: int) -> tup
 def _exact(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, band: Band, scale: float, dropout: float
 ) -> Tensor:
-    mask, band = _with_band(mask, band, query, key.shape[2])
+    mask, band = with_band(mask, band, query, key.shape[2])
     keep = None if mask is None else ~mask
     return attention(query, key, value, Rules(band), scale=scale, keep=keep, dropout=dropout)
 
@@ -192,7 +192,7 @@ def _quantised(
         mask = None if mask is None else mask[..., begin:end]
     if keys == 0:
         return query.new_zeros(batch, rows, heads, value_head_dim)
-    mask, band = _with_band(mask, band, query, keys)
+    mask, band = with_band(mask, band, query, keys)
     mode, before, after = band.sparse_mode(keys - rows)
     atten_mask = None if mask is None else mask.expand(batch, -1, rows, -1)
     return npu_fused_infer_attention_score(
