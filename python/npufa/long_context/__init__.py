@@ -8,14 +8,13 @@ computes.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..integrations._rules import UNBOUNDED
-from ._arguments import as_under_autocast, check, default_scale, from_bnsd, to_bnsd
+from ._arguments import as_under_autocast, check, default_scale, from_bnsd, sequence_lengths, to_bnsd
 from ._blocks import Visibility
 from ._chunked import Plan, chunked_attention
 
@@ -87,8 +86,8 @@ def long_context_attention(
     if input_layout != "TND":
         output, softmax_lse = one_sequence(*(to_bnsd(t, input_layout) for t in (query, key, value)))
         return from_bnsd(output, input_layout), softmax_lse
-    q_lengths = _lengths(name, "actual_seq_qlen", actual_seq_qlen, query.shape[0])
-    kv_lengths = _lengths(name, "actual_seq_kvlen", actual_seq_kvlen, key.shape[0])
+    q_lengths = sequence_lengths(name, "actual_seq_qlen", actual_seq_qlen, query.shape[0])
+    kv_lengths = sequence_lengths(name, "actual_seq_kvlen", actual_seq_kvlen, key.shape[0])
     if len(q_lengths) != len(kv_lengths):
         raise ValueError(f"npufa.{name}: actual_seq_kvlen differs from actual_seq_qlen in length, got "
                          f"{len(kv_lengths) - 1}; expected {len(q_lengths) - 1}")
@@ -168,17 +167,3 @@ def _bytes_per_token(query: Tensor, key: Tensor, value: Tensor, input_layout: st
     backward = heads * (2 * both * item + width * single + 2 * statistics)
     # key, value and their gradients
     return batch * (max(forward, backward) + kv_heads * 2 * both * item)
-
-
-def _lengths(name: str, argument: str, cumulative: Sequence[int] | None, total: int) -> list[int]:
-    """Lengths of the packed sequences, last that of the padding after them."""
-    if cumulative is None:
-        raise ValueError(f"npufa.{name}: {argument} is missing, got None; expected cumulative lengths for TND")
-    ends = [int(end) for end in cumulative]
-    last = max((i for i, end in enumerate(ends) if end), default=-1)
-    bounds = [0, *ends[:last + 1]]
-    lengths = [end - start for start, end in itertools.pairwise(bounds)]
-    if min(lengths, default=0) < 0 or bounds[-1] > total:
-        raise ValueError(f"npufa.{name}: {argument} is not cumulative within {total} tokens, got {[*cumulative]}; "
-                         "expected lengths like [2, 5, 9]")
-    return [*lengths, *[0] * (len(ends) - last - 1), total - bounds[-1]]

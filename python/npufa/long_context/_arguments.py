@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -70,3 +72,17 @@ def from_bnsd(tensor: Tensor, input_layout: str) -> Tensor:
     if input_layout == "TND":
         return tensor.squeeze(0).transpose(0, 1).contiguous()
     return tensor.transpose(1, 2).contiguous() if input_layout == "BSND" else tensor
+
+
+def sequence_lengths(name: str, argument: str, cumulative: Sequence[int] | None, total: int) -> list[int]:
+    """Lengths of the packed sequences, last that of the padding after them."""
+    if cumulative is None:
+        raise ValueError(f"npufa.{name}: {argument} is missing, got None; expected cumulative lengths for TND")
+    ends = [int(end) for end in cumulative]
+    last = max((i for i, end in enumerate(ends) if end), default=-1)
+    bounds = [0, *ends[:last + 1]]
+    lengths = [end - start for start, end in itertools.pairwise(bounds)]
+    if min(lengths, default=0) < 0 or bounds[-1] > total:
+        raise ValueError(f"npufa.{name}: {argument} is not cumulative within {total} tokens, got {[*cumulative]}; "
+                         "expected lengths like [2, 5, 9]")
+    return [*lengths, *[0] * (len(ends) - last - 1), total - bounds[-1]]

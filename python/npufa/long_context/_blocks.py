@@ -82,7 +82,7 @@ def _relative(band: Band, rows: range, keys: range) -> Band:
 
 
 class Partial(NamedTuple):
-    """Attention over the keys seen so far: output (B, N, rows, Dv) float32, statistics (B, N, rows, 1) float32."""
+    """Attention over the keys seen so far: output (B, N, rows, Dv), statistics (B, N, rows, 1) float32."""
 
     output: Tensor
     softmax_max: Tensor
@@ -94,13 +94,18 @@ class Partial(NamedTuple):
         shape = query.shape[:-1]
         return cls(*(query.new_zeros(*shape, width, dtype=torch.float32) for width in (value_head_dim, 1, 1)))
 
-    def add(self, query: Tensor, key: Tensor, value: Tensor, band: Band, scale: float) -> Partial:
-        """Returns the attention with the keys of one more block."""
+    @classmethod
+    def of_block(cls, query: Tensor, key: Tensor, value: Tensor, band: Band, scale: float) -> Partial:
+        """Returns the attention over the keys of one block, by the operator."""
         mode, before, after = band.sparse_mode(key.shape[2] - query.shape[2])
         output, softmax_max, softmax_sum, *_ = npu_fusion_attention(
             query, key, value, query.shape[1], "BNSD", scale=scale, sparse_mode=mode, pre_tockens=before,
             next_tockens=after)
-        return Partial(*merge_statistics(*self, output, softmax_max[..., :1], softmax_sum[..., :1]))
+        return cls(output, softmax_max[..., :1], softmax_sum[..., :1])
+
+    def merged(self, other: Partial) -> Partial:
+        """Returns the attention over the keys of both; its output is float32, so that many merges round once."""
+        return Partial(*merge_statistics(self.output.float(), *self[1:], *other))
 
 
 def gradient(

@@ -55,9 +55,11 @@ class _ChunkedAttention(torch.autograd.Function):
         softmax_max, softmax_sum = (query.new_empty(*query.shape[:-1], 1, dtype=torch.float32) for _ in range(2))
         for rows in _rows(query.shape[2], plan):
             q = _part(query, rows, plan)
-            state = Partial.without_keys(q, value.shape[-1])
+            state = None
             for keys, band in plan.visibility.blocks(rows, range(key.shape[2]), plan.tokens):
-                state = state.add(q, _part(key, keys, plan), _part(value, keys, plan), band, plan.scale)
+                block = Partial.of_block(q, _part(key, keys, plan), _part(value, keys, plan), band, plan.scale)
+                state = block if state is None else state.merged(block)
+            state = state or Partial.without_keys(q, value.shape[-1])
             for whole, part in zip((output, softmax_max, softmax_sum), state):
                 whole[:, :, rows.start:rows.stop] = part
         softmax_lse = statistics_to_lse(softmax_max, softmax_sum)
