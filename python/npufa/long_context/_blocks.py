@@ -103,9 +103,10 @@ class Partial(NamedTuple):
             next_tockens=after)
         return cls(output, softmax_max[..., :1], softmax_sum[..., :1])
 
-    def merged(self, other: Partial) -> Partial:
-        """Returns the attention over the keys of both; its output is float32, so that many merges round once."""
-        return Partial(*merge_statistics(self.output.float(), *self[1:], *other))
+    def add(self, query: Tensor, key: Tensor, value: Tensor, band: Band, scale: float) -> Partial:
+        """Returns the attention with the keys of one more block; its output is float32, so that many round once."""
+        block = Partial.of_block(query, key, value, band, scale)
+        return Partial(*merge_statistics(self.output.float(), *self[1:], *block))
 
 
 def gradient(

@@ -57,8 +57,8 @@ class _ChunkedAttention(torch.autograd.Function):
             q = _part(query, rows, plan)
             state = None
             for keys, band in plan.visibility.blocks(rows, range(key.shape[2]), plan.tokens):
-                block = Partial.of_block(q, _part(key, keys, plan), _part(value, keys, plan), band, plan.scale)
-                state = block if state is None else state.merged(block)
+                block = (q, _part(key, keys, plan), _part(value, keys, plan), band, plan.scale)
+                state = Partial.of_block(*block) if state is None else state.add(*block)
             state = state or Partial.without_keys(q, value.shape[-1])
             for whole, part in zip((output, softmax_max, softmax_sum), state):
                 whole[:, :, rows.start:rows.stop] = part
