@@ -109,18 +109,13 @@ inline void DotBlock(std::int64_t n, std::int64_t d, const Products& products, c
   }
 }
 
-// o[g][x .. x + kVecs * kWidth) over rows [begin, end); prefetches the same columns `ahead` rows further on.
+// o[g][x .. x + kVecs * kWidth) over rows [begin, end), summed on their own, which keeps long sums accurate; prefetches the same columns `ahead` rows further on.
 template <class Format, int kRows, int kVecs>
 NPUFA_INLINE void AccumulateColumns(std::int64_t begin, std::int64_t end, std::int64_t ahead, const float* p,
                                     std::int64_t ldp, const void* const* rows, std::int64_t x, float* o,
                                     std::int64_t ldo) {
   using Raw = typename Format::Raw;
-  VecF sum[kRows][kVecs];
-#pragma GCC unroll 8
-  for (int g = 0; g < kRows; ++g) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) sum[g][v] = Load(o + g * ldo + x + v * kWidth);
-  }
+  VecF sum[kRows][kVecs] = {};
   for (std::int64_t j = begin; j < end; ++j) {
     const Raw* row = static_cast<const Raw*>(rows[j]) + x;
     PrefetchBytes(static_cast<const Raw*>(rows[j + ahead]) + x, kVecs * kWidth * static_cast<int>(sizeof(Raw)));
@@ -137,7 +132,10 @@ NPUFA_INLINE void AccumulateColumns(std::int64_t begin, std::int64_t end, std::i
 #pragma GCC unroll 8
   for (int g = 0; g < kRows; ++g) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) Store(o + g * ldo + x + v * kWidth, sum[g][v]);
+    for (int v = 0; v < kVecs; ++v) {
+      float* at = o + g * ldo + x + v * kWidth;
+      Store(at, Load(at) + sum[g][v]);
+    }
   }
 }
 
@@ -161,11 +159,11 @@ inline void AccumulateBlock(std::int64_t n, std::int64_t d, const float* p, std:
     }
     if (x == d) continue;
     for (int g = 0; g < kRows; ++g) {
-      VecF sum = LoadFirst(o + g * ldo + x, d - x);
+      VecF sum{};
       for (std::int64_t j = begin; j < end; ++j) {
         sum = Fma(Splat(p[g * ldp + j]), LoadFirst<Format>(static_cast<const Raw*>(rows[j]) + x, d - x), sum);
       }
-      StoreFirst(o + g * ldo + x, sum, d - x);
+      StoreFirst(o + g * ldo + x, LoadFirst(o + g * ldo + x, d - x) + sum, d - x);
     }
   }
 }

@@ -73,15 +73,7 @@ NPUFA_INLINE void AccumulatePairs(std::int64_t begin, std::int64_t end, std::int
     const std::int64_t left = columns - half * kWidth;
     return static_cast<__mmask16>(kWhole || left >= kWidth ? 0xffff : left > 0 ? (1 << left) - 1 : 0);
   };
-  VecF sum[kRows][kBlocks * 2];
-#pragma GCC unroll 8
-  for (int g = 0; g < kRows; ++g) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kBlocks * 2; ++v) {
-      const float* at = o + g * ldo + x + v * kWidth;
-      sum[g][v] = kWhole ? Load(at) : VecF(_mm512_maskz_loadu_ps(mask(v), at));
-    }
-  }
+  VecF sum[kRows][kBlocks * 2] = {};
   const auto add = [&](std::int64_t j, auto load_odd, auto weights) __attribute__((always_inline)) {
     Pairs weight[kRows];
 #pragma GCC unroll 8
@@ -116,7 +108,11 @@ NPUFA_INLINE void AccumulatePairs(std::int64_t begin, std::int64_t end, std::int
 #pragma GCC unroll 8
     for (int v = 0; v < kBlocks * 2; ++v) {
       float* at = o + g * ldo + x + v * kWidth;
-      kWhole ? Store(at, sum[g][v]) : _mm512_mask_storeu_ps(at, mask(v), sum[g][v]);
+      if (kWhole) {
+        Store(at, Load(at) + sum[g][v]);
+      } else {
+        _mm512_mask_storeu_ps(at, mask(v), _mm512_maskz_loadu_ps(mask(v), at) + sum[g][v]);
+      }
     }
   }
 }
