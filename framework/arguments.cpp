@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <unordered_map>
 
 namespace npufa {
 
@@ -52,27 +53,19 @@ at::ScalarType ToTorch(DType type) {
 }
 
 Arguments::Arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack)
-    : index_(IndexOf(op.schema())), schema_(op.schema()), stack_(stack), first_(stack.size() - op.schema().arguments().size()) {
-  const std::string& name = schema_.name();
-  op_ = name.substr(name.rfind(':') + 1);
-}
+    : index_(IndexOf(op.schema())), schema_(op.schema()), stack_(stack),
+      op_(schema_.name().c_str() + schema_.name().rfind(':') + 1),
+      first_(stack.size() - op.schema().arguments().size()) {}
 
-const Arguments::Index& Arguments::IndexOf(const c10::FunctionSchema& schema) {
+const NameIndex& Arguments::IndexOf(const c10::FunctionSchema& schema) {
   static std::mutex mutex;
-  static std::unordered_map<const c10::FunctionSchema*, Index> indices;
+  static std::unordered_map<const c10::FunctionSchema*, NameIndex> indices;
   const std::lock_guard<std::mutex> lock(mutex);
-  Index& index = indices[&schema];
-  if (index.empty()) {
-    for (std::size_t i = 0; i < schema.arguments().size(); ++i) {
-      index.emplace(schema.arguments()[i].name(), static_cast<int>(i));
-    }
+  NameIndex& index = indices[&schema];
+  if (index.Empty()) {
+    for (const c10::Argument& argument : schema.arguments()) index.Add(argument.name());
   }
   return index;
-}
-
-int Arguments::Find(const char* name) const {
-  const auto found = index_.find(name);
-  return found == index_.end() ? -1 : found->second;
 }
 
 const c10::IValue& Arguments::At(const char* name) const {

@@ -10,10 +10,9 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 
 #include "attention_call.h"
+#include "name_index.h"
 
 namespace npufa {
 
@@ -32,7 +31,7 @@ class Arguments {
  public:
   Arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack);
 
-  const char* Op() const { return op_.c_str(); }
+  const char* Op() const { return op_; }
   bool Has(const char* name) const { return Find(name) >= 0; }
   const c10::IValue& At(const char* name) const;
   const c10::FunctionSchema& Schema() const { return schema_; }
@@ -54,14 +53,13 @@ class Arguments {
   void RequireOneDevice(const char* reference, std::initializer_list<const char*> host) const;
 
  private:
-  using Index = std::unordered_map<std::string_view, int>;
-  static const Index& IndexOf(const c10::FunctionSchema& schema);
-  int Find(const char* name) const;
+  static const NameIndex& IndexOf(const c10::FunctionSchema& schema);
+  int Find(const char* name) const { return index_.Find(name); }
 
-  std::string op_;
-  const Index& index_;
+  const NameIndex& index_;
   const c10::FunctionSchema& schema_;
   const torch::jit::Stack& stack_;
+  const char* op_;     // within the schema's name
   std::size_t first_;  // of the call's arguments in the stack
 };
 

@@ -141,7 +141,23 @@ class FusionFunction : public torch::autograd::Function<FusionFunction> {
 
 std::optional<at::Tensor> Optional(const at::Tensor& t) { return t.defined() ? std::optional(t) : std::nullopt; }
 
+// Whether a backward pass may follow: any input requires a gradient or carries a tangent, which raises in apply.
+bool IsDifferentiated(const c10::OperatorHandle& op, const Stack& stack) {
+  bool differentiated = false;
+  for (auto value = stack.end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()); value != stack.end();
+       ++value) {
+    if (!value->isTensor()) continue;
+    const at::Tensor& t = value->toTensor();
+    differentiated |= t.defined() && ((at::GradMode::is_enabled() && t.requires_grad()) || t._fw_grad(0).defined());
+  }
+  return differentiated;
+}
+
 void FusionAutograd(const c10::OperatorHandle& op, Stack* stack) {
+  if (!IsDifferentiated(op, *stack)) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return op.callBoxed(*stack);
+  }
   Stack call(stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()), stack->end());
   const Arguments a(op, call);
   const at::Tensor query = a.Tensor("query"), key = a.Tensor("key"), value = a.Tensor("value");

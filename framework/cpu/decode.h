@@ -10,26 +10,57 @@ constexpr int kQueryBlock = kWidth == 16 ? 8 : 4;
 constexpr int kSums = kRegisters == 32 ? 16 : 8;  // independent accumulators of a block
 constexpr std::int64_t kLineBytes = 64;
 
-// Rows may be scattered over pages, where no hardware prefetcher follows.
+// Rows may be scattered over pages, where no hardware prefetcher follows. Into the second-level cache: the first has too
+// few places for lines on their way to cover the time memory takes.
 NPUFA_INLINE void PrefetchBytes(const void* p, std::int64_t bytes) {
   const char* c = static_cast<const char*>(p);
-  for (std::int64_t at = 0; at < bytes; at += kLineBytes) __builtin_prefetch(c + at, 0, 3);
+  for (std::int64_t at = 0; at < bytes; at += kLineBytes) __builtin_prefetch(c + at, 0, 2);
 }
 
-// s[g][j] for kRows queries.
-template <class Format, int kRows>
-inline void DotBlock(std::int64_t n, std::int64_t d, const float* q, std::int64_t ldq, const void* const* rows,
-                     float* s, std::int64_t lds) {
+// How far ahead of the row in use rows are fetched; the pointers behind the last row tell what follows.
+NPUFA_INLINE std::int64_t RowsAhead(std::int64_t row_bytes) {
+  constexpr std::int64_t kMost = kRowsAhead - 4;  // a step takes up to four rows
+  const std::int64_t rows = 8192 / (row_bytes + 1);
+  return rows < 4 ? 4 : rows < kMost ? rows : kMost;
+}
+
+// Products of float32 queries with rows of any format.
+template <class Format>
+struct Float32Products {
   using Raw = typename Format::Raw;
-  constexpr int kFit = kSums / kRows;
+  using Key = VecF;
+  using Sum = VecF;
+  static constexpr int kChunk = kWidth;  // channels of a step
+  static constexpr int kSumRegisters = 1;
+
+  const float* q;
+  std::int64_t ldq;
+
+  static NPUFA_INLINE Key LoadKey(const Raw* p) { return Format::Load(p); }
+  static NPUFA_INLINE Key LoadKeyFirst(const Raw* p, std::int64_t count) { return LoadFirst<Format>(p, count); }
+  NPUFA_INLINE Key LoadQuery(int g, std::int64_t x) const { return Load(q + g * ldq + x); }
+  NPUFA_INLINE Key LoadQueryFirst(int g, std::int64_t x, std::int64_t count) const {
+    return NPUFA_ISA::LoadFirst(q + g * ldq + x, count);
+  }
+  static NPUFA_INLINE Sum Add(Sum sum, Key query, Key key) { return Fma(query, key, sum); }
+  static NPUFA_INLINE VecF Lanes(Sum sum) { return sum; }
+  NPUFA_INLINE VecF Scores(int, VecF total) const { return total; }
+};
+
+// s[g][j] for kRows queries.
+template <int kRows, class Products>
+inline void DotBlock(std::int64_t n, std::int64_t d, const Products& products, const void* const* rows, float* s,
+                     std::int64_t lds) {
+  using Raw = typename Products::Raw;
+  using Lanes = decltype(Products::Lanes(typename Products::Sum{}));
+  constexpr int kFit = kSums / (kRows * Products::kSumRegisters);
   // More keys at a time would only mean more rows to fetch at the same moment.
   constexpr int kKeys = kFit >= 4 ? 4 : kFit >= 2 ? 2 : 1;
   const std::int64_t row_bytes = d * static_cast<std::int64_t>(sizeof(Raw));
-  // About 4 KiB ahead.
-  const std::int64_t ahead = kKeys + 4096 / (row_bytes + 1);
+  const std::int64_t ahead = RowsAhead(row_bytes);
   constexpr int kGroups = kWidth / kKeys;
   for (std::int64_t j0 = 0; j0 < n; j0 += kWidth) {
-    VecF partial[kRows][kGroups];
+    Lanes partial[kRows][kGroups];
 #pragma GCC unroll 1
     for (int group = 0; group < kGroups; ++group) {
       const Raw* key[kKeys];
@@ -37,33 +68,38 @@ inline void DotBlock(std::int64_t n, std::int64_t d, const float* q, std::int64_
       for (int r = 0; r < kKeys; ++r) {
         const std::int64_t j = j0 + group * kKeys + r;
         key[r] = static_cast<const Raw*>(rows[j < n ? j : n - 1]);
-        PrefetchBytes(rows[j + ahead < n ? j + ahead : n - 1], row_bytes);
+        if (j < n) PrefetchBytes(rows[j + ahead], row_bytes);
       }
-      VecF sum[kRows][kKeys] = {};
-      const auto add = [&](std::int64_t x, auto load_key, auto load_query) __attribute__((always_inline)) {
-        VecF k[kKeys];
+      typename Products::Sum sum[kRows][kKeys] = {};
+      std::int64_t x = 0;
+      const auto add = [&](auto load_key, auto load_query) __attribute__((always_inline)) {
+        typename Products::Key k[kKeys];
 #pragma GCC unroll 4
         for (int r = 0; r < kKeys; ++r) k[r] = load_key(key[r] + x);
 #pragma GCC unroll 8
         for (int g = 0; g < kRows; ++g) {
-          const VecF query = load_query(q + g * ldq + x);
+          const auto query = load_query(g);
 #pragma GCC unroll 4
-          for (int r = 0; r < kKeys; ++r) sum[g][r] = Fma(query, k[r], sum[g][r]);
+          for (int r = 0; r < kKeys; ++r) sum[g][r] = Products::Add(sum[g][r], query, k[r]);
         }
       };
-      std::int64_t x = 0;
-      for (; x + kWidth <= d; x += kWidth) {
-        add(x, [](const Raw* p) { return Format::Load(p); }, [](const float* p) { return Load(p); });
+      for (; x + Products::kChunk <= d; x += Products::kChunk) {
+        add([](const Raw* p) { return Products::LoadKey(p); }, [&](int g) { return products.LoadQuery(g, x); });
       }
       if (x < d) {
-        add(x, [=](const Raw* p) { return LoadFirst<Format>(p, d - x); },
-            [=](const float* p) { return LoadFirst(p, d - x); });
+        add([=](const Raw* p) { return Products::LoadKeyFirst(p, d - x); },
+            [&](int g) { return products.LoadQueryFirst(g, x, d - x); });
       }
 #pragma GCC unroll 8
-      for (int g = 0; g < kRows; ++g) partial[g][group] = SumLanes<1, kKeys>(sum[g]);
+      for (int g = 0; g < kRows; ++g) {
+        Lanes lanes[kKeys];
+#pragma GCC unroll 4
+        for (int r = 0; r < kKeys; ++r) lanes[r] = Products::Lanes(sum[g][r]);
+        partial[g][group] = SumLanes<1, kKeys>(lanes);
+      }
     }
     for (int g = 0; g < kRows; ++g) {
-      const VecF scores = SumLanes<kKeys, kGroups>(partial[g]);
+      const VecF scores = products.Scores(g, SumLanes<kKeys, kGroups>(partial[g]));
       if (j0 + kWidth <= n) {
         Store(s + g * lds + j0, scores);
       } else {
@@ -73,22 +109,16 @@ inline void DotBlock(std::int64_t n, std::int64_t d, const float* q, std::int64_
   }
 }
 
-// o[g][x .. x + kVecs * kWidth) over rows [begin, end); prefetches the same columns `ahead` rows further on.
+// o[g][x .. x + kVecs * kWidth) over rows [begin, end), summed on their own, which keeps long sums accurate; prefetches the same columns `ahead` rows further on.
 template <class Format, int kRows, int kVecs>
-NPUFA_INLINE void AccumulateColumns(std::int64_t begin, std::int64_t end, std::int64_t n, std::int64_t ahead,
-                                    const float* p, std::int64_t ldp, const void* const* rows, std::int64_t x, float* o,
+NPUFA_INLINE void AccumulateColumns(std::int64_t begin, std::int64_t end, std::int64_t ahead, const float* p,
+                                    std::int64_t ldp, const void* const* rows, std::int64_t x, float* o,
                                     std::int64_t ldo) {
   using Raw = typename Format::Raw;
-  VecF sum[kRows][kVecs];
-#pragma GCC unroll 8
-  for (int g = 0; g < kRows; ++g) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) sum[g][v] = Load(o + g * ldo + x + v * kWidth);
-  }
+  VecF sum[kRows][kVecs] = {};
   for (std::int64_t j = begin; j < end; ++j) {
     const Raw* row = static_cast<const Raw*>(rows[j]) + x;
-    const std::int64_t next = j + ahead < n ? j + ahead : n - 1;
-    PrefetchBytes(static_cast<const Raw*>(rows[next]) + x, kVecs * kWidth * static_cast<int>(sizeof(Raw)));
+    PrefetchBytes(static_cast<const Raw*>(rows[j + ahead]) + x, kVecs * kWidth * static_cast<int>(sizeof(Raw)));
     VecF weight[kRows];
 #pragma GCC unroll 8
     for (int g = 0; g < kRows; ++g) weight[g] = Splat(p[g * ldp + j]);
@@ -102,7 +132,10 @@ NPUFA_INLINE void AccumulateColumns(std::int64_t begin, std::int64_t end, std::i
 #pragma GCC unroll 8
   for (int g = 0; g < kRows; ++g) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) Store(o + g * ldo + x + v * kWidth, sum[g][v]);
+    for (int v = 0; v < kVecs; ++v) {
+      float* at = o + g * ldo + x + v * kWidth;
+      Store(at, Load(at) + sum[g][v]);
+    }
   }
 }
 
@@ -114,22 +147,23 @@ inline void AccumulateBlock(std::int64_t n, std::int64_t d, const float* p, std:
   constexpr int kVecs = kFit >= 8 ? 8 : kFit >= 4 ? 4 : kFit >= 2 ? 2 : 1;
   // Rows that stay in the first-level cache while the columns of the output pass by.
   constexpr std::int64_t kChunk = 16;
+  const std::int64_t ahead = RowsAhead(d * static_cast<std::int64_t>(sizeof(Raw)));
   for (std::int64_t begin = 0; begin < n; begin += kChunk) {
     const std::int64_t end = begin + kChunk < n ? begin + kChunk : n;
     std::int64_t x = 0;
     for (; x + kVecs * kWidth <= d; x += kVecs * kWidth) {
-      AccumulateColumns<Format, kRows, kVecs>(begin, end, n, kChunk, p, ldp, rows, x, o, ldo);
+      AccumulateColumns<Format, kRows, kVecs>(begin, end, ahead, p, ldp, rows, x, o, ldo);
     }
     for (; x + kWidth <= d; x += kWidth) {
-      AccumulateColumns<Format, kRows, 1>(begin, end, n, kChunk, p, ldp, rows, x, o, ldo);
+      AccumulateColumns<Format, kRows, 1>(begin, end, ahead, p, ldp, rows, x, o, ldo);
     }
     if (x == d) continue;
     for (int g = 0; g < kRows; ++g) {
-      VecF sum = LoadFirst(o + g * ldo + x, d - x);
+      VecF sum{};
       for (std::int64_t j = begin; j < end; ++j) {
         sum = Fma(Splat(p[g * ldp + j]), LoadFirst<Format>(static_cast<const Raw*>(rows[j]) + x, d - x), sum);
       }
-      StoreFirst(o + g * ldo + x, sum, d - x);
+      StoreFirst(o + g * ldo + x, LoadFirst(o + g * ldo + x, d - x) + sum, d - x);
     }
   }
 }
@@ -148,7 +182,8 @@ inline void DotRows(std::int64_t m, std::int64_t n, std::int64_t d, const float*
   WithFormat(dtype, [=](auto format) {
     for (std::int64_t g = 0; g < m; g += kQueryBlock) {
       WithRows<kQueryBlock>(m - g, [=](auto count) {
-        DotBlock<decltype(format), decltype(count)::value>(n, d, q + g * ldq, ldq, rows, s + g * lds, lds);
+        const Float32Products<decltype(format)> products{q + g * ldq, ldq};
+        DotBlock<decltype(count)::value>(n, d, products, rows, s + g * lds, lds);
       });
     }
   });
@@ -163,6 +198,13 @@ inline void AccumulateRows(std::int64_t m, std::int64_t n, std::int64_t d, const
       });
     }
   });
+}
+
+inline void UnpackInt4(std::int64_t n, const std::uint8_t* bytes, std::int8_t* elements) {
+  for (std::int64_t i = 0; i < n / 2; ++i) {
+    elements[2 * i] = static_cast<std::int8_t>(static_cast<std::int8_t>(bytes[i] << 4) >> 4);
+    elements[2 * i + 1] = static_cast<std::int8_t>(static_cast<std::int8_t>(bytes[i]) >> 4);
+  }
 }
 
 }  // namespace

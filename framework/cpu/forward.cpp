@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "tiles.h"
+#include "decode_worker.h"
 
 namespace npufa::cpu {
 
@@ -14,7 +14,6 @@ namespace {
 
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
 constexpr std::int64_t kChunkRows = 8 * kTileRows;  // rows that share one packing of a key tile
-constexpr std::int64_t kStreamRows = 8;             // up to here keys are read once without packing
 constexpr std::int64_t kSplitKeys = 512;            // smallest share of keys worth a task of its own
 
 // A task: rows of one key/value head against keys [key_begin, key_end).
@@ -93,7 +92,7 @@ class ForwardWorker {
  public:
   // `max_rows` is the largest row count of a task.
   ForwardWorker(const Problem& p, const Primitives& primitives, std::int64_t max_rows)
-      : p_(p), prim_(primitives), acc_ld_(AccumulatorLd(p)), keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
+      : p_(p), prim_(primitives), decode_(p, primitives), acc_ld_(AccumulatorLd(p)), keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
         values_(p, primitives, p.value, p.value_antiquant, p.value_dim),
         bf16_(primitives.bf16_products && p.dtype == DType::kBFloat16 && !p.Quantised()), max_rows_(max_rows),
         pointers_(max_rows) {
@@ -113,12 +112,14 @@ class ForwardWorker {
     std::fill_n(max_, rows, kNegInf);
     std::fill_n(sum_, rows, 0.0f);
     if (task.key_begin >= task.key_end) return result;
-    const bool stream = rows <= kStreamRows && p_.rope_dim == 0;
-    Allocate(stream);
-    LoadQuery(task.rows, stream);
+    if (decode_.Takes(task.rows)) {
+      decode_.Run(task.rows, task.key_begin, task.key_end, result.acc, acc_ld_, result.max, result.sum);
+      return result;
+    }
+    Allocate();
+    LoadQuery(task.rows);
     for (std::int64_t first = task.key_begin; first < task.key_end; first += kTileKeys) {
-      const std::int64_t keys = std::min(kTileKeys, task.key_end - first);
-      stream ? StreamKeys(task.rows, first, keys) : PackedKeys(task.rows, first, keys);
+      PackedKeys(task.rows, first, std::min(kTileKeys, task.key_end - first));
     }
     return result;
   }
@@ -126,16 +127,15 @@ class ForwardWorker {
  private:
   static constexpr std::int64_t kScoreLd = kTileKeys + kSkew;
 
-  void Allocate(bool stream) {
+  void Allocate() {
     Reserve(&scores_, kTileRows * kScoreLd);
-    if (stream || !bf16_) Reserve(&query_, max_rows_ * query_ld_);
-    if (stream) return;
     if (bf16_) {
       Reserve(&query16_, max_rows_ * query_ld_);
       Reserve(&key16_, (depth_ + 2) * kScoreLd);
       Reserve(&value16_, (kTileKeys + 2) * value_ld_);
       Reserve(&p16_, kTileRows * kScoreLd);
     } else {
+      Reserve(&query_, max_rows_ * query_ld_);
       Reserve(&key_, depth_ * kScoreLd);
       Reserve(&value_, kTileKeys * value_ld_);
     }
@@ -146,17 +146,16 @@ class ForwardWorker {
     if (buffer->data() == nullptr) buffer->Resize(count);
   }
 
-  void LoadQuery(const RowRange& rows, bool stream) {
-    const bool bf16 = bf16_ && !stream;
+  void LoadQuery(const RowRange& rows) {
     RowPointers(p_, p_.query, rows, pointers_.data());
-    if (bf16) {
+    if (bf16_) {
       prim_.pack_bf16(pointers_.data(), rows.Count(), p_.head_dim, query16_.data(), query_ld_);
     } else {
       prim_.pack_f32(pointers_.data(), p_.dtype, rows.Count(), p_.head_dim, query_.data(), query_ld_);
     }
     if (p_.rope_dim == 0) return;
     RowPointers(p_, p_.query_rope, rows, pointers_.data());
-    if (bf16) {
+    if (bf16_) {
       prim_.pack_bf16(pointers_.data(), rows.Count(), p_.rope_dim, query16_.data() + rope_at_, query_ld_);
     } else {
       prim_.pack_f32(pointers_.data(), p_.dtype, rows.Count(), p_.rope_dim, query_.data() + rope_at_, query_ld_);
@@ -239,20 +238,9 @@ class ForwardWorker {
     return bf16;
   }
 
-  void StreamKeys(const RowRange& rows, std::int64_t first, std::int64_t keys) {
-    window_.Classify(rows, first, keys);
-    if (window_.kind == TileKind::kSkipped) return;
-    const Sequence& s = *rows.sequence;
-    const RowBlock k = keys_.Load(s, rows.kv_head, first, keys);
-    prim_.dot_rows(rows.Count(), keys, p_.head_dim, query_.data(), query_ld_, k.rows, k.dtype, scores_.data(), kScoreLd);
-    Softmax(rows, 0, first, keys, false);
-    const RowBlock v = values_.Load(s, rows.kv_head, first, keys);
-    prim_.accumulate_rows(rows.Count(), keys, p_.value_dim, scores_.data(), kScoreLd, v.rows, v.dtype,
-                          accumulators_.data(), acc_ld_);
-  }
-
   const Problem& p_;
   const Primitives& prim_;
+  DecodeWorker decode_;
   std::int64_t acc_ld_;
   RowLoader keys_, values_;
   bool bf16_;

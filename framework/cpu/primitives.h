@@ -23,6 +23,9 @@ struct RowWindow {
   const std::int32_t* end = nullptr;
 };
 
+// Decode is given this many pointers behind those of its rows: to the rows read next, which are only fetched ahead.
+inline constexpr std::int64_t kRowsAhead = 64;
+
 struct Primitives {
   const char* name;      // "generic", "avx2", "avx512", "avx512_bf16", ...
   bool bf16_products;    // gemm_bf16 is faster than converting to float32 and calling gemm_f32
@@ -86,11 +89,30 @@ struct Primitives {
   void (*quantize_row)(std::int64_t n, float* p, float scale);
 
   // Few queries against many rows, without packing (decode): s[g * lds + j] = q[g * ldq + :] . rows[j][:], g < m.
+  // rows[n .. n + kRowsAhead) are read, too, but not what they point at.
   void (*dot_rows)(std::int64_t m, std::int64_t n, std::int64_t d, const float* q, std::int64_t ldq,
                    const void* const* rows, DType dtype, float* s, std::int64_t lds);
   // o[g * ldo + x] += sum_j p[g * ldp + j] * rows[j][x], x < d.
   void (*accumulate_rows)(std::int64_t m, std::int64_t n, std::int64_t d, const float* p, std::int64_t ldp,
                           const void* const* rows, DType dtype, float* o, std::int64_t ldo);
+  // The same for bfloat16 rows with q and p in bfloat16; null without such products.
+  void (*dot_rows_bf16)(std::int64_t m, std::int64_t n, std::int64_t d, const std::uint16_t* q, std::int64_t ldq,
+                        const void* const* rows, float* s, std::int64_t lds);
+  void (*accumulate_rows_bf16)(std::int64_t m, std::int64_t n, std::int64_t d, const std::uint16_t* p, std::int64_t ldp,
+                               const void* const* rows, float* o, std::int64_t ldo);
+  // The same for int8 rows, d <= 512, products in integers; null without such products. q is given by fixed_rows; p is
+  // rounded the same way, relative to the largest of every 64 in a row.
+  void (*dot_rows_int8)(std::int64_t m, std::int64_t n, std::int64_t d, const std::int8_t* q_high,
+                        const std::int8_t* q_low, std::int64_t ldq, const float* q_unit, const void* const* rows,
+                        float* s, std::int64_t lds);
+  void (*accumulate_rows_int8)(std::int64_t m, std::int64_t n, std::int64_t d, const float* p, std::int64_t ldp,
+                               const void* const* rows, float* o, std::int64_t ldo);
+  // x[i * ldx + j] = unit[i] * (256 * high[i * ld + j] + low[i * ld + j]) within half a unit, which is the largest
+  // magnitude of the row / 32512 (NaN when the row is not finite); zeros up to a multiple of 64 columns.
+  void (*fixed_rows)(std::int64_t m, std::int64_t n, const float* x, std::int64_t ldx, std::int8_t* high,
+                     std::int8_t* low, std::int64_t ld, float* unit);
+  // Two elements from each byte, the lower half first, -8 .. 7; n is the even number of elements.
+  void (*unpack_int4)(std::int64_t n, const std::uint8_t* bytes, std::int8_t* elements);
 
   // x[i * ld + j] *= factor[i].
   void (*scale_rows)(std::int64_t m, std::int64_t n, float* x, std::int64_t ld, const float* factor);

@@ -1,5 +1,7 @@
 // One table of primitives. CMake compiles this file once per instruction set, with its flags and NPUFA_ISA its name.
 #include "decode.h"
+#include "decode_bf16.h"
+#include "decode_int8.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "gemm.h"
@@ -19,6 +21,13 @@ namespace {
 constexpr bool kBf16Products = true;
 #else
 constexpr bool kBf16Products = false;
+constexpr decltype(Primitives::dot_rows_bf16) DotRowsBf16 = nullptr;
+constexpr decltype(Primitives::accumulate_rows_bf16) AccumulateRowsBf16 = nullptr;
+#endif
+#if !defined(__AVX512VNNI__)
+constexpr decltype(Primitives::dot_rows_int8) DotRowsInt8 = nullptr;
+constexpr decltype(Primitives::accumulate_rows_int8) AccumulateRowsInt8 = nullptr;
+constexpr decltype(Primitives::fixed_rows) ToFixedRows = nullptr;
 #endif
 
 constexpr Primitives kTable = {
@@ -44,6 +53,12 @@ constexpr Primitives kTable = {
     QuantizeRow,
     DotRows,
     AccumulateRows,
+    DotRowsBf16,
+    AccumulateRowsBf16,
+    DotRowsInt8,
+    AccumulateRowsInt8,
+    ToFixedRows,
+    UnpackInt4,
     ScaleRows,
     ToF32,
     FromF32,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "primitives.h"
@@ -176,24 +177,24 @@ NPUFA_INLINE void Transpose(VecF (&v)[kWidth]) {
   if constexpr (kBit * 2 < kWidth) Transpose<kBit * 2>(v);
 }
 
-template <int kBit, int... kLanes>
-NPUFA_INLINE VecF SwapLanes(VecF v, std::integer_sequence<int, kLanes...>) {
+template <int kBit, class Vec, int... kLanes>
+NPUFA_INLINE Vec SwapLanes(Vec v, std::integer_sequence<int, kLanes...>) {
   return __builtin_shufflevector(v, v, (kLanes ^ kBit)...);
 }
 
 // v[0 .. kCount) become one vector while lanes are summed over the bits [kFrom, kFrom * kCount) of their index:
 // reducing kWidth vectors from 1 on leaves in lane i the sum of the lanes of v[i]. A caller short of registers reduces
 // groups of vectors first and what they leave, from kFrom = the size of a group on, later.
-template <int kFrom, int kCount, int kSize>
-NPUFA_INLINE VecF SumLanes(VecF (&v)[kSize]) {
+template <int kFrom, int kCount, class Vec, int kSize>
+NPUFA_INLINE Vec SumLanes(Vec (&v)[kSize]) {
   if constexpr (kCount == 1) {
     return v[0];
   } else {
     const VecI upper = (Iota() & kFrom) != 0;
 #pragma GCC unroll 8
     for (int i = 0; i < kCount / 2; ++i) {
-      const VecF a = v[2 * i];
-      const VecF b = v[2 * i + 1];
+      const Vec a = v[2 * i];
+      const Vec b = v[2 * i + 1];
       v[i] = (upper ? b : a) + SwapLanes<kFrom>(upper ? a : b, LaneIndices{});
     }
     return SumLanes<kFrom * 2, kCount / 2>(v);
@@ -207,11 +208,14 @@ NPUFA_INLINE float HorizontalMax(VecF v) {
   return v[0];
 }
 
-template <int kBit = kWidth / 2>
-NPUFA_INLINE float HorizontalSum(VecF v) {
+template <int kBit = kWidth / 2, class Vec>
+NPUFA_INLINE auto HorizontalSum(Vec v) {
   v = v + SwapLanes<kBit>(v, LaneIndices{});
-  if constexpr (kBit > 1) return HorizontalSum<kBit / 2>(v);
-  return v[0];
+  if constexpr (kBit > 1) {
+    return HorizontalSum<kBit / 2>(v);
+  } else {
+    return std::decay_t<decltype(v[0])>(v[0]);
+  }
 }
 
 }  // namespace

@@ -36,16 +36,22 @@ void AddMatrixBias(const Problem& p, const Primitives& primitives, const Sequenc
 
 void RowSource::Pointers(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t count,
                          const void** out) const {
-  for (std::int64_t x = 0; x < count; ++x) {
+  for (std::int64_t x = 0; x < count;) {
     const std::int64_t j = first + x;
+    const char* row;
+    std::int64_t step = rows.token, run = count;
     if (j < s.prefix_len) {
-      out[x] = prefix.At(0, head, j);
+      row = prefix.At(0, head, j);
+      step = prefix.token;
+      run = s.prefix_len - j;
     } else if (block_table) {
-      const std::int64_t block = block_table[s.batch * table_stride + j / block_size];
-      out[x] = rows.At(block, head, j % block_size);
+      const std::int64_t inside = j % block_size;
+      row = rows.At(block_table[s.batch * table_stride + j / block_size], head, inside);
+      run = block_size - inside;
     } else {
-      out[x] = rows.At(s.batch, head, s.kv_first + j - s.prefix_len);
+      row = rows.At(s.batch, head, s.kv_first + j - s.prefix_len);
     }
+    for (const std::int64_t end = std::min(count, x + run); x < end; ++x, row += step) out[x] = row;
   }
 }
 

@@ -55,6 +55,8 @@ struct Argument<const void* const*> {
   using Python = std::vector<py::array>;
   explicit Argument(const Python& arrays) {
     for (const py::array& array : arrays) rows.push_back(array.data());
+    // What decode may fetch ahead lies anywhere.
+    rows.resize(rows.size() + npufa::cpu::kRowsAhead, nullptr);
     value = rows.data();
   }
   std::vector<const void*> rows;
@@ -87,6 +89,8 @@ PYBIND11_MODULE(npufa_test_primitives, module) {
   module.def("best", [] { return std::string(npufa::cpu::BestPrimitives().name); });
   module.def("usable", [](const std::string& name) { return npufa::cpu::FindPrimitives(name.c_str()) != nullptr; });
   module.def("bf16_products", [](const std::string& name) { return Table(name).bf16_products; });
+  module.def("bf16_rows", [](const std::string& name) { return Table(name).dot_rows_bf16 != nullptr; });
+  module.def("int8_rows", [](const std::string& name) { return Table(name).dot_rows_int8 != nullptr; });
 #define NPUFA_BIND(name) Bind(module, #name, &Primitives::name)
   NPUFA_BIND(gemm_f32);
   NPUFA_BIND(gemm_bf16);
@@ -108,6 +112,12 @@ PYBIND11_MODULE(npufa_test_primitives, module) {
   NPUFA_BIND(quantize_row);
   NPUFA_BIND(dot_rows);
   NPUFA_BIND(accumulate_rows);
+  NPUFA_BIND(dot_rows_bf16);
+  NPUFA_BIND(accumulate_rows_bf16);
+  NPUFA_BIND(dot_rows_int8);
+  NPUFA_BIND(accumulate_rows_int8);
+  NPUFA_BIND(fixed_rows);
+  NPUFA_BIND(unpack_int4);
   NPUFA_BIND(scale_rows);
   NPUFA_BIND(to_f32);
   NPUFA_BIND(from_f32);

@@ -303,6 +303,18 @@ def test_nothing_behind_the_inputs_is_read(table, rng):
             primitives.to_f32(table, d, row, dtype, np.zeros(d, np.float32))
             primitives.bias_row(table, d, np.zeros(d, np.float32), 1.0, row, dtype, 1.0)
         row = guard.place(random_raw(rng, d, "bfloat16"))
+        if primitives.bf16_rows(table):
+            q, s = np.zeros(2 * d, np.uint16), np.zeros((2, 3), np.float32)
+            primitives.dot_rows_bf16(table, 2, 3, d, q, d, [row] * 3, s, 3)
+            p, o = np.zeros(2 * 16, np.uint16), np.zeros((2, d), np.float32)
+            primitives.accumulate_rows_bf16(table, 2, 3, d, p, 16, [row] * 3, o, d)
+        if primitives.int8_rows(table):
+            byte = guard.place(random_raw(rng, d, "int8"))
+            q, s, unit = np.zeros(256, np.int8), np.zeros((1, 3), np.float32), np.ones(1, np.float32)
+            primitives.dot_rows_int8(table, 1, 3, d, q, q, 256, unit, [byte] * 3, s, 3)
+            p, o = np.zeros((1, 3), np.float32), np.zeros((1, d), np.float32)
+            primitives.accumulate_rows_int8(table, 1, 3, d, p, 3, [byte] * 3, o, d)
+        row = guard.place(random_raw(rng, d, "bfloat16"))
         primitives.pack_bf16(table, [row], 1, d, np.zeros(pad(d), np.uint16), pad(d))
         primitives.pack_vnni_bf16(table, [row] * 3, 3, d, np.zeros(4 * pad(d), np.uint16), pad(d))
         primitives.pack_transposed_vnni_bf16(table, [row] * 17, 17, d, np.zeros(64 * (d + 1), np.uint16), 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -22,11 +23,13 @@ def operator(function: Callable[P, R]) -> Callable[P, R]:
     packet = getattr(torch.ops.npufa, function.__name__)
     overload: Callable[P, R] = packet.default
     tensor_lengths: Callable[P, R] = getattr(packet, "tensor_lengths", overload)
+    lengths = [name for name in inspect.signature(function).parameters if name in LENGTHS]
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if any(isinstance(kwargs.get(name), torch.Tensor) for name in LENGTHS):
-            return tensor_lengths(*args, **kwargs)
+        for name in lengths:
+            if name in kwargs and isinstance(kwargs[name], torch.Tensor):
+                return tensor_lengths(*args, **kwargs)
         return overload(*args, **kwargs)
 
     return call
