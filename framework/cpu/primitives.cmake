@@ -18,7 +18,7 @@ function(npufa_add_primitives isa)
   # Contraction gives fused multiply-adds; -fno-math-errno lets square roots be instructions. An -O3 here also rules
   # over a debug build: unoptimised, these headers would need minutes per test.
   # GCC 12 warns of its own AVX-512 header (GCC bug 105593).
-  target_compile_options(${target} PRIVATE -O3 -ffp-contract=fast -fno-math-errno -Wno-maybe-uninitialized ${ARGN})
+  target_compile_options(${target} PRIVATE -O3 -ffp-contract=fast -fno-math-errno -Wno-maybe-uninitialized -Wno-uninitialized ${ARGN})
   set_target_properties(${target} PROPERTIES
     POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     # Link-time optimisation may move code between instruction sets.
