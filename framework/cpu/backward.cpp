@@ -210,24 +210,25 @@ class BackwardWorker {
       if (!packed) PackKeys(*rows.sequence, rows.kv_head, first, keys);
       packed = true;
       PackRows(tile);
-      Products(tile.Count(), keys);
-      GradientOfScores(tile, at, first, keys);
-      Accumulate(tile.Count(), keys, dq + at * z_.depth_ld, dk, dv);
+      const Columns visible = window_.Narrow(tile.Count(), keys);
+      Products(tile.Count(), visible);
+      GradientOfScores(tile, at, first + visible.first, visible.count);
+      Accumulate(tile.Count(), visible, dq + at * z_.depth_ld, dk, dv);
     }
   }
 
   // scores = Q K^T, grad_scores = dO V^T
-  void Products(std::int64_t rows, std::int64_t keys) {
-    const std::int64_t n = PadLane(keys);
+  void Products(std::int64_t rows, Columns keys) {
+    const std::int64_t n = PadLane(keys.count), at = keys.first;
     if (z_.bf16) {
-      prim_.gemm_bf16(rows, n, z_.depth, query16_.data(), z_.depth_ld, key16_t_.data(), kScoreLd, scores_.data(),
-                      kScoreLd, false);
-      prim_.gemm_bf16(rows, n, p_.value_dim + p_.value_dim % 2, grad_out16_.data(), z_.value_ld, value16_t_.data(),
-                      kScoreLd, grad_scores_.data(), kScoreLd, false);
+      prim_.gemm_bf16(rows, n, z_.depth, query16_.data(), z_.depth_ld, key16_t_.data() + 2 * at, kScoreLd,
+                      scores_.data(), kScoreLd, false);
+      prim_.gemm_bf16(rows, n, p_.value_dim + p_.value_dim % 2, grad_out16_.data(), z_.value_ld,
+                      value16_t_.data() + 2 * at, kScoreLd, grad_scores_.data(), kScoreLd, false);
     } else {
-      prim_.gemm_f32(rows, n, z_.depth, query_.data(), z_.depth_ld, 1, key_t_.data(), kScoreLd, scores_.data(),
-                     kScoreLd, false);
-      prim_.gemm_f32(rows, n, p_.value_dim, grad_out_.data(), z_.value_ld, 1, value_t_.data(), kScoreLd,
+      prim_.gemm_f32(rows, n, z_.depth, query_.data(), z_.depth_ld, 1, key_t_.data() + at, kScoreLd,
+                     scores_.data(), kScoreLd, false);
+      prim_.gemm_f32(rows, n, p_.value_dim, grad_out_.data(), z_.value_ld, 1, value_t_.data() + at, kScoreLd,
                      grad_scores_.data(), kScoreLd, false);
     }
   }
@@ -254,15 +255,18 @@ class BackwardWorker {
   }
 
   // dV += P^T dO, dK += dS^T Q, dQ += dS K
-  void Accumulate(std::int64_t rows, std::int64_t keys, float* dq, float* dk, float* dv) {
+  void Accumulate(std::int64_t rows, Columns columns, float* dq, float* dk, float* dv) {
+    const std::int64_t keys = columns.count, key_at = columns.first * z_.depth_ld;
+    dk += key_at;
+    dv += columns.first * z_.value_ld;
     const float* probabilities = p_.dropout.active ? dropped_.data() : scores_.data();
     if (!z_.bf16) {
       prim_.gemm_f32(keys, z_.value_ld, rows, probabilities, 1, kScoreLd, grad_out_.data(), z_.value_ld, dv,
                      z_.value_ld, true);
       prim_.gemm_f32(keys, z_.depth_ld, rows, grad_scores_.data(), 1, kScoreLd, query_.data(), z_.depth_ld, dk,
                      z_.depth_ld, true);
-      prim_.gemm_f32(rows, z_.depth_ld, keys, grad_scores_.data(), kScoreLd, 1, key_.data(), z_.depth_ld, dq,
-                     z_.depth_ld, true);
+      prim_.gemm_f32(rows, z_.depth_ld, keys, grad_scores_.data(), kScoreLd, 1, key_.data() + key_at, z_.depth_ld,
+                     dq, z_.depth_ld, true);
       return;
     }
     const std::int64_t even_rows = rows + rows % 2;
@@ -273,8 +277,8 @@ class BackwardWorker {
     prim_.gemm_bf16(keys, z_.depth_ld, even_rows, ds16_t_.data(), kRowLd, query16_pairs_.data(), z_.depth_ld, dk,
                     z_.depth_ld, true);
     prim_.round_bf16(rows, PadLane(keys), grad_scores_.data(), kScoreLd, ds16_.data(), kScoreLd);
-    prim_.gemm_bf16(rows, z_.depth_ld, keys + keys % 2, ds16_.data(), kScoreLd, key16_pairs_.data(), z_.depth_ld, dq,
-                    z_.depth_ld, true);
+    prim_.gemm_bf16(rows, z_.depth_ld, keys + keys % 2, ds16_.data(), kScoreLd,
+                    key16_pairs_.data() + key_at, z_.depth_ld, dq, z_.depth_ld, true);
   }
 
   void StoreKeyGradients(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t keys, const float* dk,

@@ -163,6 +163,20 @@ NPUFA_INLINE VecU16 RoundToBFloat16Fast(VecF v) {
 #endif
 }
 
+// Stores vectors next to each other, rounded by RoundToBFloat16Fast; two at a time where an instruction takes two.
+template <int kCount>
+NPUFA_INLINE void StoreBFloat16Fast(std::uint16_t* p, const VecF (&v)[kCount]) {
+  int u = 0;
+#if defined(__AVX512BF16__)
+#pragma GCC unroll 8
+  for (; u + 2 <= kCount; u += 2) {
+    StoreU(p + u * kWidth, reinterpret_cast<VecU>(_mm512_cvtne2ps_pbh(v[u + 1], v[u])));
+  }
+#endif
+#pragma GCC unroll 8
+  for (; u < kCount; ++u) StoreU16(p + u * kWidth, RoundToBFloat16Fast(v[u]));
+}
+
 NPUFA_INLINE VecU16 RoundToFloat16(VecF v) {
 #if defined(__AVX512F__)
   return reinterpret_cast<VecU16>(_mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

@@ -45,5 +45,48 @@ NPUFA_INLINE VecF Exp(VecF x) {
 #endif
 }
 
+// Coefficients c of 2^r = 1 + c[0] r^n + c[1] r^(n-1) + ... for |r| <= 1/2: minimax for the relative error among the
+// polynomials that are 1 at 0.
+template <int kDegree>
+struct PowerOf2;
+template <>
+struct PowerOf2<4> {  // 2^-18.4
+  static constexpr float kCoefficients[] = {0x1.3a02d2p-7f, 0x1.c9fc48p-5f, 0x1.ec0378p-3f, 0x1.62e12cp-1f};
+};
+template <>
+struct PowerOf2<6> {  // 2^-25.9, of which rounding the coefficients is most
+  static constexpr float kCoefficients[] = {0x1.41fbbep-13f, 0x1.5f3e54p-10f, 0x1.3b2d4cp-7f,
+                                            0x1.c6aee8p-5f,  0x1.ebfbdcp-3f,  0x1.62e430p-1f};
+};
+
+// x = e^x for x <= 88 (or NaN), with a relative error of 2^-24 |x| beside that of PowerOf2; exactly 1 at 0, and 0 below
+// -87.7. The steps are spread evenly over the multipliers and the adders of a core and take none of the slow
+// instructions that the ends of the range would need; the vectors go through them side by side, because the chain of
+// one is longer than a core looks ahead.
+template <int kDegree, int kCount>
+NPUFA_INLINE void ExpOfScores(VecF (&x)[kCount]) {
+  constexpr float kShift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  constexpr auto& kPower = PowerOf2<kDegree>::kCoefficients;
+  VecF shifted[kCount], p[kCount];
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) x[u] = Max(Splat(-127.0f), x[u] * 1.44269504088896341f);
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) shifted[u] = x[u] + kShift;
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) x[u] -= shifted[u] - kShift;
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) p[u] = Fma(Splat(kPower[0]), x[u], Splat(kPower[1]));
+#pragma GCC unroll 8
+  for (int k = 2; k < kDegree; ++k) {
+#pragma GCC unroll 8
+    for (int u = 0; u < kCount; ++u) p[u] = Fma(p[u], x[u], Splat(kPower[k]));
+  }
+  // The integer stands in the low bits of `shifted`; at -127 the exponent field of the power becomes 0: the number 0.
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) {
+    x[u] = Fma(p[u], x[u], Splat(1.0f)) * FromBits((Bits(shifted[u]) << 23) + (127u << 23));
+  }
+}
+
 }  // namespace
 }  // namespace npufa::cpu::NPUFA_ISA

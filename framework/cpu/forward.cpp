@@ -192,25 +192,28 @@ class ForwardWorker {
       if (window_.kind == TileKind::kSkipped) continue;
       if (!packed) PackKeys(rows, first, keys);
       packed = true;
-      ScoreTile(tile, at, keys);
-      const bool p16 = Softmax(tile, at, first, keys, bf16_);
+      const Columns visible = window_.Narrow(tile.Count(), keys);
+      ScoreTile(tile, at, visible);
+      const bool p16 = Softmax(tile, at, first + visible.first, visible.count, bf16_);
       float* acc = accumulators_.data() + at * acc_ld_;
+      const std::int64_t value_at = visible.first * value_ld_;
       if (p16) {
-        prim_.gemm_bf16(tile.Count(), acc_ld_, keys + keys % 2, p16_.data(), kScoreLd, value16_.data(),
-                        value_ld_, acc, acc_ld_, true);
+        prim_.gemm_bf16(tile.Count(), acc_ld_, visible.count + visible.count % 2, p16_.data(), kScoreLd,
+                        value16_.data() + value_at, value_ld_, acc, acc_ld_, true);
       } else {
-        prim_.gemm_f32(tile.Count(), acc_ld_, keys, scores_.data(), kScoreLd, 1, value_.data(), value_ld_, acc,
-                       acc_ld_, true);
+        prim_.gemm_f32(tile.Count(), acc_ld_, visible.count, scores_.data(), kScoreLd, 1, value_.data() + value_at,
+                       value_ld_, acc, acc_ld_, true);
       }
     }
   }
 
-  void ScoreTile(const RowRange& tile, std::int64_t at, std::int64_t keys) {
+  void ScoreTile(const RowRange& tile, std::int64_t at, Columns keys) {
+    const std::int64_t n = PadLane(keys.count);
     if (bf16_) {
-      prim_.gemm_bf16(tile.Count(), PadLane(keys), depth_, query16_.data() + at * query_ld_, query_ld_, key16_.data(),
-                      kScoreLd, scores_.data(), kScoreLd, false);
+      prim_.gemm_bf16(tile.Count(), n, depth_, query16_.data() + at * query_ld_, query_ld_,
+                      key16_.data() + 2 * keys.first, kScoreLd, scores_.data(), kScoreLd, false);
     } else {
-      prim_.gemm_f32(tile.Count(), PadLane(keys), depth_, query_.data() + at * query_ld_, query_ld_, 1, key_.data(),
+      prim_.gemm_f32(tile.Count(), n, depth_, query_.data() + at * query_ld_, query_ld_, 1, key_.data() + keys.first,
                      kScoreLd, scores_.data(), kScoreLd, false);
     }
   }

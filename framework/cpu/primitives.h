@@ -64,6 +64,7 @@ struct Primitives {
   //   neither has a key), p_j = exp(x_j - M), 0 outside the window and where x_j is -inf; row_sum = row_sum *
   //   correction + sum p_j. NaN scores propagate into p and row_sum; where
   //   a row had nothing but NaN and masked scores, row_max becomes NaN, so that it cannot pass for a row without keys.
+  // p is 0 below 2^-126.5 and within 2^-17 of its value where it is rounded to bfloat16.
   // A score of -inf is masked whatever the scale. p replaces the scores up to PadLane(n), or goes to p_bf16 (when not
   // null) rounded to bfloat16, and the scores are left undefined.
   void (*softmax_rows)(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,

@@ -182,11 +182,11 @@ NPUFA_INLINE Vec SwapLanes(Vec v, std::integer_sequence<int, kLanes...>) {
   return __builtin_shufflevector(v, v, (kLanes ^ kBit)...);
 }
 
-// v[0 .. kCount) become one vector while lanes are summed over the bits [kFrom, kFrom * kCount) of their index:
-// reducing kWidth vectors from 1 on leaves in lane i the sum of the lanes of v[i]. A caller short of registers reduces
+// v[0 .. kCount) become one vector while lanes are combined over the bits [kFrom, kFrom * kCount) of their index:
+// reducing kWidth vectors from 1 on leaves in lane i what the lanes of v[i] come to. A caller short of registers reduces
 // groups of vectors first and what they leave, from kFrom = the size of a group on, later.
-template <int kFrom, int kCount, class Vec, int kSize>
-NPUFA_INLINE Vec SumLanes(Vec (&v)[kSize]) {
+template <int kFrom, int kCount, class Vec, int kSize, class Combine>
+NPUFA_INLINE Vec ReduceLanes(Vec (&v)[kSize], Combine combine) {
   if constexpr (kCount == 1) {
     return v[0];
   } else {
@@ -195,17 +195,18 @@ NPUFA_INLINE Vec SumLanes(Vec (&v)[kSize]) {
     for (int i = 0; i < kCount / 2; ++i) {
       const Vec a = v[2 * i];
       const Vec b = v[2 * i + 1];
-      v[i] = (upper ? b : a) + SwapLanes<kFrom>(upper ? a : b, LaneIndices{});
+      v[i] = combine(upper ? b : a, SwapLanes<kFrom>(upper ? a : b, LaneIndices{}));
     }
-    return SumLanes<kFrom * 2, kCount / 2>(v);
+    return ReduceLanes<kFrom * 2, kCount / 2>(v, combine);
   }
 }
-
-template <int kBit = kWidth / 2>
-NPUFA_INLINE float HorizontalMax(VecF v) {
-  v = Max(v, SwapLanes<kBit>(v, LaneIndices{}));
-  if constexpr (kBit > 1) return HorizontalMax<kBit / 2>(v);
-  return v[0];
+template <int kFrom, int kCount, class Vec, int kSize>
+NPUFA_INLINE Vec SumLanes(Vec (&v)[kSize]) {
+  return ReduceLanes<kFrom, kCount>(v, [](Vec a, Vec b) { return a + b; });
+}
+template <int kFrom, int kCount, int kSize>
+NPUFA_INLINE VecF MaxLanes(VecF (&v)[kSize]) {
+  return ReduceLanes<kFrom, kCount>(v, [](VecF a, VecF b) { return Max(a, b); });
 }
 
 template <int kBit = kWidth / 2, class Vec>

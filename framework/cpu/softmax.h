@@ -37,14 +37,24 @@ NPUFA_INLINE float ApplyUnusualScale(float* row, Span span, float scale) {
   return 1.0f;
 }
 
+// Where probabilities go, and the degree of the exponential whose error disappears in their rounding.
 struct ProbabilitiesF32 {
+  static constexpr int kDegree = 6;
   float* p;
-  NPUFA_INLINE void Write(std::int64_t j, VecF v) const { Store(p + j, v); }
+  template <int kCount>
+  NPUFA_INLINE void Write(std::int64_t j, const VecF (&v)[kCount]) const {
+#pragma GCC unroll 8
+    for (int u = 0; u < kCount; ++u) Store(p + j + u * kWidth, v[u]);
+  }
   NPUFA_INLINE void Clear(std::int64_t j) const { p[j] = 0.0f; }
 };
 struct ProbabilitiesBf16 {
+  static constexpr int kDegree = 4;
   std::uint16_t* p;
-  NPUFA_INLINE void Write(std::int64_t j, VecF v) const { StoreU16(p + j, RoundToBFloat16Fast(v)); }
+  template <int kCount>
+  NPUFA_INLINE void Write(std::int64_t j, const VecF (&v)[kCount]) const {
+    StoreBFloat16Fast(p + j, v);
+  }
   NPUFA_INLINE void Clear(std::int64_t j) const { p[j] = 0; }
 };
 
@@ -53,85 +63,110 @@ template <class Output>
 NPUFA_INLINE void ClearOutside(Output out, Span span, std::int64_t n) {
   for (std::int64_t j = span.begin; j < span.first; ++j) out.Clear(j);
   for (std::int64_t j = span.last; j < span.end; ++j) out.Clear(j);
-  for (std::int64_t j = 0; j < span.begin; j += kWidth) out.Write(j, VecF{});
-  for (std::int64_t j = span.end; j < PadLane(n); j += kWidth) out.Write(j, VecF{});
+  const VecF zero[1] = {};
+  for (std::int64_t j = 0; j < span.begin; j += kWidth) out.Write(j, zero);
+  for (std::int64_t j = span.end; j < PadLane(n); j += kWidth) out.Write(j, zero);
 }
 
-// max(row_max, scores * scale); NaN scores do not count, a row_max of NaN stays.
-NPUFA_INLINE float MaxOfRow(const float* row, Span span, float scale, float row_max) {
+// In some lane the largest score of a span, NaN apart.
+NPUFA_INLINE VecF MaxOfRow(const float* row, Span span) {
   constexpr int kParts = 4;
   VecF best[kParts];
   for (int u = 0; u < kParts; ++u) best[u] = Splat(-kInf);
   std::int64_t j = span.begin;
   for (; j + kParts * kWidth <= span.end; j += kParts * kWidth) {
 #pragma GCC unroll 4
-    for (int u = 0; u < kParts; ++u) best[u] = Max(Load(row + j + u * kWidth) * scale, best[u]);
+    for (int u = 0; u < kParts; ++u) best[u] = Max(Load(row + j + u * kWidth), best[u]);
   }
-  for (; j < span.end; j += kWidth) best[0] = Max(Load(row + j) * scale, best[0]);
-  const float tile = HorizontalMax(Max(Max(best[0], best[1]), Max(best[2], best[3])));
-  return tile > row_max ? tile : row_max;
+  for (; j < span.end; j += kWidth) best[0] = Max(Load(row + j), best[0]);
+  return Max(Max(best[0], best[1]), Max(best[2], best[3]));
 }
 
-// p = exp(scores * scale - shift), returns their sum.
+// p = exp(scores * scale - shift) for kCount vectors from column j on, added to sum.
+template <int kCount, class Output>
+NPUFA_INLINE void ExponentiateColumns(const float* row, std::int64_t j, float scale, float shift, Output out,
+                                      VecF* sum) {
+  VecF p[kCount];
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) p[u] = Load(row + j + u * kWidth) * scale - shift;
+  ExpOfScores<Output::kDegree>(p);
+  out.Write(j, p);
+#pragma GCC unroll 8
+  for (int u = 0; u < kCount; ++u) sum[u] += p[u];
+}
+
+// p = exp(scores * scale - shift), returns lanes to be summed up.
 template <class Output>
-NPUFA_INLINE float ExponentiateRow(const float* row, Span span, float scale, float shift, Output out) {
-  VecF even{};
-  VecF odd{};
+NPUFA_INLINE VecF ExponentiateRow(const float* row, Span span, float scale, float shift, Output out) {
+  constexpr int kParts = kRegisters == 32 ? 4 : 2;
+  VecF sum[kParts] = {};
   std::int64_t j = span.begin;
-  for (; j + 2 * kWidth <= span.end; j += 2 * kWidth) {
-    const VecF p0 = Exp<true>(Load(row + j) * scale - shift);
-    const VecF p1 = Exp<true>(Load(row + j + kWidth) * scale - shift);
-    even += p0;
-    odd += p1;
-    out.Write(j, p0);
-    out.Write(j + kWidth, p1);
+  for (; j + kParts * kWidth <= span.end; j += kParts * kWidth) {
+    ExponentiateColumns<kParts>(row, j, scale, shift, out, sum);
   }
-  if (j < span.end) {
-    const VecF p = Exp<true>(Load(row + j) * scale - shift);
-    even += p;
-    out.Write(j, p);
-  }
-  return HorizontalSum(even + odd);
+  for (; j < span.end; j += kWidth) ExponentiateColumns<1>(row, j, scale, shift, out, sum);
+  for (int u = 1; u < kParts; ++u) sum[0] += sum[u];
+  return sum[0];
 }
 
-template <class Output>
-NPUFA_INLINE float SoftmaxRow(float* row, Span span, float scale, float* row_max, float* delta, Output out) {
-  scale = ApplyUnusualScale(row, span, scale);
-  const float before = *row_max;
-  const float after = MaxOfRow(row, span, scale, before);
-  // Without a key so far the shift is 0, because -inf - -inf would be NaN.
-  const float sum = ExponentiateRow(row, span, scale, after == -kInf ? 0.0f : after, out);
-  *delta = before == after ? 0.0f : before - after;
-  // Only NaN scores: a maximum of -inf would let them pass for a row without keys.
-  *row_max = after == -kInf && sum != sum ? sum : after;
-  return sum;
+// Up to kLane rows at a time: all maxima first, so that no exponential waits for the maximum of its own row, and what
+// the lanes of the rows come to is found for kWidth rows at once.
+template <class OutputOfRow>
+inline void SoftmaxGroup(int count, std::int64_t n, float* scores, std::int64_t ld, RowWindow window,
+                         std::int64_t first_row, float scale, float* row_max, float* row_sum, float* correction,
+                         OutputOfRow output) {
+  Span span[kLane] = {};
+  VecF lanes[kLane];
+  float tile_max[kLane], tile_sum[kLane], delta[kLane] = {};
+  // A scale that is not above 0 has been applied to the scores, and 1 is left to apply.
+  const float left_scale = scale > 0.0f ? scale : 1.0f;
+  for (int r = 0; r < count; ++r) {
+    float* row = scores + r * ld;
+    span[r] = OpenRow(row, n, window, first_row + r);
+    ApplyUnusualScale(row, span[r], scale);
+    lanes[r] = MaxOfRow(row, span[r]);
+  }
+  for (int r = count; r < kLane; ++r) lanes[r] = VecF{};
+  for (int r = 0; r < kLane; r += kWidth) {
+    Store(tile_max + r, MaxLanes<1, kWidth>(reinterpret_cast<VecF(&)[kWidth]>(lanes[r])) * left_scale);
+  }
+  for (int r = 0; r < count; ++r) {
+    float* row = scores + r * ld;
+    const auto out = output(r);
+    lanes[r] = VecF{};
+    if (span[r].begin < span[r].end) {
+      const float before = row_max[r];
+      row_max[r] = tile_max[r] > before ? tile_max[r] : before;
+      // Without a key so far the shift is 0, because -inf - -inf would be NaN.
+      lanes[r] = ExponentiateRow(row, span[r], left_scale, row_max[r] == -kInf ? 0.0f : row_max[r], out);
+      delta[r] = before == row_max[r] ? 0.0f : before - row_max[r];
+    }
+    ClearOutside(out, span[r], n);
+  }
+  for (int r = 0; r < kLane; r += kWidth) {
+    Store(tile_sum + r, SumLanes<1, kWidth>(reinterpret_cast<VecF(&)[kWidth]>(lanes[r])));
+    Store(delta + r, Exp(Load(delta + r)));
+  }
+  for (int r = 0; r < count; ++r) {
+    correction[r] = delta[r];
+    row_sum[r] = row_sum[r] * delta[r] + tile_sum[r];
+    // Only NaN scores: a maximum of -inf would let them pass for a row without keys.
+    if (row_max[r] == -kInf && tile_sum[r] != tile_sum[r]) row_max[r] = tile_sum[r];
+  }
 }
 
 inline void SoftmaxRows(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,
                         float* row_max, float* row_sum, float* correction, std::uint16_t* p_bf16, std::int64_t ldp) {
-  // The corrections of a group of rows are one vector (or a few) to exponentiate.
-  for (std::int64_t first = 0; first < m; first += kLane) {
-    const int count = static_cast<int>(m - first < kLane ? m - first : kLane);
-    float delta[kLane] = {};
-    float sum[kLane] = {};
-    for (int r = 0; r < count; ++r) {
-      const std::int64_t i = first + r;
-      float* row = scores + i * ld;
-      const Span span = OpenRow(row, n, window, i);
-      if (p_bf16 != nullptr) {
-        const ProbabilitiesBf16 out{p_bf16 + i * ldp};
-        if (span.begin < span.end) sum[r] = SoftmaxRow(row, span, scale, row_max + i, delta + r, out);
-        ClearOutside(out, span, n);
-      } else {
-        const ProbabilitiesF32 out{row};
-        if (span.begin < span.end) sum[r] = SoftmaxRow(row, span, scale, row_max + i, delta + r, out);
-        ClearOutside(out, span, n);
-      }
-    }
-    for (int r = 0; r < kLane; r += kWidth) Store(delta + r, Exp(Load(delta + r)));
-    for (int r = 0; r < count; ++r) {
-      correction[first + r] = delta[r];
-      row_sum[first + r] = row_sum[first + r] * delta[r] + sum[r];
+  for (std::int64_t i = 0; i < m; i += kLane) {
+    const int count = static_cast<int>(m - i < kLane ? m - i : kLane);
+    float* group = scores + i * ld;
+    const auto run = [=](auto output) {
+      SoftmaxGroup(count, n, group, ld, window, i, scale, row_max + i, row_sum + i, correction + i, output);
+    };
+    if (p_bf16 != nullptr) {
+      run([=](int r) { return ProbabilitiesBf16{p_bf16 + (i + r) * ldp}; });
+    } else {
+      run([=](int r) { return ProbabilitiesF32{group + r * ld}; });
     }
   }
 }

@@ -110,6 +110,22 @@ void TileWindow::Classify(const RowRange& rows, std::int64_t first_key, std::int
   kind = !any ? TileKind::kSkipped : full ? TileKind::kFull : TileKind::kPartial;
 }
 
+Columns TileWindow::Narrow(std::int64_t rows, std::int64_t keys) {
+  if (kind == TileKind::kFull) return {0, keys};
+  std::int32_t first = static_cast<std::int32_t>(keys), last = 0;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if (begin[r] >= end[r]) continue;
+    first = std::min(first, begin[r]);
+    last = std::max(last, end[r]);
+  }
+  first -= first % static_cast<std::int32_t>(kLane);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    begin[r] = std::max(begin[r] - first, 0);
+    end[r] = std::max(end[r] - first, 0);
+  }
+  return {first, last - first};
+}
+
 Window KeyRange(const RowRange& rows) {
   const Sequence& s = *rows.sequence;
   const bool one_head = rows.begin / s.q_len == (rows.end - 1) / s.q_len;

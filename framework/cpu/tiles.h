@@ -52,12 +52,20 @@ struct RowRange {
   std::int64_t QueryHead(const Problem& p, std::int64_t r) const { return kv_head * p.Group() + r / sequence->q_len; }
 };
 
+// Columns [first, first + count) of a key tile.
+struct Columns {
+  std::int64_t first, count;
+};
+
 // Windows of up to kTileRows rows against a key tile.
 struct TileWindow {
   TileKind kind = TileKind::kSkipped;
   std::int32_t begin[kTileRows], end[kTileRows];
 
   void Classify(const RowRange& rows, std::int64_t first_key, std::int64_t keys);
+  // The columns that `rows` rows need of a tile that is not skipped, from the start of a lane on. Windows count from
+  // there afterwards. The products of a tile on the diagonal shrink by half.
+  Columns Narrow(std::int64_t rows, std::int64_t keys);
   RowWindow Rows() const { return kind == TileKind::kFull ? RowWindow{} : RowWindow{begin, end}; }
 };
 
