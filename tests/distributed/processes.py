@@ -99,3 +99,9 @@ def on_ranks(size: int, function, *arguments) -> list:
     if _pool is None or not all(process.is_alive() for process in _pool.processes):
         _pool = _Pool()
     return _pool.run(size, function, arguments)
+
+
+def end() -> None:
+    """Ends the processes, after a test that left them changed; the next one gets new ones."""
+    if _pool is not None:
+        _pool.end()

@@ -15,8 +15,24 @@ def attend(group, rank, form, shards, settings):
     query, key, value, dy = shards[rank]
     leaves = [t.requires_grad_() for t in (query, key, value)]
     output, lse = FORMS[form](*leaves, group=group, **settings)
-    output.backward(dy)
+    output.backward(dy.to(output.dtype))
     return output.detach(), lse, *(t.grad for t in leaves)
+
+
+def attend_under_autocast(group, rank, form, shards, settings):
+    with torch.autocast("cpu", torch.bfloat16):
+        return attend(group, rank, form, shards, settings)
+
+
+def attend_on_npu(group, rank, form, shards, settings):
+    """The same on a simulated NPU, whose tensors Gloo cannot read."""
+    import npufa.sim
+
+    npufa.sim.enable("Ascend910B3")
+    shards = [[t.npu().detach() for t in shard] for shard in shards]
+    results = attend(group, rank, form, shards, settings)
+    assert {t.device.type for t in results} == {"npu"}
+    return [t.cpu() for t in results]
 
 
 def attend_without_gradient(group, rank, form, shards, settings):
@@ -107,3 +123,23 @@ def train_in_parallel(group, rank, form, hidden, target, sharding):
     losses, parameters = train(parallel, *local, hidden.numel(), world=dist.get_world_size(group))
     dist.all_reduce(losses, group=group)
     return losses, parameters
+
+
+def gradient_on_one_rank(group, rank, form, shard):
+    query, key, value, _ = shard
+    try:
+        FORMS[form](query.requires_grad_(rank == 1), key, value, group=group)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def call_of_another_group(group, rank, form, shard):
+    """What the last of four ranks gets for calling with the group of the others."""
+    others = dist.new_group([0, 1, 2])
+    try:
+        if rank == 3:
+            FORMS[form](*shard[:3], group=others)
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from distributed import ranks
+from distributed import processes, ranks
 from distributed.processes import on_ranks
 from long_context import dense
 
@@ -152,6 +152,31 @@ def test_inference_is_the_forward_pass_of_training(form):
     expected = on_ranks(4, ranks.attend, form, parts, settings)
     for got, want in zip(on_ranks(4, ranks.attend_without_gradient, form, parts, settings), expected):
         assert all(torch.equal(*pair) for pair in zip(got, want[:2]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_autocast(form):
+    tensors = problem(40, 40)
+    positions = owned(40, 2, "zigzag")
+    parts = shards(tensors, positions, positions)
+    results = on_ranks(2, ranks.attend_under_autocast, form, parts, {"sharding": "zigzag", "sparse_mode": 3})
+    assert all(result[0].dtype == torch.bfloat16 and result[2].dtype == torch.float32 for result in results)
+    got = [t.bfloat16() if number != 1 else t for number, t in enumerate(assembled(results, positions, positions))]
+    compare(got, dense.with_gradients(*tensors, dense.kept(40, 40, sparse_mode=3)), torch.bfloat16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_two_simulated_npus(form):
+    tensors = problem(21, 21, torch.float16, batch=1)
+    positions = owned(21, 2, "zigzag")
+    try:
+        results = on_ranks(2, ranks.attend_on_npu, form, shards(tensors, positions, positions),
+                           {"sharding": "zigzag", "sparse_mode": 3})
+    finally:
+        processes.end()
+    got = assembled(results, positions, positions)
+    compare(got, dense.with_gradients(*tensors, dense.kept(21, 21, sparse_mode=3)), torch.float16)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -63,8 +63,11 @@ def settle(
     def facts() -> dict[str, Any]:
         for argument, tensor in (("query", query), ("key", key), ("value", value)):
             if type(tensor) not in (Tensor, torch.nn.Parameter):
-                raise TypeError(f"npufa.{name}: {argument} is not a plain tensor, got {type(tensor).__name__}; expected "
-                                "a Tensor (of a DTensor: to_local())")
+                raise TypeError(f"npufa.{name}: {argument} is not a plain tensor, got {type(tensor).__name__}; "
+                                "expected a Tensor (of a DTensor: to_local())")
+            if tensor.device != query.device:
+                raise ValueError(f"npufa.{name}: {argument} is on another device than query, got {tensor.device}; "
+                                 f"expected {query.device}")
         check(name, query, key, value, rules.input_layout)
         check_sharding(name, rules.sharding)
         Visibility.from_arguments(name, 0, 0, *rules[3:7])

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def group_size_and_rank(name: str, group: dist.ProcessGroup | None) -> tuple[int, int]:
@@ -47,7 +47,7 @@ def agree(
     failure: Exception | None = None
     try:
         answer: tuple[Mapping[str, Any], str] = (dict(facts()), "")
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever it is, the others must not wait for this rank
         failure, answer = error, ({}, str(error))
     answers: list[Any] = [None] * size
     dist.all_gather_object(answers, answer, group=group)
@@ -110,22 +110,31 @@ def all_to_all(
     sent = torch.cat([*pieces])
     device, travel = sent.device, travel_device(sent, group)
     sent = sent.to(travel)
-    received = sent.new_empty(sum(received_sizes))
-    received = differentiable.all_to_all_single(
-        received, sent, [*received_sizes], [piece.numel() for piece in pieces], group or dist.group.WORLD)
+    received = _AllToAll.apply(sent, [piece.numel() for piece in pieces], [*received_sizes], group)
     return received.to(device).split([*received_sizes])
 
 
-def all_gather(name: str, tensor: Tensor, dim: int, group: dist.ProcessGroup | None) -> list[Tensor]:
-    """Returns the tensors of all ranks, whose lengths along `dim` may differ."""
-    def facts() -> dict[str, Any]:
-        if not -tensor.dim() <= dim < tensor.dim():
-            raise ValueError(f"npufa.{name}: dim is out of range, got {dim}; expected an axis of {[*tensor.shape]}")
-        shape = [*tensor.shape]
-        length = shape.pop(dim)
-        return {"dim": dim % tensor.dim(), "shape beyond dim": shape, "dtype": str(tensor.dtype), "length": length}
+class _AllToAll(torch.autograd.Function):
+    """The differentiable one of torch.distributed.nn is deprecated in favour of a private module."""
 
-    lengths = [answer["length"] for answer in agree(name, group, facts, ["length"])]
+    @staticmethod
+    def forward(ctx: Any, sent: Tensor, sizes: list[int], received_sizes: list[int], group: Any) -> Tensor:
+        ctx.arguments = sizes, received_sizes, group
+        received = sent.new_empty(sum(received_sizes))
+        dist.all_to_all_single(received, sent, received_sizes, sizes, group=group)
+        return received
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        sizes, received_sizes, group = ctx.arguments
+        received = gradient.new_empty(sum(sizes))
+        dist.all_to_all_single(received, gradient.contiguous(), sizes, received_sizes, group=group)
+        return received, None, None, None
+
+
+def all_gather(tensor: Tensor, dim: int, lengths: Sequence[int], group: dist.ProcessGroup | None) -> list[Tensor]:
+    """Returns the tensors of all ranks, which have these lengths along `dim`."""
     travel = travel_device(tensor, group)
     longest = tensor.movedim(dim, 0).to(travel)
     longest = torch.cat([longest, longest.new_zeros(max(lengths) - len(longest), *longest.shape[1:])])

@@ -38,8 +38,9 @@ def ring_attention(
 
     Each rank attends with its queries to one shard of keys and values after another, while the next one travels, and
     merges by the statistics of the softmax. Blocks that no row sees are not computed. In the gradient, the gradients of
-    key and value travel, in float32, with the shards they belong to. A rank holds two shards of keys and values at a
-    time (in the gradient two more in float32), whatever the size of the group.
+    key and value travel, in float32, with the shards they belong to. Beside its own, a rank holds two shards of keys
+    and values at a time (in the gradient three more in float32), whatever the size of the group. Each piece of a packed
+    sequence in a shard is an operator call of its own.
 
     All ranks of the group must call, and run backward through the output, in the same order.
 
@@ -75,7 +76,7 @@ def ring_attention(
     ring = Ring("ring_attention", group)
     plan = _Plan(
         ring, pieces(call.query_ranges[ring.rank], call.query_lengths),
-        [pieces(ranges, call.key_lengths) for ranges in call.key_ranges],
+        [_by_sequence(pieces(ranges, call.key_lengths)) for ranges in call.key_ranges],
         [sum(map(len, ranges)) for ranges in call.key_ranges], call.visibilities, call.scale)
     output, softmax_lse = _RingAttention.apply(call.query, call.key, call.value, plan)
     return call.result(output, softmax_lse, input_layout)
@@ -93,7 +94,7 @@ class _Block(NamedTuple):
 class _Plan(NamedTuple):
     ring: Ring
     query_pieces: list[Piece]
-    key_pieces: list[list[Piece]]
+    key_pieces: list[dict[int, list[Piece]]]
     key_tokens: list[int]
     visibilities: list[Visibility]
     scale: float
@@ -102,14 +103,20 @@ class _Plan(NamedTuple):
         """Yields the calls between the own queries and the keys of `owner`."""
         for number, query in enumerate(self.query_pieces):
             rows = _slice(query, query.tokens)
-            for key in self.key_pieces[owner]:
-                if key.sequence == query.sequence:
-                    for keys, band in self.visibilities[query.sequence].blocks(query.tokens, key.tokens):
-                        yield _Block(number, rows, _slice(key, keys), band)
+            for key in self.key_pieces[owner].get(query.sequence, []):
+                for keys, band in self.visibilities[query.sequence].blocks(query.tokens, key.tokens):
+                    yield _Block(number, rows, _slice(key, keys), band)
 
     def shapes(self, owner: int, *like: Tensor) -> list[list[int]]:
         """Returns the shapes of the tensors of `owner` that correspond to own ones (B, N, S, D)."""
         return [[*t.shape[:2], self.key_tokens[owner], t.shape[3]] for t in like]
+
+
+def _by_sequence(parts: list[Piece]) -> dict[int, list[Piece]]:
+    found: dict[int, list[Piece]] = {}
+    for part in parts:
+        found.setdefault(part.sequence, []).append(part)
+    return found
 
 
 def _slice(piece: Piece, tokens: range) -> slice:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ._communication import all_gather, group_size_and_rank
+from ._communication import agree, all_gather, group_size_and_rank
 
 SHARDINGS = ("zigzag", "contiguous")
 
@@ -36,11 +36,11 @@ def shard_ranges(tokens: int, world_size: int, rank: int, sharding: str = "zigza
         raise ValueError(f"npufa.shard_ranges: tokens is negative, got {tokens}; expected at least 0")
     if not 0 <= rank < world_size:
         raise ValueError(f"npufa.shard_ranges: rank is not in the group, got {rank}; expected 0 to {world_size - 1}")
-    pieces = 2 * world_size if sharding == "zigzag" else world_size
-    length, longer = divmod(tokens, pieces)
-    bounds = [*itertools.accumulate((length + (piece < longer) for piece in range(pieces)), initial=0)]
-    own = (rank, pieces - 1 - rank) if sharding == "zigzag" else (rank,)
-    return [range(bounds[piece], bounds[piece + 1]) for piece in own]
+    parts = 2 * world_size if sharding == "zigzag" else world_size
+    length, longer = divmod(tokens, parts)
+    bounds = [*itertools.accumulate((length + (part < longer) for part in range(parts)), initial=0)]
+    own = (rank, parts - 1 - rank) if sharding == "zigzag" else (rank,)
+    return [range(bounds[part], bounds[part + 1]) for part in own]
 
 
 def shard_positions(
@@ -77,21 +77,29 @@ def unshard_sequence(
     Raises:
         ValueError: a tensor that requires a gradient (what it is depends on whether ranks add the same loss up or one
             each; pass `tensor.detach()`, or compute the loss of each shard where it is), or shards whose shapes,
-            dtypes or lengths do not belong together.
+            dtypes or lengths do not belong together; on all ranks.
     """
     name = "unshard_sequence"
-    world_size, _ = group_size_and_rank(name, group)
-    check_sharding(name, sharding)
-    if tensor.requires_grad and torch.is_grad_enabled():
-        raise ValueError(f"npufa.{name}: tensor requires a gradient, which is not defined here, got requires_grad=True; "
-                         "expected tensor.detach()")
-    shards = all_gather(name, tensor, dim, group)
+    def facts() -> dict[str, Any]:
+        check_sharding(name, sharding)
+        if tensor.requires_grad and torch.is_grad_enabled():
+            raise ValueError(f"npufa.{name}: tensor requires a gradient, which is not defined here, got "
+                             "requires_grad=True; expected tensor.detach()")
+        if not -tensor.dim() <= dim < tensor.dim():
+            raise ValueError(f"npufa.{name}: dim is out of range, got {dim}; expected an axis of {[*tensor.shape]}")
+        shape = [*tensor.shape]
+        length = shape.pop(dim)
+        return {"sharding": sharding, "dim": dim % tensor.dim(), "shape beyond dim": shape, "dtype": str(tensor.dtype),
+                "length": length}
+
+    lengths = [answer["length"] for answer in agree(name, group, facts, ["length"])]
+    ranges = ranges_of_all(name, lengths, sharding)
+    shards = all_gather(tensor, dim, lengths, group)
     if sharding == "contiguous":
         return torch.cat(shards, dim)
-    ranges = ranges_of_all(name, [shard.shape[dim] for shard in shards], sharding)
-    pieces = [(part.start, shard_piece) for own, shard in zip(ranges, shards)
-              for part, shard_piece in zip(own, shard.split([len(part) for part in own], dim))]
-    return torch.cat([piece for _, piece in sorted(pieces, key=lambda piece: piece[0])], dim)
+    parts = [(part.start, tokens) for own, shard in zip(ranges, shards)
+             for part, tokens in zip(own, shard.split([len(part) for part in own], dim))]
+    return torch.cat([tokens for _, tokens in sorted(parts, key=lambda part: part[0])], dim)
 
 
 def ranges_of_all(name: str, lengths: Sequence[int], sharding: str) -> list[list[range]]:

@@ -35,8 +35,8 @@ def ulysses_attention(
 ) -> tuple[Tensor, Tensor]:
     """Attention of sequences that are spread over the ranks of a group; result and gradient are those of one process.
 
-    Each rank gets the whole sequence of some heads, attends, and sends the rows of the output back to where they belong.
-    Heads need not divide evenly: ranks get numbers that differ by at most one, and a rank beyond the last head gets
+    Each rank gets the whole sequence of some heads, attends, and sends the rows of the output back to where they
+    belong. Heads need not divide evenly: ranks get numbers that differ by at most one, and a rank beyond the last head gets
     none. Heads of key and value go to every rank with a query head of theirs, so that there may be fewer than ranks.
 
     Arguments, results and errors are those of :func:`ring_attention`; `sharding` "zigzag" is the ring's order, which
@@ -52,10 +52,12 @@ def ulysses_attention(
     heads = _Heads.split(call.query.shape[1], call.key.shape[1], size)
     own = heads[rank]
     q, k, v = _to_heads(call, heads, rank, group)
+    if own.spread is not None:
+        k, v = k[:, own.spread], v[:, own.spread]
     if own.query:
         packed = input_layout == "TND"
         output, softmax_lse = long_context_attention(
-            *(_packed(t) if packed else t for t in (q, k[:, own.spread], v[:, own.spread])),
+            *(_packed(t) if packed else t for t in (q, k, v)),
             input_layout="TND" if packed else "BNSD", scale=call.scale, sparse_mode=sparse_mode, pre_tokens=pre_tokens,
             next_tokens=next_tokens, sink_tokens=sink_tokens, actual_seq_qlen=actual_seq_qlen,
             actual_seq_kvlen=actual_seq_kvlen)
@@ -69,15 +71,18 @@ def ulysses_attention(
 
 
 class _Heads:
-    """Heads of one rank: those of query, those of key that these need, and which of the latter each call uses."""
+    """Heads of one rank: those of query, those of key that these need.
+
+    The operators want as many query heads for each head of key. Where there are not, `spread` has the number, among
+    those of key, of the one that each query head gets a copy of.
+    """
 
     def __init__(self, query: range, group_size: int):
         self.query = query
         of_query = [head // group_size for head in query]
         self.key = range(of_query[0], of_query[-1] + 1) if of_query else range(0)
-        counts = {of_query.count(head) for head in self.key}
-        # The operators want as many query heads for each head of key; where there are not, each gets its own copy.
-        self.spread = [head - self.key.start for head in (self.key if len(counts) <= 1 else of_query)]
+        even = len({of_query.count(head) for head in self.key}) <= 1
+        self.spread = None if even else [head - self.key.start for head in of_query]
 
     @classmethod
     def split(cls, heads: int, kv_heads: int, size: int) -> list[_Heads]:
