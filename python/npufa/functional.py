@@ -118,8 +118,8 @@ def _mask(atten_mask: Tensor | None, query: Tensor, key: Tensor, sparse_mode: in
     if atten_mask is None:
         return None
     if sparse_mode != 0:
-        raise ValueError(f"npufa.{_NAME}: atten_mask does not go with sparse_mode {sparse_mode}, whose rule needs none; "
-                         "expected sparse_mode 0")
+        raise ValueError(f"npufa.{_NAME}: atten_mask does not go with sparse_mode {sparse_mode}, whose rule needs "
+                         "none; expected sparse_mode 0")
     if atten_mask.dtype not in _MASK_DTYPES:
         raise TypeError(f"npufa.{_NAME}: atten_mask has an unsupported dtype, got {atten_mask.dtype}; expected one of "
                         f"{_MASK_DTYPES}")
@@ -127,8 +127,8 @@ def _mask(atten_mask: Tensor | None, query: Tensor, key: Tensor, sparse_mode: in
     mask = atten_mask[None, None] if atten_mask.dim() == 2 else atten_mask
     allowed = ((1, batch), (1, heads), (1, rows), (key.shape[2],))
     if mask.dim() != 4 or any(size not in sizes for size, sizes in zip(mask.shape, allowed)):
-        raise ValueError(f"npufa.{_NAME}: atten_mask has a shape that does not fit, got {[*atten_mask.shape]}; expected "
-                         f"[{rows}, {key.shape[2]}] or [{batch} or 1, {heads} or 1, {rows} or 1, {key.shape[2]}]")
+        raise ValueError(f"npufa.{_NAME}: atten_mask has a shape that does not fit, got {[*atten_mask.shape]}; "
+                         f"expected [{rows}, {key.shape[2]}] or [{batch} or 1, {heads} or 1, {rows} or 1, {key.shape[2]}]")
     return mask.to(torch.bool)
 
 

@@ -140,7 +140,8 @@ def test_quantised_single_row_with_mask_and_config():
     mask[0, 8:] = True
     config = QuantConfig("int8", ("channel", "token"), symmetric=False)
     got = memory_efficient_attention(query, key, value, atten_mask=mask, pre_tokens=0, next_tokens=9, quantize=config)
-    torch.testing.assert_close(got, memory_efficient_attention(query, key[:, :, :8], value[:, :, :8]), atol=0.03, rtol=0)
+    expected = memory_efficient_attention(query, key[:, :, :8], value[:, :, :8])
+    torch.testing.assert_close(got, expected, atol=0.03, rtol=0)
 
 
 @pytest.mark.parametrize("rows, keys", [(0, 5), (5, 0)])

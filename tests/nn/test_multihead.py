@@ -167,7 +167,8 @@ def test_left_padded_decode_with_a_cache():
         first = module(padded[:, :6], cache=cache, key_padding_mask=padding[:, :6], positions=positions[:6])
         close(first[0, 2:], expected[:4])
         for i in range(6, 9):
-            step = module(padded[:, i:i + 1], cache=cache, key_padding_mask=padding[:, :i + 1], positions=positions[i:i + 1])
+            step = module(padded[:, i:i + 1], cache=cache, key_padding_mask=padding[:, :i + 1],
+                          positions=positions[i:i + 1])
             close(step[0], expected[i - 2:i - 1])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -27,7 +26,8 @@ class ContiguousCache:
         for name, value in (("batch_size", batch_size), ("max_tokens", max_tokens)):
             if value < 1:
                 raise ValueError(f"npufa.nn: {name} is too small, got {value}; expected at least 1")
-        self.buffers = tuple(torch.zeros(batch_size, max_tokens, *shape, dtype=dtype, device=device) for shape in shapes)
+        self.buffers = tuple(
+            torch.zeros(batch_size, max_tokens, *shape, dtype=dtype, device=device) for shape in shapes)
         self.length = 0
 
     @property
@@ -37,7 +37,7 @@ class ContiguousCache:
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers."""
-        return sum(math.prod(t.shape) * t.element_size() for t in self.buffers)
+        return sum(t.nbytes for t in self.buffers)
 
     def append(self, *new: Tensor) -> tuple[Tensor, ...]:
         """Writes new tokens (B, S, *shape), a tensor for each buffer; returns all that is held, (B, length, *shape).

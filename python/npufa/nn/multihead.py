@@ -258,8 +258,8 @@ def _segments(q_lengths: Lengths | None, kv_lengths: Lengths | None, axes: int) 
     if axes != 2:
         raise ValueError(f"npufa.nn: actual_seq_qlen is of packed sequences, got a query of {axes} axes; expected (T, "
                          "E)")
-    ends = [x if isinstance(x, Tensor) else tuple(x) for x in (q_lengths, q_lengths if kv_lengths is None else kv_lengths)]
-    return Segments(*ends)
+    both = (q_lengths, q_lengths if kv_lengths is None else kv_lengths)
+    return Segments(*(ends if isinstance(ends, Tensor) else tuple(ends) for ends in both))
 
 
 def _four_axes(mask: Tensor, batch: int, heads: int, rows: int, keys: int) -> Tensor:
