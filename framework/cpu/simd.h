@@ -209,6 +209,13 @@ NPUFA_INLINE VecF MaxLanes(VecF (&v)[kSize]) {
   return ReduceLanes<kFrom, kCount>(v, [](VecF a, VecF b) { return Max(a, b); });
 }
 
+template <int kBit = kWidth / 2>
+NPUFA_INLINE float HorizontalMax(VecF v) {
+  v = Max(v, SwapLanes<kBit>(v, LaneIndices{}));
+  if constexpr (kBit > 1) return HorizontalMax<kBit / 2>(v);
+  return v[0];
+}
+
 template <int kBit = kWidth / 2, class Vec>
 NPUFA_INLINE auto HorizontalSum(Vec v) {
   v = v + SwapLanes<kBit>(v, LaneIndices{});
