@@ -13,7 +13,10 @@ namespace npufa::cpu {
 namespace {
 
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
-constexpr std::int64_t kChunkRows = 8 * kTileRows;  // rows that share one packing of a key tile
+// Rows that share one packing of a key tile: at most so many, whose queries and accumulators fit into L2 beside the
+// tile, and no more than the lower bound where more would leave threads without work.
+constexpr std::int64_t kChunkRows = 16 * kTileRows, kSmallChunkRows = 8 * kTileRows;
+constexpr std::int64_t kChunksPerThread = 4;
 constexpr std::int64_t kStreamRows = 8;             // up to here keys are read once without packing
 constexpr std::int64_t kSplitKeys = 512;            // smallest share of keys worth a task of its own
 
@@ -270,16 +273,22 @@ class ForwardWorker {
 };
 
 // Rows per task: whole heads where a sequence is long, the rows of all heads of a group together where it is short.
-std::vector<Task> MakeTasks(const Problem& p) {
+std::vector<Task> MakeTasks(const Problem& p, int threads) {
   std::vector<Task> tasks;
+  std::int64_t all_rows = 0;
+  for (const Sequence& s : p.sequences) all_rows += s.q_len * p.heads;
+  const std::int64_t chunk = all_rows >= threads * kChunksPerThread * kChunkRows ? kChunkRows : kSmallChunkRows;
   for (const Sequence& s : p.sequences) {
     if (s.q_len == 0) continue;
     const bool by_head = s.q_len >= kTileRows;
     const std::int64_t span = by_head ? s.q_len : s.q_len * p.Group();
+    // Chunks of a span are equal but for the last.
+    const std::int64_t tiles = (span + kTileRows - 1) / kTileRows, chunks = (span + chunk - 1) / chunk;
+    const std::int64_t share = (tiles + chunks - 1) / chunks * kTileRows;
     for (std::int64_t head = 0; head < p.kv_heads; ++head) {
       for (std::int64_t base = 0; base < s.q_len * p.Group(); base += span) {
-        for (std::int64_t r = 0; r < span; r += kChunkRows) {
-          Task task{{&s, head, base + r, base + std::min(span, r + kChunkRows)}, 0, 0};
+        for (std::int64_t r = 0; r < span; r += share) {
+          Task task{{&s, head, base + r, base + std::min(span, r + share)}, 0, 0};
           const Window keys = KeyRange(task.rows);
           task.key_begin = keys.begin;
           task.key_end = std::max(keys.begin, keys.end);
@@ -369,7 +378,7 @@ void MergeAll(const Problem& p, const ForwardOutputs& outputs, const Primitives&
 void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& executor) {
   const Primitives& primitives = BestPrimitives();
   std::int64_t partial_rows = 0;
-  std::vector<Task> tasks = MakeTasks(p);
+  std::vector<Task> tasks = MakeTasks(p, executor.threads);
   std::int64_t work = 0, max_rows = 0;
   for (const Task& t : tasks) {
     work += Work(p, t);
