@@ -36,8 +36,9 @@ def ulysses_attention(
     """Attention of sequences that are spread over the ranks of a group; result and gradient are those of one process.
 
     Each rank gets the whole sequence of some heads, attends, and sends the rows of the output back to where they
-    belong. Heads need not divide evenly: ranks get numbers that differ by at most one, and a rank beyond the last head gets
-    none. Heads of key and value go to every rank with a query head of theirs, so that there may be fewer than ranks.
+    belong. Heads need not divide evenly: ranks get numbers that differ by at most one, and a rank beyond the last head
+    gets none. Heads of key and value go to every rank with a query head of theirs, so that there may be fewer than
+    ranks.
 
     Arguments, results and errors are those of :func:`ring_attention`; `sharding` "zigzag" is the ring's order, which
     brings no gain here.
