@@ -254,3 +254,11 @@ def test_on_npu():
         cache = on_npu.new_cache(2, 6)
         parts = [on_npu(part, cache=cache).cpu() for part in x.npu().split([4, 1, 1], 1)]
         close(torch.cat(parts, 1), module(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("ends", [[2, 2, 5], torch.tensor([2, 2, 5])])
+def test_positions_restart_in_each_packed_sequence(ends):
+    from npufa.nn.rotary import positions_of
+
+    assert positions_of(6, 0, ends, torch.device("cpu")).tolist() == [[0, 1, 0, 1, 2, 0]]  # last: padding
+    assert positions_of(3, 4, None, torch.device("cpu")).tolist() == [[4, 5, 6]]
