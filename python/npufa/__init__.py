@@ -57,7 +57,12 @@ _NAMES = {
     "PagedKVCache": "kv_cache",
     "RobustAttention": "robust",
     "advise": "advisor",
+    "long_context_attention": "long_context",
+    "memory_efficient_attention": "functional",
     "npu_ring_attention_update": "merge",
+    "ring_attention": "distributed",
+    "sliding_window_attention": "long_context",
+    "ulysses_attention": "distributed",
 }
 
 
