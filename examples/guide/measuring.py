@@ -26,7 +26,7 @@ def standard_attention(query: Tensor, key: Tensor, value: Tensor, scale: float, 
 
 
 def speed_ratio(ours: Callable[[], object], other: Callable[[], object], rounds: int = 7) -> float:
-    """Median over rounds of the other's time divided by ours, on one thread: calls alternate, other jobs disturb less."""
+    """Median of the other's time divided by ours; calls alternate, on one thread, which other jobs disturb less."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

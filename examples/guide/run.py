@@ -19,7 +19,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
-import npufa
 from report import Report
 
 

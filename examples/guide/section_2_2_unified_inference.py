@@ -17,7 +17,8 @@ def show(report: Report, device: str) -> None:
     decode_query = torch.randn(1, 1, 8, 64, dtype=torch.float16).to(device)
     decode_out, decode_lse = engine.unified_inference(decode_query, key_cache, value_cache, 65)
 
-    for name, output, query, length in (("prefill", prefill_out, prefill_query, 64), ("decode", decode_out, decode_query, 65)):
+    calls = (("prefill", prefill_out, prefill_query, 64), ("decode", decode_out, decode_query, 65))
+    for name, output, query, length in calls:
         inputs = (x.cpu().float().transpose(1, 2) for x in (query, key_cache[:, :length], value_cache[:, :length]))
         error = (output.cpu().float().transpose(1, 2) - standard_attention(*inputs, engine.scale)).abs().max().item()
         report.check(f"{name} equals standard attention over {length} tokens", error < 4e-3,

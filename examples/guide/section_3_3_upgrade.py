@@ -15,7 +15,8 @@ SHARED = {"num_heads": HEADS, "input_layout": "BSND"}
 def old_inference(query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:
     if query.shape[1] != 1:
         raise NotImplementedError("prefill is not supported by npu_incre_flash_attention")
-    return npufa.npu_incre_flash_attention(query, key, value, scale_value=DIM**-0.5, actual_seq_lengths=[length], **SHARED)
+    return npufa.npu_incre_flash_attention(query, key, value, scale_value=DIM**-0.5, actual_seq_lengths=[length],
+                                           **SHARED)
 
 
 def new_inference(query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:

@@ -43,5 +43,6 @@ def show(report: Report, device: str) -> None:
         report.say(f"  {len(completion.prompt_token_ids):3d} prompt tokens -> {completion.token_ids}")
     report.check("every request gets the tokens of model.generate", [c.token_ids for c in completions] == alone)
     metrics = engine.metrics
-    report.say(f"  {metrics.throughput:.0f} tokens/s, first token after {metrics.mean_time_to_first_token * 1e3:.0f} ms")
+    first = metrics.mean_time_to_first_token * 1e3
+    report.say(f"  {metrics.throughput:.0f} tokens/s, first token after {first:.0f} ms")
     report.check("all blocks are back", engine.cache.usage().used_blocks == 0)

@@ -35,10 +35,12 @@ def show(report: Report, device: str) -> None:
     report.check("faster than standard attention where that still fits (2048 tokens)", ratio > 1.0, f"{ratio:.1f} x")
     ratio = speed_ratio(lambda: sliding_window_attention(query, key, value, 512, sink_tokens=4),
                         lambda: long_context_attention(query, key, value, sparse_mode=3), rounds=3)
-    report.check("a window of 512 with 4 sink tokens against all 8192 tokens: several times as fast", ratio > 3.0, f"{ratio:.1f} x")
+    report.check("a window of 512 with 4 sink tokens against all 8192 tokens: several times as fast", ratio > 3.0,
+                 f"{ratio:.1f} x")
 
     longest = 131072
-    peak = peak_megabytes(lambda: sliding_window_attention(*_random(longest, device), 256, sink_tokens=4, max_tokens=THRESHOLD))
+    peak = peak_megabytes(
+        lambda: sliding_window_attention(*_random(longest, device), 256, sink_tokens=4, max_tokens=THRESHOLD))
     tensors = 4 * longest * HEADS * DIM * 4 / 2**20
     report.check(f"{longest} tokens: memory O(N)", peak < 1.6 * tensors,
                  f"{peak:.0f} MB, of which inputs and output are {tensors:.0f}; the score matrix would be "

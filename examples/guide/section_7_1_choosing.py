@@ -31,4 +31,5 @@ def show(report: Report, device: str) -> None:
     query = torch.randn(1, 2, 32, 16, dtype=torch.float16, device=device)
     settings = recommended_config("npu_fused_infer_attention_score", "inference", head_dim=16)
     npufa.npu_fused_infer_attention_score(query, query, query, num_heads=2, input_layout="BNSD", **settings)
-    report.check("the recommended settings are a legal call", settings == {"scale": 0.25, "sparse_mode": 3}, str(settings))
+    report.check("the recommended settings are a legal call", settings == {"scale": 0.25, "sparse_mode": 3},
+                 str(settings))

@@ -38,7 +38,8 @@ def show(report: Report, device: str) -> None:
         with Broken(*failing):
             output = robust(call, query, key, value, **SETTINGS)[0]
         error = (output - expected).abs().max().item()
-        report.check(f"level {level}: layout, band, groups and lengths are kept", error < 1e-4 and output.device == query.device,
+        report.check(f"level {level}: layout, band, groups and lengths are kept",
+                     error < 1e-4 and output.device == query.device,
                      f"largest difference {error:.1e}, {robust.counts}")
 
     message = ""

@@ -47,7 +47,8 @@ def main() -> None:
     doctor.add_options(doctor_parser)
     doctor_parser.set_defaults(execute=lambda options: sys.exit(doctor.run(options)))
     _command.add_to(commands)
-    commands.add_parser("serve-bench", help="throughput, latency and cache memory of continuous batching", add_help=False)
+    commands.add_parser("serve-bench", add_help=False,
+                        help="throughput, latency and cache memory of continuous batching")
     arguments = parser.parse_args()
     arguments.execute(arguments)
 

@@ -128,7 +128,8 @@ def _mask(atten_mask: Tensor | None, query: Tensor, key: Tensor, sparse_mode: in
     allowed = ((1, batch), (1, heads), (1, rows), (key.shape[2],))
     if mask.dim() != 4 or any(size not in sizes for size, sizes in zip(mask.shape, allowed)):
         raise ValueError(f"npufa.{_NAME}: atten_mask has a shape that does not fit, got {[*atten_mask.shape]}; "
-                         f"expected [{rows}, {key.shape[2]}] or [{batch} or 1, {heads} or 1, {rows} or 1, {key.shape[2]}]")
+                         f"expected [{rows}, {key.shape[2]}] or "
+                         f"[{batch} or 1, {heads} or 1, {rows} or 1, {key.shape[2]}]")
     return mask.to(torch.bool)
 
 

@@ -55,7 +55,7 @@ def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("page", [page for page in WITH_BLOCKS if page in BEFORE])
 def test_page_in_a_process(page: str, tmp_path: Path) -> None:
     parts = [BEFORE[page], *blocks(page)]
-    script = f"for part, name in zip({parts!r}, ['before', *[{page!r}] * {len(parts)}]): exec(compile(part, name, 'exec'))"
+    script = f"for part in {parts!r}: exec(compile(part, {page!r}, 'exec'))"
     result = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=110,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"})

@@ -13,8 +13,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SECTIONS = sorted(path.stem for path in (EXAMPLES / "guide").glob("section_*.py"))
 SLOW = {"section_5_2_multimodal_training"}
 # Sections of the guide that have code.
-NUMBERED = {"1_2", "1_3", "2_1", "2_2", "2_3", "3_3", "4_1", "4_2", "4_3", "4_4", "5_1", "5_2", "5_3", "6_1", "6_2", "6_3",
-            "7_1", "7_2", "7_3"}  # fmt: skip
+NUMBERED = {"1_2", "1_3", "2_1", "2_2", "2_3", "3_3", "4_1", "4_2", "4_3", "4_4", "5_1", "5_2", "5_3", "6_1", "6_2",
+            "6_3", "7_1", "7_2", "7_3"}  # fmt: skip
 
 
 @pytest.fixture
