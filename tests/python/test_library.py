@@ -38,7 +38,7 @@ def test_loading_again_changes_nothing():
 def test_one_torch_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     pin = f"torch=={_version.TORCH_VERSION}"
-    assert project["project"]["dependencies"] == [pin]
+    assert pin in project["project"]["dependencies"]
     assert pin in project["build-system"]["requires"]
     assert re.search(rf"^{re.escape(pin)}$", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
     assert f"torch-npu=={_version.TORCH_VERSION}" in project["project"]["optional-dependencies"]["npu"]
