@@ -8,7 +8,7 @@ import multimodal_training as training
 from multimodal_model import MultimodalConfig
 from report import Report
 
-SECONDS = 15.0
+SECONDS = 60.0  # at most: about 10 on a machine without other jobs
 
 
 def show(report: Report, device: str) -> None:
