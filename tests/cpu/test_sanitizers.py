@@ -31,7 +31,8 @@ cmake_minimum_required(VERSION 3.25)
 project(sanitized LANGUAGES CXX)
 set(CMAKE_CXX_STANDARD 20)
 # Checks of every pointer for null and alignment multiply the code of the primitives without an object to find.
-add_compile_options(-O1 -fsanitize=address,undefined -fno-sanitize=null,alignment,object-size,vptr -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+add_compile_options(-O1 -g1 -fsanitize=address,undefined -fno-sanitize=null,alignment,object-size,vptr
+  -fno-sanitize-recover=all -fno-omit-frame-pointer)
 add_link_options(-fsanitize=address,undefined)
 include({CPU}/primitives.cmake)
 # Optimised as usual, the instrumented primitives take many minutes to compile.
