@@ -134,7 +134,8 @@ def decode_cases() -> Iterator[Case]:
 
     for dtype in (BF16, F16, F32):
         for kv_heads, bar in ((HEADS, 0.9), (8, None)):
-            yield case(INFER, kv_heads, "", dtype, "plain read", bar, True, lambda n=kv_heads, t=dtype: _against_read(n, t))
+            yield case(INFER, kv_heads, "", dtype, "plain read", bar, True,
+                       lambda n=kv_heads, t=dtype: _against_read(n, t))
         for kv_heads, folded, against, bar in (
             (HEADS, False, "SDPA", 1.0),
             (8, False, "SDPA enable_gqa", 6.0),

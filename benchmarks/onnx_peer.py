@@ -12,12 +12,13 @@ from torch import Tensor
 DOMAIN = "com.microsoft"
 TYPES = {torch.float32: TensorProto.FLOAT, torch.float16: TensorProto.FLOAT16}
 NUMPY = {torch.float32: np.float32, torch.float16: np.float16, torch.int32: np.int32}
+Described = dict[str, tuple[int, list[object]]]  # of a tensor: ONNX type and shape
 
 
-def _session(node: onnx.NodeProto, arguments: dict[str, tuple[int, list[object]]], results: dict[str, tuple[int, list[object]]]):
+def _session(node: onnx.NodeProto, arguments: Described, results: Described):
     """A session of one node with torch's number of threads, whose threads sleep between calls as torch's do."""
 
-    def declare(values: dict[str, tuple[int, list[object]]]) -> list[onnx.ValueInfoProto]:
+    def declare(values: Described) -> list[onnx.ValueInfoProto]:
         return [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in values.items()]
 
     graph = helper.make_graph([node], "attention", declare(arguments), declare(results))
@@ -80,11 +81,13 @@ class Decode:
         }
         results = {"output": self.output, "present_key": key_cache, "present_value": value_cache}
 
-        def describe(tensors: dict[str, Tensor]) -> dict[str, tuple[int, list[object]]]:
-            return {n: (TensorProto.INT32 if t.dtype == torch.int32 else kind, list(t.shape)) for n, t in tensors.items()}
+        def describe(tensors: dict[str, Tensor]) -> Described:
+            return {name: (TensorProto.INT32 if t.dtype == torch.int32 else kind, list(t.shape))
+                    for name, t in tensors.items()}
 
         node = helper.make_node(
-            "GroupQueryAttention", list(self.tensors), list(results), domain=DOMAIN, num_heads=heads, kv_num_heads=kv_heads
+            "GroupQueryAttention", list(self.tensors), list(results), domain=DOMAIN, num_heads=heads,
+            kv_num_heads=kv_heads
         )
         self.session = _session(node, describe(self.tensors), describe(results))
         self.binding = self.session.io_binding()

@@ -36,7 +36,8 @@ def _training(length: int, size: int, causal: bool, dtype: torch.dtype) -> Sides
 
     return Sides(
         lambda: _with_gradients(
-            npufa.npu_fusion_attention(*qkv, HEADS, "BNSD", scale=1.0 / math.sqrt(size), sparse_mode=3 if causal else 0)[0],
+            npufa.npu_fusion_attention(
+                *qkv, HEADS, "BNSD", scale=1.0 / math.sqrt(size), sparse_mode=3 if causal else 0)[0],
             qkv,
             gradient,
         ),

@@ -109,7 +109,8 @@ inline void DotBlock(std::int64_t n, std::int64_t d, const Products& products, c
   }
 }
 
-// o[g][x .. x + kVecs * kWidth) over rows [begin, end), summed on their own, which keeps long sums accurate; prefetches the same columns `ahead` rows further on.
+// o[g][x .. x + kVecs * kWidth) over rows [begin, end), summed on their own, which keeps long sums accurate; prefetches
+// the same columns `ahead` rows further on.
 template <class Format, int kRows, int kVecs>
 NPUFA_INLINE void AccumulateColumns(std::int64_t begin, std::int64_t end, std::int64_t ahead, const float* p,
                                     std::int64_t ldp, const void* const* rows, std::int64_t x, float* o,

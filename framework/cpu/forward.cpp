@@ -92,7 +92,8 @@ class ForwardWorker {
  public:
   // `max_rows` is the largest row count of a task.
   ForwardWorker(const Problem& p, const Primitives& primitives, std::int64_t max_rows)
-      : p_(p), prim_(primitives), decode_(p, primitives), acc_ld_(AccumulatorLd(p)), keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
+      : p_(p), prim_(primitives), decode_(p, primitives), acc_ld_(AccumulatorLd(p)),
+        keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
         values_(p, primitives, p.value, p.value_antiquant, p.value_dim),
         bf16_(primitives.bf16_products && p.dtype == DType::kBFloat16 && !p.Quantised()), max_rows_(max_rows),
         pointers_(max_rows) {
