@@ -22,12 +22,11 @@ struct Task {
 
 // Sizes that every part of the backward pass agrees on. Query and key rows hold head and rope channels side by side.
 struct Sizes {
+  std::int64_t planes;  // of bfloat16; 0: float32
   std::int64_t rope_at, depth, depth_ld, value_ld;
-  bool bf16;
 
-  Sizes(const Problem& p, const Primitives& primitives) {
-    bf16 = primitives.bf16_products && p.dtype == DType::kBFloat16;
-    const std::int64_t even = bf16 ? 2 : 1;
+  Sizes(const Problem& p, const Primitives& primitives) : planes(primitives.planes.Of(p.dtype)) {
+    const std::int64_t even = planes ? 2 : 1;
     rope_at = (p.head_dim + even - 1) / even * even;
     depth = rope_at + (p.rope_dim + even - 1) / even * even;
     depth_ld = PadLane(rope_at) + PadLane(p.rope_dim);
@@ -39,12 +38,12 @@ class BackwardWorker {
  public:
   BackwardWorker(const Problem& p, const BackwardInputs& in, const BackwardOutputs& out, const Primitives& primitives)
       : p_(p), in_(in), out_(out), prim_(primitives), z_(p, primitives) {
-    scores_.Resize(kTileRows * kScoreLd);
-    grad_scores_.Resize(kTileRows * kScoreLd);
-    if (p_.dropout.active) dropped_.Resize(kTileRows * kScoreLd);
+    scores_.Resize(prim_.tile_rows * kScoreLd);
+    grad_scores_.Resize(prim_.tile_rows * kScoreLd);
+    if (p_.dropout.active) dropped_.Resize(prim_.tile_rows * kScoreLd);
     grad_key_.Resize(kTileKeys * z_.depth_ld);
     grad_value_.Resize(kTileKeys * z_.value_ld);
-    z_.bf16 ? Allocate16() : Allocate32();
+    z_.planes ? Allocate16() : Allocate32();
   }
 
   // `grad_query` [group * q_len or q_len][depth_ld]: rows of the group's heads, `head_stride` apart (0: one head at a
@@ -89,28 +88,26 @@ class BackwardWorker {
   }
 
  private:
-  static constexpr std::int64_t kScoreLd = kTileKeys + kSkew;
-  static constexpr std::int64_t kRowLd = kTileRows + kSkew;
-
   void Allocate32() {
-    query_.Resize(kTileRows * z_.depth_ld);
-    grad_out_.Resize(kTileRows * z_.value_ld);
+    query_.Resize(prim_.tile_rows * z_.depth_ld);
+    grad_out_.Resize(prim_.tile_rows * z_.value_ld);
     key_.Resize(kTileKeys * z_.depth_ld);
     key_t_.Resize(z_.depth * kScoreLd);
     value_t_.Resize(p_.value_dim * kScoreLd);
   }
 
   void Allocate16() {
-    query16_.Resize(kTileRows * z_.depth_ld);
-    query16_pairs_.Resize((kTileRows + 2) * z_.depth_ld);
-    grad_out16_.Resize(kTileRows * z_.value_ld);
-    grad_out16_pairs_.Resize((kTileRows + 2) * z_.value_ld);
-    key16_pairs_.Resize((kTileKeys + 2) * z_.depth_ld);
-    key16_t_.Resize((z_.depth + 2) * kScoreLd);
-    value16_t_.Resize((p_.value_dim + 2) * kScoreLd);
-    p16_t_.Resize(kTileKeys * kRowLd);
-    ds16_t_.Resize(kTileKeys * kRowLd);
-    ds16_.Resize(kTileRows * kScoreLd);
+    const std::int64_t rows = prim_.tile_rows, row_ld = (rows + 2 * kSkew - 1) / (2 * kSkew) * 2 * kSkew;
+    query16_.Resize(rows, z_.depth_ld, z_.planes);
+    query16_pairs_.Resize(rows + 2, z_.depth_ld, z_.planes);
+    grad_out16_.Resize(rows, z_.value_ld, z_.planes);
+    grad_out16_pairs_.Resize(rows + 2, z_.value_ld, z_.planes);
+    key16_pairs_.Resize(kTileKeys + 2, z_.depth_ld, z_.planes);
+    key16_t_.Resize(z_.depth + 2, kScoreLd, z_.planes);
+    value16_t_.Resize(p_.value_dim + 2, kScoreLd, z_.planes);
+    p16_t_.Resize(kTileKeys, row_ld, z_.planes);
+    ds16_t_.Resize(kTileKeys, row_ld, z_.planes);
+    ds16_.Resize(rows, kScoreLd16, z_.planes);
   }
 
   void ReserveKeyGradients(std::int64_t keys) {
@@ -160,17 +157,17 @@ class BackwardWorker {
       PackKeyPart(p_.rope_dim, z_.rope_at, keys);
     }
     p_.value.Pointers(s, head, first, keys, pointers_);
-    if (z_.bf16) {
-      prim_.pack_transposed_vnni_bf16(pointers_, keys, p_.value_dim, value16_t_.data(), kScoreLd);
+    if (z_.planes) {
+      prim_.pack_transposed_vnni_bf16(pointers_, p_.dtype, keys, p_.value_dim, value16_t_.All());
     } else {
       prim_.pack_transposed_f32(pointers_, p_.dtype, keys, p_.value_dim, value_t_.data(), kScoreLd);
     }
   }
 
   void PackKeyPart(std::int64_t channels, std::int64_t at, std::int64_t keys) {
-    if (z_.bf16) {
-      prim_.pack_vnni_bf16(pointers_, keys, channels, key16_pairs_.data() + at * 2, z_.depth_ld);
-      prim_.pack_transposed_vnni_bf16(pointers_, keys, channels, key16_t_.data() + at * kScoreLd, kScoreLd);
+    if (z_.planes) {
+      prim_.pack_vnni_bf16(pointers_, p_.dtype, keys, channels, key16_pairs_.From(at * 2));
+      prim_.pack_transposed_vnni_bf16(pointers_, p_.dtype, keys, channels, key16_t_.From(at * kScoreLd));
     } else {
       prim_.pack_f32(pointers_, p_.dtype, keys, channels, key_.data() + at, z_.depth_ld);
       prim_.pack_transposed_f32(pointers_, p_.dtype, keys, channels, key_t_.data() + at * kScoreLd, kScoreLd);
@@ -181,9 +178,9 @@ class BackwardWorker {
     PackQueryPart(tile, p_.query, p_.head_dim, 0);
     if (p_.rope_dim) PackQueryPart(tile, p_.query_rope, p_.rope_dim, z_.rope_at);
     RowPointers(p_, in_.grad_out, tile, pointers_);
-    if (z_.bf16) {
-      prim_.pack_bf16(pointers_, tile.Count(), p_.value_dim, grad_out16_.data(), z_.value_ld);
-      prim_.pack_vnni_bf16(pointers_, tile.Count(), p_.value_dim, grad_out16_pairs_.data(), z_.value_ld);
+    if (z_.planes) {
+      prim_.pack_bf16(pointers_, p_.dtype, tile.Count(), p_.value_dim, grad_out16_.All());
+      prim_.pack_vnni_bf16(pointers_, p_.dtype, tile.Count(), p_.value_dim, grad_out16_pairs_.All());
     } else {
       prim_.pack_f32(pointers_, p_.dtype, tile.Count(), p_.value_dim, grad_out_.data(), z_.value_ld);
     }
@@ -191,9 +188,9 @@ class BackwardWorker {
 
   void PackQueryPart(const RowRange& tile, const Strided& source, std::int64_t channels, std::int64_t at) {
     RowPointers(p_, source, tile, pointers_);
-    if (z_.bf16) {
-      prim_.pack_bf16(pointers_, tile.Count(), channels, query16_.data() + at, z_.depth_ld);
-      prim_.pack_vnni_bf16(pointers_, tile.Count(), channels, query16_pairs_.data() + at * 2, z_.depth_ld);
+    if (z_.planes) {
+      prim_.pack_bf16(pointers_, p_.dtype, tile.Count(), channels, query16_.From(at));
+      prim_.pack_vnni_bf16(pointers_, p_.dtype, tile.Count(), channels, query16_pairs_.From(at * 2));
     } else {
       prim_.pack_f32(pointers_, p_.dtype, tile.Count(), channels, query_.data() + at, z_.depth_ld);
     }
@@ -201,10 +198,10 @@ class BackwardWorker {
 
   void WalkRows(const RowRange& rows, std::int64_t first, std::int64_t keys, float* dq, float* dk, float* dv) {
     bool packed = false;
-    for (std::int64_t at = 0; at < rows.Count(); at += kTileRows) {
+    for (std::int64_t at = 0; at < rows.Count(); at += prim_.tile_rows) {
       RowRange tile = rows;
       tile.begin = rows.begin + at;
-      tile.end = std::min(rows.end, tile.begin + kTileRows);
+      tile.end = std::min(rows.end, tile.begin + prim_.tile_rows);
       window_.Classify(tile, first, keys);
       if (window_.kind == TileKind::kSkipped) continue;
       if (!packed) PackKeys(*rows.sequence, rows.kv_head, first, keys);
@@ -220,11 +217,10 @@ class BackwardWorker {
   // scores = Q K^T, grad_scores = dO V^T
   void Products(std::int64_t rows, Columns keys) {
     const std::int64_t n = PadLane(keys.count), at = keys.first;
-    if (z_.bf16) {
-      prim_.gemm_bf16(rows, n, z_.depth, query16_.data(), z_.depth_ld, key16_t_.data() + 2 * at, kScoreLd,
-                      scores_.data(), kScoreLd, false);
-      prim_.gemm_bf16(rows, n, p_.value_dim + p_.value_dim % 2, grad_out16_.data(), z_.value_ld,
-                      value16_t_.data() + 2 * at, kScoreLd, grad_scores_.data(), kScoreLd, false);
+    if (z_.planes) {
+      prim_.gemm_bf16(rows, n, z_.depth, query16_.All(), key16_t_.From(2 * at), scores_.data(), kScoreLd, false);
+      prim_.gemm_bf16(rows, n, p_.value_dim + p_.value_dim % 2, grad_out16_.All(), value16_t_.From(2 * at),
+                      grad_scores_.data(), kScoreLd, false);
     } else {
       prim_.gemm_f32(rows, n, z_.depth, query_.data(), z_.depth_ld, 1, key_t_.data() + at, kScoreLd,
                      scores_.data(), kScoreLd, false);
@@ -260,7 +256,7 @@ class BackwardWorker {
     dk += key_at;
     dv += columns.first * z_.value_ld;
     const float* probabilities = p_.dropout.active ? dropped_.data() : scores_.data();
-    if (!z_.bf16) {
+    if (!z_.planes) {
       prim_.gemm_f32(keys, z_.value_ld, rows, probabilities, 1, kScoreLd, grad_out_.data(), z_.value_ld, dv,
                      z_.value_ld, true);
       prim_.gemm_f32(keys, z_.depth_ld, rows, grad_scores_.data(), 1, kScoreLd, query_.data(), z_.depth_ld, dk,
@@ -270,15 +266,12 @@ class BackwardWorker {
       return;
     }
     const std::int64_t even_rows = rows + rows % 2;
-    prim_.transpose_bf16(rows, keys, probabilities, kScoreLd, p16_t_.data(), kRowLd);
-    prim_.gemm_bf16(keys, z_.value_ld, even_rows, p16_t_.data(), kRowLd, grad_out16_pairs_.data(), z_.value_ld, dv,
-                    z_.value_ld, true);
-    prim_.transpose_bf16(rows, keys, grad_scores_.data(), kScoreLd, ds16_t_.data(), kRowLd);
-    prim_.gemm_bf16(keys, z_.depth_ld, even_rows, ds16_t_.data(), kRowLd, query16_pairs_.data(), z_.depth_ld, dk,
-                    z_.depth_ld, true);
-    prim_.round_bf16(rows, PadLane(keys), grad_scores_.data(), kScoreLd, ds16_.data(), kScoreLd);
-    prim_.gemm_bf16(rows, z_.depth_ld, keys + keys % 2, ds16_.data(), kScoreLd,
-                    key16_pairs_.data() + key_at, z_.depth_ld, dq, z_.depth_ld, true);
+    prim_.transpose_bf16(rows, keys, probabilities, kScoreLd, p16_t_.All());
+    prim_.gemm_bf16(keys, z_.value_ld, even_rows, p16_t_.All(), grad_out16_pairs_.All(), dv, z_.value_ld, true);
+    prim_.transpose_bf16(rows, keys, grad_scores_.data(), kScoreLd, ds16_t_.All());
+    prim_.gemm_bf16(keys, z_.depth_ld, even_rows, ds16_t_.All(), query16_pairs_.All(), dk, z_.depth_ld, true);
+    prim_.round_bf16(rows, PadLane(keys), grad_scores_.data(), kScoreLd, ds16_.All());
+    prim_.gemm_bf16(rows, z_.depth_ld, keys + keys % 2, ds16_.All(), key16_pairs_.From(key_at), dq, z_.depth_ld, true);
   }
 
   void StoreKeyGradients(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t keys, const float* dk,
@@ -303,8 +296,8 @@ class BackwardWorker {
   const void* pointers_[kTileKeys];
   std::vector<float> shift_, factor_, delta_;
   Buffer<float> query_, grad_out_, key_, key_t_, value_t_;
-  Buffer<std::uint16_t> query16_, query16_pairs_, grad_out16_, grad_out16_pairs_, key16_pairs_, key16_t_, value16_t_;
-  Buffer<std::uint16_t> p16_t_, ds16_t_, ds16_;
+  PlaneBuffer query16_, query16_pairs_, grad_out16_, grad_out16_pairs_, key16_pairs_, key16_t_, value16_t_;
+  PlaneBuffer p16_t_, ds16_t_, ds16_;
   Buffer<float> scores_, grad_scores_, dropped_, grad_key_, grad_value_;
   Buffer<float> head_key_, head_value_;  // gradients of all keys of a task while a group's heads add to them
   std::int64_t reserved_keys_ = 0;
@@ -394,6 +387,7 @@ void Backward(const Problem& p, const BackwardInputs& inputs, const BackwardOutp
   const SharedQueryGradients shared(p, sizes, tasks);
   std::atomic<std::size_t> next{0};
   const auto body = [&](int) {
+    const ProductsOfThread products(primitives);
     BackwardWorker worker(p, inputs, outputs, primitives);
     Buffer<float> grad_query(longest * sizes.depth_ld);
     for (std::size_t i = next++; i < tasks.size(); i = next++) {
@@ -401,7 +395,6 @@ void Backward(const Problem& p, const BackwardInputs& inputs, const BackwardOutp
       const std::int64_t head_stride = divided ? tasks[i].sequences[0]->q_len * sizes.depth_ld : 0;
       worker.Run(tasks[i], divided ? shared.Of(i) : grad_query.data(), head_stride);
     }
-    if (primitives.release) primitives.release();
   };
   executor.run(static_cast<int>(std::min<std::size_t>(threads, std::max<std::size_t>(1, tasks.size()))), body);
   if (std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.parts > 1; })) {

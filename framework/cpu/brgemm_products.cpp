@@ -1,5 +1,4 @@
-// bfloat16 products through ATen's brgemm (oneDNN), which reaches AMX tiles.
-#include <ATen/cpu/Utils.h>
+// bfloat16 products through ATen's brgemm (oneDNN): another way to AMX tiles, to compare gemm_amx.h with.
 #include <ATen/native/CPUBlas.h>
 
 #include "capability.h"
@@ -8,10 +7,16 @@ namespace npufa::cpu {
 
 namespace {
 
-void GemmBf16(std::int64_t m, std::int64_t n, std::int64_t k, const std::uint16_t* a, std::int64_t lda,
-              const std::uint16_t* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
-  at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, accumulate, reinterpret_cast<const at::BFloat16*>(a),
-                              reinterpret_cast<const at::BFloat16*>(b), c, /*is_vnni=*/true);
+void GemmBf16(std::int64_t m, std::int64_t n, std::int64_t k, const Bf16Planes& a, const Bf16Planes& b, float* c,
+              std::int64_t ldc, bool accumulate) {
+  for (std::int64_t i = 0; i < a.count; ++i) {
+    for (std::int64_t j = 0; i + j < a.count; ++j) {
+      at::native::cpublas::brgemm(m, n, k, a.ld, b.ld, ldc, accumulate,
+                                  reinterpret_cast<const at::BFloat16*>(a.data + i * a.stride),
+                                  reinterpret_cast<const at::BFloat16*>(b.data + j * b.stride), c, /*is_vnni=*/true);
+      accumulate = true;
+    }
+  }
 }
 
 void Release() { at::native::cpublas::brgemm_release(); }
@@ -22,22 +27,16 @@ const Primitives* BrgemmTable() {
   if (base == nullptr) return nullptr;
   static Primitives table = *base;
   table.name = "brgemm";
-  table.bf16_products = true;
+  table.planes = kTilePlanes;
   table.gemm_bf16 = GemmBf16;
   table.release = Release;
   return &table;
 }
 
-bool HasAmx() {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  const auto amx = capabilities.find("amx_bf16");
-  return amx != capabilities.end() && amx->second.toBool();
-}
-
 const bool kOffered = [] {
-  const bool amx = HasAmx() && at::cpu::init_amx();
-  if (const Primitives* table = BrgemmTable()) OfferPrimitives(*table, /*preferred=*/amx);
-  return true;
+  const Primitives* table = BrgemmTable();
+  if (table != nullptr) OfferPrimitives(*table);
+  return table != nullptr;
 }();
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <memory>
 #include <new>
 
+#include "primitives.h"
+
 namespace npufa::cpu {
 
 template <class T>
@@ -29,6 +31,25 @@ class Buffer {
     void operator()(T* p) const { std::free(p); }
   };
   std::unique_ptr<T, Free> memory_;
+};
+
+// Scratch memory of bfloat16 planes.
+class PlaneBuffer {
+ public:
+  // Contents are lost. `count` planes of rows x ld elements.
+  void Resize(std::int64_t rows, std::int64_t ld, std::int64_t count) {
+    constexpr std::int64_t kLine = 32;
+    planes_ = {nullptr, ld, count, (rows * ld + kLine - 1) / kLine * kLine};
+    memory_.Resize(count * planes_.stride);
+    planes_.data = memory_.data();
+  }
+  // The planes from an element of each on.
+  Bf16Planes From(std::int64_t offset) const { return planes_.From(offset); }
+  const Bf16Planes& All() const { return planes_; }
+
+ private:
+  Bf16Planes planes_;
+  Buffer<std::uint16_t> memory_;
 };
 
 }  // namespace npufa::cpu

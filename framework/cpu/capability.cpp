@@ -6,6 +6,12 @@
 #include <stdexcept>
 #include <string>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace npufa::cpu {
 
 const Primitives& PrimitivesTable_generic();
@@ -13,6 +19,7 @@ const Primitives& PrimitivesTable_generic();
 const Primitives& PrimitivesTable_avx2();
 const Primitives& PrimitivesTable_avx512();
 const Primitives& PrimitivesTable_avx512_bf16();
+const Primitives& PrimitivesTable_amx();
 #endif
 
 namespace {
@@ -28,6 +35,16 @@ bool HasAvx512() {
 bool HasAvx512Bf16() {
   return HasAvx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
 }
+bool HasAmx() {
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!HasAvx512Bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
+  // Linux saves the tiles of processes that have asked for it (Documentation/arch/x86/xstate.rst).
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  static const bool permitted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return permitted;
+}
 #endif
 bool Always() { return true; }
 
@@ -39,6 +56,7 @@ struct Candidate {
 // Best first.
 constexpr Candidate kCandidates[] = {
 #if defined(__x86_64__)
+    {PrimitivesTable_amx, HasAmx},
     {PrimitivesTable_avx512_bf16, HasAvx512Bf16},
     {PrimitivesTable_avx512, HasAvx512},
     {PrimitivesTable_avx2, HasAvx2},
@@ -47,7 +65,6 @@ constexpr Candidate kCandidates[] = {
 };
 
 const Primitives* offered = nullptr;
-bool offered_is_best = false;
 
 const Primitives& Choose() {
   const char* wanted = std::getenv("NPUFA_CPU_CAPABILITY");
@@ -58,7 +75,6 @@ const Primitives& Choose() {
     throw std::runtime_error("npufa: NPUFA_CPU_CAPABILITY is not usable here, got " + std::string(wanted) +
                              "; expected one of " + usable);
   }
-  if (offered_is_best) return *offered;
   for (const Candidate& candidate : kCandidates) {
     if (candidate.usable()) return candidate.table();
   }
@@ -74,18 +90,14 @@ const Primitives& BestPrimitives() {
 
 std::vector<std::string> UsablePrimitives() {
   std::vector<std::string> names;
-  if (offered != nullptr && offered_is_best) names.push_back(offered->name);
   for (const Candidate& candidate : kCandidates) {
     if (candidate.usable()) names.push_back(candidate.table().name);
   }
-  if (offered != nullptr && !offered_is_best) names.push_back(offered->name);
+  if (offered != nullptr) names.push_back(offered->name);
   return names;
 }
 
-void OfferPrimitives(const Primitives& table, bool preferred) {
-  offered = &table;
-  offered_is_best = preferred;
-}
+void OfferPrimitives(const Primitives& table) { offered = &table; }
 
 const Primitives* FindPrimitives(const char* name) {
   if (offered != nullptr && std::strcmp(offered->name, name) == 0) return offered;

@@ -15,8 +15,8 @@ const Primitives& BestPrimitives();
 const Primitives* FindPrimitives(const char* name);
 // Names of the tables that NPUFA_CPU_CAPABILITY may choose here, best first.
 std::vector<std::string> UsablePrimitives();
-// Adds a table from outside this library before the first call of BestPrimitives: the best one if `preferred`, else one
-// that only NPUFA_CPU_CAPABILITY chooses. The table must outlive the process.
-void OfferPrimitives(const Primitives& table, bool preferred);
+// Adds a table from outside this library before the first call of BestPrimitives; only NPUFA_CPU_CAPABILITY chooses it.
+// It must outlive the process.
+void OfferPrimitives(const Primitives& table);
 
 }  // namespace npufa::cpu

@@ -19,7 +19,6 @@ class DecodeWorker {
  private:
   enum class Products { kFloat32, kBFloat16, kInt8 };
   static constexpr std::int64_t kMaxRows = 16;
-  static constexpr std::int64_t kScoreLd = kTileKeys + kSkew;
   static Products ProductsFor(const Problem& problem, const Primitives& primitives);
 
   // Pointers to the rows of a tile and to those read next.
@@ -47,7 +46,7 @@ class DecodeWorker {
   Tile tile_;
   float shift_[kMaxRows], unit_[kMaxRows];
   Buffer<float> query_, scores_;
-  Buffer<std::uint16_t> query16_, p16_;
+  PlaneBuffer query16_, p16_;
   Buffer<std::int8_t> query_high_, query_low_, unpacked_;
 };
 

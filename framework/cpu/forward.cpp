@@ -13,8 +13,8 @@ namespace npufa::cpu {
 namespace {
 
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
-constexpr std::int64_t kChunkRows = 8 * kTileRows;  // rows that share one packing of a key tile
-constexpr std::int64_t kSplitKeys = 512;            // smallest share of keys worth a task of its own
+constexpr std::int64_t kChunkRows = 384;  // rows that share one packing of a key tile: a multiple of every tile_rows
+constexpr std::int64_t kSplitKeys = 512;  // smallest share of keys worth a task of its own
 
 // A task: rows of one key/value head against keys [key_begin, key_end).
 struct Task {
@@ -95,9 +95,9 @@ class ForwardWorker {
       : p_(p), prim_(primitives), decode_(p, primitives), acc_ld_(AccumulatorLd(p)),
         keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
         values_(p, primitives, p.value, p.value_antiquant, p.value_dim),
-        bf16_(primitives.bf16_products && p.dtype == DType::kBFloat16 && !p.Quantised()), max_rows_(max_rows),
+        planes_(p.Quantised() || p.quantised_products ? 0 : primitives.planes.Of(p.dtype)), max_rows_(max_rows),
         pointers_(max_rows) {
-    const std::int64_t even = bf16_ ? 2 : 1;
+    const std::int64_t even = planes_ ? 2 : 1;
     rope_at_ = (p.head_dim + even - 1) / even * even;
     depth_ = p.rope_dim ? rope_at_ + (p.rope_dim + even - 1) / even * even : rope_at_;
     query_ld_ = PadLane(rope_at_) + PadLane(p.rope_dim);
@@ -126,81 +126,75 @@ class ForwardWorker {
   }
 
  private:
-  static constexpr std::int64_t kScoreLd = kTileKeys + kSkew;
-
   void Allocate() {
-    Reserve(&scores_, kTileRows * kScoreLd);
-    if (bf16_) {
-      Reserve(&query16_, max_rows_ * query_ld_);
-      Reserve(&key16_, (depth_ + 2) * kScoreLd);
-      Reserve(&value16_, (kTileKeys + 2) * value_ld_);
-      Reserve(&p16_, kTileRows * kScoreLd);
+    if (scores_.data() != nullptr) return;
+    scores_.Resize(prim_.tile_rows * kScoreLd);
+    if (planes_) {
+      query16_.Resize(max_rows_, query_ld_, planes_);
+      key16_.Resize(depth_ + 2, kScoreLd, planes_);
+      value16_.Resize(kTileKeys + 2, value_ld_, planes_);
+      p16_.Resize(prim_.tile_rows, kScoreLd16, planes_);
     } else {
-      Reserve(&query_, max_rows_ * query_ld_);
-      Reserve(&key_, depth_ * kScoreLd);
-      Reserve(&value_, kTileKeys * value_ld_);
+      query_.Resize(max_rows_ * query_ld_);
+      key_.Resize(depth_ * kScoreLd);
+      value_.Resize(kTileKeys * value_ld_);
     }
-  }
-
-  template <class T>
-  static void Reserve(Buffer<T>* buffer, std::int64_t count) {
-    if (buffer->data() == nullptr) buffer->Resize(count);
   }
 
   void LoadQuery(const RowRange& rows) {
-    RowPointers(p_, p_.query, rows, pointers_.data());
-    if (bf16_) {
-      prim_.pack_bf16(pointers_.data(), rows.Count(), p_.head_dim, query16_.data(), query_ld_);
+    LoadQueryPart(rows, p_.query, p_.head_dim, 0);
+    if (p_.rope_dim) LoadQueryPart(rows, p_.query_rope, p_.rope_dim, rope_at_);
+  }
+
+  void LoadQueryPart(const RowRange& rows, const Strided& source, std::int64_t channels, std::int64_t at) {
+    RowPointers(p_, source, rows, pointers_.data());
+    if (planes_) {
+      prim_.pack_bf16(pointers_.data(), p_.dtype, rows.Count(), channels, query16_.From(at));
     } else {
-      prim_.pack_f32(pointers_.data(), p_.dtype, rows.Count(), p_.head_dim, query_.data(), query_ld_);
-    }
-    if (p_.rope_dim == 0) return;
-    RowPointers(p_, p_.query_rope, rows, pointers_.data());
-    if (bf16_) {
-      prim_.pack_bf16(pointers_.data(), rows.Count(), p_.rope_dim, query16_.data() + rope_at_, query_ld_);
-    } else {
-      prim_.pack_f32(pointers_.data(), p_.dtype, rows.Count(), p_.rope_dim, query_.data() + rope_at_, query_ld_);
+      prim_.pack_f32(pointers_.data(), p_.dtype, rows.Count(), channels, query_.data() + at, query_ld_);
     }
   }
 
   void PackKeys(const RowRange& rows, std::int64_t first, std::int64_t keys) {
     const Sequence& s = *rows.sequence;
-    const RowBlock k = keys_.Load(s, rows.kv_head, first, keys);
     const RowBlock v = values_.Load(s, rows.kv_head, first, keys);
-    if (bf16_) {
-      prim_.pack_transposed_vnni_bf16(k.rows, keys, p_.head_dim, key16_.data(), kScoreLd);
-      prim_.pack_vnni_bf16(v.rows, keys, p_.value_dim, value16_.data(), value_ld_);
+    PackKeyPart(keys_.Load(s, rows.kv_head, first, keys), keys, p_.head_dim, 0);
+    if (planes_) {
+      prim_.pack_vnni_bf16(v.rows, v.dtype, keys, p_.value_dim, value16_.All());
     } else {
-      prim_.pack_transposed_f32(k.rows, k.dtype, keys, p_.head_dim, key_.data(), kScoreLd);
       prim_.pack_f32(v.rows, v.dtype, keys, p_.value_dim, value_.data(), value_ld_);
     }
     if (p_.rope_dim == 0) return;
     p_.key_rope.Pointers(s, rows.kv_head, first, keys, rope_pointers_);
-    if (bf16_) {
-      prim_.pack_transposed_vnni_bf16(rope_pointers_, keys, p_.rope_dim, key16_.data() + rope_at_ * kScoreLd, kScoreLd);
+    PackKeyPart({rope_pointers_, p_.dtype}, keys, p_.rope_dim, rope_at_);
+  }
+
+  void PackKeyPart(const RowBlock& k, std::int64_t keys, std::int64_t channels, std::int64_t at) {
+    if (planes_) {
+      prim_.pack_transposed_vnni_bf16(k.rows, k.dtype, keys, channels, key16_.From(at * kScoreLd));
     } else {
-      prim_.pack_transposed_f32(rope_pointers_, p_.dtype, keys, p_.rope_dim, key_.data() + rope_at_ * kScoreLd, kScoreLd);
+      prim_.pack_transposed_f32(k.rows, k.dtype, keys, channels, key_.data() + at * kScoreLd, kScoreLd);
     }
   }
 
   void PackedKeys(const RowRange& rows, std::int64_t first, std::int64_t keys) {
     bool packed = false;
-    for (std::int64_t at = 0; at < rows.Count(); at += kTileRows) {
+    for (std::int64_t at = 0; at < rows.Count(); at += prim_.tile_rows) {
       RowRange tile = rows;
       tile.begin = rows.begin + at;
-      tile.end = std::min(rows.end, tile.begin + kTileRows);
+      tile.end = std::min(rows.end, tile.begin + prim_.tile_rows);
       window_.Classify(tile, first, keys);
       if (window_.kind == TileKind::kSkipped) continue;
       if (!packed) PackKeys(rows, first, keys);
       packed = true;
       const Columns visible = window_.Narrow(tile.Count(), keys);
       ScoreTile(tile, at, visible);
-      const bool p16 = Softmax(tile, at, first + visible.first, visible.count, bf16_);
+      Softmax(tile, at, first + visible.first, visible.count);
       float* acc = accumulators_.data() + at * acc_ld_;
       const std::int64_t value_at = visible.first * value_ld_;
-      if (p16) {
-        prim_.gemm_bf16(tile.Count(), acc_ld_, visible.count + visible.count % 2, p16_.data(), kScoreLd,
-                        value16_.data() + value_at, value_ld_, acc, acc_ld_, true);
+      if (planes_) {
+        prim_.gemm_bf16(tile.Count(), acc_ld_, visible.count + visible.count % 2, p16_.All(), value16_.From(value_at),
+                        acc, acc_ld_, true);
       } else {
         prim_.gemm_f32(tile.Count(), acc_ld_, visible.count, scores_.data(), kScoreLd, 1, value_.data() + value_at,
                        value_ld_, acc, acc_ld_, true);
@@ -209,37 +203,35 @@ class ForwardWorker {
   }
 
   void ScoreTile(const RowRange& tile, std::int64_t at, Columns keys) {
-    const std::int64_t n = PadLane(keys.count);
-    if (bf16_) {
-      prim_.gemm_bf16(tile.Count(), n, depth_, query16_.data() + at * query_ld_, query_ld_,
-                      key16_.data() + 2 * keys.first, kScoreLd, scores_.data(), kScoreLd, false);
+    const std::int64_t n = PadLane(keys.count), query_at = at * query_ld_;
+    if (planes_) {
+      prim_.gemm_bf16(tile.Count(), n, depth_, query16_.From(query_at), key16_.From(2 * keys.first), scores_.data(),
+                      kScoreLd, false);
     } else {
-      prim_.gemm_f32(tile.Count(), n, depth_, query_.data() + at * query_ld_, query_ld_, 1, key_.data() + keys.first,
+      prim_.gemm_f32(tile.Count(), n, depth_, query_.data() + query_at, query_ld_, 1, key_.data() + keys.first,
                      kScoreLd, scores_.data(), kScoreLd, false);
     }
   }
 
-  // Turns the score tile into probabilities and rescales the accumulators; true when they are in p16_.
-  bool Softmax(const RowRange& tile, std::int64_t at, std::int64_t first, std::int64_t keys, bool bf16) {
-    float correction[kTileRows];
+  // Turns the score tile into probabilities, those of planes in p16_, and rescales the accumulators.
+  void Softmax(const RowRange& tile, std::int64_t at, std::int64_t first, std::int64_t keys) {
+    float correction[kMaxTileRows];
     const float scale = BiasAndMask(p_, prim_, tile, first, keys, scores_.data(), kScoreLd);
-    const bool plain = !p_.dropout.active && !p_.quantised_products;
-    prim_.softmax_rows(tile.Count(), keys, scores_.data(), kScoreLd, window_.Rows(), scale, max_ + at,
-                       sum_ + at, correction, bf16 && plain ? p16_.data() : nullptr, kScoreLd);
+    const bool direct = planes_ && !p_.dropout.active;
+    prim_.softmax_rows(tile.Count(), keys, scores_.data(), kScoreLd, window_.Rows(), scale, max_ + at, sum_ + at,
+                       correction, direct ? p16_.All() : Bf16Planes{});
     if (p_.dropout.active) ApplyDropout(p_, prim_, tile, first, keys, scores_.data(), kScoreLd);
     if (p_.quantised_products) {
       for (std::int64_t i = 0; i < tile.Count(); ++i) {
         prim_.quantize_row(keys, scores_.data() + i * kScoreLd, p_.p_scale);
       }
     }
-    if (bf16 && !plain) {
-      prim_.round_bf16(tile.Count(), PadLane(keys), scores_.data(), kScoreLd, p16_.data(), kScoreLd);
+    if (planes_ && !direct) {
+      prim_.round_bf16(tile.Count(), PadLane(keys), scores_.data(), kScoreLd, p16_.All());
     }
     if (std::any_of(correction, correction + tile.Count(), [](float c) { return c != 1.0f; })) {
-      prim_.scale_rows(tile.Count(), acc_ld_, accumulators_.data() + at * acc_ld_, acc_ld_,
-                       correction);
+      prim_.scale_rows(tile.Count(), acc_ld_, accumulators_.data() + at * acc_ld_, acc_ld_, correction);
     }
-    return bf16;
   }
 
   const Problem& p_;
@@ -247,23 +239,23 @@ class ForwardWorker {
   DecodeWorker decode_;
   std::int64_t acc_ld_;
   RowLoader keys_, values_;
-  bool bf16_;
+  std::int64_t planes_;  // of bfloat16; 0: float32
   std::int64_t max_rows_;
   std::int64_t rope_at_ = 0, depth_ = 0, query_ld_ = 0, value_ld_ = 0;
   std::vector<const void*> pointers_;
   const void* rope_pointers_[kTileKeys];
   TileWindow window_;
   Buffer<float> query_, key_, value_, scores_, accumulators_;
-  Buffer<std::uint16_t> query16_, key16_, value16_, p16_;
+  PlaneBuffer query16_, key16_, value16_, p16_;
   float max_[kChunkRows], sum_[kChunkRows];
 };
 
 // Rows per task: whole heads where a sequence is long, the rows of all heads of a group together where it is short.
-std::vector<Task> MakeTasks(const Problem& p) {
+std::vector<Task> MakeTasks(const Problem& p, std::int64_t tile_rows) {
   std::vector<Task> tasks;
   for (const Sequence& s : p.sequences) {
     if (s.q_len == 0) continue;
-    const bool by_head = s.q_len >= kTileRows;
+    const bool by_head = s.q_len >= tile_rows;
     const std::int64_t span = by_head ? s.q_len : s.q_len * p.Group();
     for (std::int64_t head = 0; head < p.kv_heads; ++head) {
       for (std::int64_t base = 0; base < s.q_len * p.Group(); base += span) {
@@ -358,7 +350,7 @@ void MergeAll(const Problem& p, const ForwardOutputs& outputs, const Primitives&
 void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& executor) {
   const Primitives& primitives = BestPrimitives();
   std::int64_t partial_rows = 0;
-  std::vector<Task> tasks = MakeTasks(p);
+  std::vector<Task> tasks = MakeTasks(p, primitives.tile_rows);
   std::int64_t work = 0, max_rows = 0;
   for (const Task& t : tasks) {
     work += Work(p, t);
@@ -376,6 +368,7 @@ void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& ex
                    [&](std::size_t a, std::size_t b) { return Work(p, tasks[a]) > Work(p, tasks[b]); });
   std::atomic<std::size_t> next{0};
   const auto body = [&](int) {
+    const ProductsOfThread products(primitives);
     ForwardWorker worker(p, primitives, max_rows);
     Finisher finisher(p, outputs, primitives);
     for (std::size_t i = next++; i < order.size(); i = next++) {
@@ -392,7 +385,6 @@ void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& ex
       std::copy_n(result.max, rows, max.data() + task.partial);
       std::copy_n(result.sum, rows, sum.data() + task.partial);
     }
-    if (primitives.release) primitives.release();
   };
   executor.run(static_cast<int>(std::min<std::size_t>(threads, std::max<std::size_t>(1, tasks.size()))), body);
   if (partial_rows > 0) MergeAll(p, outputs, primitives, tasks, {acc.data(), max.data(), sum.data()});

@@ -199,11 +199,16 @@ inline void GemmF32(std::int64_t m, std::int64_t n, std::int64_t k, const float*
   }
 }
 
-inline void GemmBf16(std::int64_t m, std::int64_t n, std::int64_t k, const std::uint16_t* a, std::int64_t lda,
-                     const std::uint16_t* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
-  const Operands t{reinterpret_cast<const char*>(a), lda * 2, 4, reinterpret_cast<const char*>(b),
-                   ldb * 4, c, ldc, k / 2, accumulate};
-  MultiplyTile<BFloat16Product, LeftOrder::kRowMajor>(t, m, n);
+inline void GemmBf16(std::int64_t m, std::int64_t n, std::int64_t k, const Bf16Planes& a, const Bf16Planes& b, float* c,
+                     std::int64_t ldc, bool accumulate) {
+  for (std::int64_t i = 0; i < a.count; ++i) {
+    for (std::int64_t j = 0; i + j < a.count; ++j) {
+      const Operands t{reinterpret_cast<const char*>(a.data + i * a.stride), a.ld * 2, 4,
+                       reinterpret_cast<const char*>(b.data + j * b.stride), b.ld * 4, c, ldc, k / 2, accumulate};
+      MultiplyTile<BFloat16Product, LeftOrder::kRowMajor>(t, m, n);
+      accumulate = true;
+    }
+  }
 }
 
 }  // namespace

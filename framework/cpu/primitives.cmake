@@ -1,8 +1,14 @@
 # npufa_primitives: the tile primitives of the CPU backend, one table per instruction set (see primitives.h).
-# Needs no torch; include from the top-level CMakeLists.txt.
+# NPUFA_CPU_LOOPS: the sources that call them. Neither needs torch; include from the top-level CMakeLists.txt.
+
+set(NPUFA_CPU_LOOPS)
+foreach(part backward bias_gradient cache_scales decode_worker forward tiles)
+  list(APPEND NPUFA_CPU_LOOPS ${CMAKE_CURRENT_LIST_DIR}/${part}.cpp)
+endforeach()
 
 add_library(npufa_primitives STATIC ${CMAKE_CURRENT_LIST_DIR}/capability.cpp)
-target_include_directories(npufa_primitives PUBLIC ${CMAKE_CURRENT_LIST_DIR} ${CMAKE_CURRENT_LIST_DIR}/../../op_host/common)
+target_include_directories(npufa_primitives PUBLIC
+  ${CMAKE_CURRENT_LIST_DIR} ${CMAKE_CURRENT_LIST_DIR}/../../op_host/common)
 target_compile_features(npufa_primitives PUBLIC cxx_std_17)
 set_target_properties(npufa_primitives PROPERTIES
   POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
@@ -18,7 +24,8 @@ function(npufa_add_primitives isa)
   # Contraction gives fused multiply-adds; -fno-math-errno lets square roots be instructions. An -O3 here also rules
   # over a debug build: unoptimised, these headers would need minutes per test.
   # GCC 12 warns of its own AVX-512 header (GCC bug 105593).
-  target_compile_options(${target} PRIVATE -O3 -ffp-contract=fast -fno-math-errno -Wno-maybe-uninitialized -Wno-uninitialized ${ARGN})
+  target_compile_options(${target} PRIVATE
+    -O3 -ffp-contract=fast -fno-math-errno -Wno-maybe-uninitialized -Wno-uninitialized ${ARGN})
   set_target_properties(${target} PROPERTIES
     POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     # Link-time optimisation may move code between instruction sets.
@@ -29,7 +36,9 @@ endfunction()
 npufa_add_primitives(generic)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(avx512_flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c)
+  set(avx512_bf16_flags ${avx512_flags} -mavx512bf16 -mavx512vnni)
   npufa_add_primitives(avx2 -mavx2 -mfma -mf16c)
   npufa_add_primitives(avx512 ${avx512_flags})
-  npufa_add_primitives(avx512_bf16 ${avx512_flags} -mavx512bf16 -mavx512vnni)
+  npufa_add_primitives(avx512_bf16 ${avx512_bf16_flags})
+  npufa_add_primitives(amx ${avx512_bf16_flags} -mamx-tile -mamx-bf16)
 endif()

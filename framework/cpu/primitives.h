@@ -14,6 +14,7 @@
 namespace npufa::cpu {
 
 inline constexpr std::int64_t kLane = 16;
+inline constexpr std::int64_t kMaxTileRows = 96;
 
 constexpr std::int64_t PadLane(std::int64_t n) { return (n + kLane - 1) / kLane * kLane; }
 
@@ -26,17 +27,43 @@ struct RowWindow {
 // Decode is given this many pointers behind those of its rows: to the rows read next, which are only fetched ahead.
 inline constexpr std::int64_t kRowsAhead = 64;
 
+// A tile in bfloat16, or one of a wider type as the sum of `count` such tiles that lie `stride` apart: each is what the
+// ones before it leave of a value, rounded. Two hold a float16, three a float32, as exactly as their exponents allow.
+inline constexpr std::int64_t kMaxPlanes = 3;
+struct Bf16Planes {
+  std::uint16_t* data = nullptr;
+  std::int64_t ld = 0;
+  std::int64_t count = 1;
+  std::int64_t stride = 0;
+
+  Bf16Planes From(std::int64_t offset) const { return {data + offset, ld, count, stride}; }
+};
+
+// The number of planes that gemm_bf16 is to be given for values of a type; 0 where gemm_f32 is faster.
+struct PlaneCounts {
+  std::int8_t bfloat16, float16, float32;
+
+  std::int64_t Of(DType dtype) const {
+    return dtype == DType::kBFloat16 ? bfloat16 : dtype == DType::kFloat16 ? float16 : float32;
+  }
+};
+
+// Where products of tiles take so little time that three or six of them replace one in float32.
+inline constexpr PlaneCounts kTilePlanes = {1, 2, 3};
+
 struct Primitives {
-  const char* name;      // "generic", "avx2", "avx512", "avx512_bf16", ...
-  bool bf16_products;    // gemm_bf16 is faster than converting to float32 and calling gemm_f32
+  const char* name;       // "generic", "avx2", "avx512", "avx512_bf16", "amx", ...
+  PlaneCounts planes;
+  std::int64_t tile_rows;  // query rows of a score tile, at most kMaxTileRows
 
   // c[m,n] (+)= a[m,k] * b[k,n]. a(i,p) = a[i * a_row + p * a_col]; b and c are row-major; n % kLane == 0.
-  void (*gemm_f32)(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_row, std::int64_t a_col,
-                   const float* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate);
+  void (*gemm_f32)(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_row,
+                   std::int64_t a_col, const float* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate);
   // The same in bfloat16 with float32 accumulation; a is row-major; k is even and b is in pairs of rows:
-  // b(p, j) = b[((p / 2) * ldb + j) * 2 + p % 2] (oneDNN's VNNI order); n % kLane == 0.
-  void (*gemm_bf16)(std::int64_t m, std::int64_t n, std::int64_t k, const std::uint16_t* a, std::int64_t lda,
-                    const std::uint16_t* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate);
+  // b(p, j) = b[((p / 2) * ldb + j) * 2 + p % 2] (oneDNN's VNNI order); n % kLane == 0. Of the products of planes those
+  // are left out that are below the last plane of the result.
+  void (*gemm_bf16)(std::int64_t m, std::int64_t n, std::int64_t k, const Bf16Planes& a, const Bf16Planes& b, float* c,
+                    std::int64_t ldc, bool accumulate);
 
   // Packing. rows[j] points at d contiguous elements of `dtype` (float32, float16, bfloat16, int8, float8 types), j < n.
   // dst[j * ld + x], x < PadLane(d).
@@ -44,19 +71,17 @@ struct Primitives {
   // dst[x * ld + j], x < d, j < PadLane(n).
   void (*pack_transposed_f32)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d, float* dst,
                               std::int64_t ld);
-  // bfloat16 rows only. dst[j * ld + x], x < PadLane(d).
-  void (*pack_bf16)(const void* const* rows, std::int64_t n, std::int64_t d, std::uint16_t* dst, std::int64_t ld);
+  // Into planes, in each: dst[j * ld + x], x < PadLane(d).
+  void (*pack_bf16)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d, const Bf16Planes& dst);
   // dst pairs rows j and j + 1: dst[((j / 2) * ld + x) * 2 + j % 2], x < PadLane(d); an odd n is completed by a zero row.
-  void (*pack_vnni_bf16)(const void* const* rows, std::int64_t n, std::int64_t d, std::uint16_t* dst, std::int64_t ld);
+  void (*pack_vnni_bf16)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d, const Bf16Planes& dst);
   // dst pairs columns x and x + 1: dst[((x / 2) * ld + j) * 2 + x % 2], x < d rounded up to even, j < PadLane(n).
-  void (*pack_transposed_vnni_bf16)(const void* const* rows, std::int64_t n, std::int64_t d, std::uint16_t* dst,
-                                    std::int64_t ld);
-  // Rounds a float32 tile to bfloat16 (nearest even): dst[i * ldd + j], j < PadLane(n) / transposed: dst[j * ldd + i],
-  // j < n, with i padded to an even count by zeros.
-  void (*round_bf16)(std::int64_t m, std::int64_t n, const float* src, std::int64_t lds, std::uint16_t* dst,
-                     std::int64_t ldd);
-  void (*transpose_bf16)(std::int64_t m, std::int64_t n, const float* src, std::int64_t lds, std::uint16_t* dst,
-                         std::int64_t ldd);
+  void (*pack_transposed_vnni_bf16)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d,
+                                    const Bf16Planes& dst);
+  // A float32 tile into planes, nearest even: dst[i * ld + j], j < PadLane(n) / transposed: dst[j * ld + i], j < n,
+  // with i padded to an even count by zeros.
+  void (*round_bf16)(std::int64_t m, std::int64_t n, const float* src, std::int64_t lds, const Bf16Planes& dst);
+  void (*transpose_bf16)(std::int64_t m, std::int64_t n, const float* src, std::int64_t lds, const Bf16Planes& dst);
 
   // Online softmax of a tile (Milakov & Gimelshein 2018; FlashAttention). For each row i < m with running maximum
   // row_max[i] (-inf at first) and sum row_sum[i]:
@@ -64,11 +89,11 @@ struct Primitives {
   //   neither has a key), p_j = exp(x_j - M), 0 outside the window and where x_j is -inf; row_sum = row_sum *
   //   correction + sum p_j. NaN scores propagate into p and row_sum; where
   //   a row had nothing but NaN and masked scores, row_max becomes NaN, so that it cannot pass for a row without keys.
-  // p is 0 below 2^-126.5 and within 2^-17 of its value where it is rounded to bfloat16.
-  // A score of -inf is masked whatever the scale. p replaces the scores up to PadLane(n), or goes to p_bf16 (when not
-  // null) rounded to bfloat16, and the scores are left undefined.
+  // p is 0 below 2^-126.5 and within 2^-17 of its value where it goes to one or two planes.
+  // A score of -inf is masked whatever the scale. p replaces the scores up to PadLane(n), or goes to `planes` (when
+  // their data is not null), and the scores are left undefined.
   void (*softmax_rows)(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,
-                       float* row_max, float* row_sum, float* correction, std::uint16_t* p_bf16, std::int64_t ldp);
+                       float* row_max, float* row_sum, float* correction, const Bf16Planes& planes);
   // p_j = exp(scores * scale - shift[i]) * factor[i] in place, 0 outside the window and up to PadLane(n).
   void (*exp_rows)(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,
                    const float* shift, const float* factor);

@@ -5,6 +5,7 @@
 #include "dropout.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "gemm_amx.h"
 #include "pack.h"
 #include "softmax.h"
 
@@ -17,10 +18,20 @@ namespace npufa::cpu {
 namespace NPUFA_ISA {
 namespace {
 
-#if defined(__AVX512BF16__)
-constexpr bool kBf16Products = true;
+#if defined(__AMX_BF16__)
+constexpr PlaneCounts kPlanes = kTilePlanes;
+constexpr std::int64_t kTileRows = kMaxTileRows;
 #else
-constexpr bool kBf16Products = false;
+#if defined(__AVX512BF16__)
+constexpr PlaneCounts kPlanes = {1, 0, 0};
+#else
+constexpr PlaneCounts kPlanes = {0, 0, 0};
+#endif
+constexpr std::int64_t kTileRows = 48;  // a multiple of every micro-kernel's height
+constexpr auto GemmBf16Tiles = GemmBf16;
+constexpr decltype(Primitives::release) ReleaseTiles = nullptr;
+#endif
+#if !defined(__AVX512BF16__)
 constexpr decltype(Primitives::dot_rows_bf16) DotRowsBf16 = nullptr;
 constexpr decltype(Primitives::accumulate_rows_bf16) AccumulateRowsBf16 = nullptr;
 #endif
@@ -32,9 +43,10 @@ constexpr decltype(Primitives::fixed_rows) ToFixedRows = nullptr;
 
 constexpr Primitives kTable = {
     NPUFA_EXPAND_QUOTE(NPUFA_ISA),
-    kBf16Products,
+    kPlanes,
+    kTileRows,
     GemmF32,
-    GemmBf16,
+    GemmBf16Tiles,
     PackF32,
     PackTransposedF32,
     PackBf16,
@@ -62,6 +74,7 @@ constexpr Primitives kTable = {
     ScaleRows,
     ToF32,
     FromF32,
+    ReleaseTiles,
 };
 
 }  // namespace

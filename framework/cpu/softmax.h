@@ -1,8 +1,8 @@
 // Softmax over the rows of a score tile: the running form of the forward pass and the recomputed one of the backward.
 #pragma once
 
-#include "convert.h"
 #include "exp.h"
+#include "planes.h"
 
 namespace npufa::cpu::NPUFA_ISA {
 namespace {
@@ -48,14 +48,23 @@ struct ProbabilitiesF32 {
   }
   NPUFA_INLINE void Clear(std::int64_t j) const { p[j] = 0.0f; }
 };
+template <int kPlanes>
 struct ProbabilitiesBf16 {
-  static constexpr int kDegree = 4;
+  static constexpr int kDegree = kPlanes < 3 ? 4 : 6;
   std::uint16_t* p;
+  std::int64_t stride;
   template <int kCount>
   NPUFA_INLINE void Write(std::int64_t j, const VecF (&v)[kCount]) const {
-    StoreBFloat16Fast(p + j, v);
+    if constexpr (kPlanes == 1) {
+      StoreBFloat16Fast(p + j, v);
+    } else {
+#pragma GCC unroll 8
+      for (int u = 0; u < kCount; ++u) StoreSplit<kPlanes>(p + j + u * kWidth, stride, v[u]);
+    }
   }
-  NPUFA_INLINE void Clear(std::int64_t j) const { p[j] = 0; }
+  NPUFA_INLINE void Clear(std::int64_t j) const {
+    for (int i = 0; i < kPlanes; ++i) p[j + i * stride] = 0;
+  }
 };
 
 // Zeros around [first, last). Those within its lanes are there already, unless the shift of the row is NaN or infinite.
@@ -156,18 +165,22 @@ inline void SoftmaxGroup(int count, std::int64_t n, float* scores, std::int64_t 
 }
 
 inline void SoftmaxRows(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,
-                        float* row_max, float* row_sum, float* correction, std::uint16_t* p_bf16, std::int64_t ldp) {
+                        float* row_max, float* row_sum, float* correction, const Bf16Planes& planes) {
   for (std::int64_t i = 0; i < m; i += kLane) {
     const int count = static_cast<int>(m - i < kLane ? m - i : kLane);
     float* group = scores + i * ld;
     const auto run = [=](auto output) {
       SoftmaxGroup(count, n, group, ld, window, i, scale, row_max + i, row_sum + i, correction + i, output);
     };
-    if (p_bf16 != nullptr) {
-      run([=](int r) { return ProbabilitiesBf16{p_bf16 + (i + r) * ldp}; });
-    } else {
+    if (planes.data == nullptr) {
       run([=](int r) { return ProbabilitiesF32{group + r * ld}; });
+      continue;
     }
+    WithPlanes(planes.count, [&](auto count_of_planes) {
+      run([=](int r) {
+        return ProbabilitiesBf16<decltype(count_of_planes)::value>{planes.data + (i + r) * planes.ld, planes.stride};
+      });
+    });
   }
 }
 

@@ -10,12 +10,28 @@
 
 namespace npufa::cpu {
 
-inline constexpr std::int64_t kTileRows = 48;   // query rows of a score tile: a multiple of every micro-kernel height
 inline constexpr std::int64_t kTileKeys = 256;  // keys of a score tile: packed key and value stay in L2
 // Distance added to leading dimensions so that rows of a power-of-two width do not share cache sets.
 inline constexpr std::int64_t kSkew = 16;
+inline constexpr std::int64_t kScoreLd = kTileKeys + kSkew;
+// The same for rows of bfloat16: whole cache lines, which loads of tiles do not straddle.
+inline constexpr std::int64_t kScoreLd16 = kTileKeys + 2 * kSkew;
 // Multiply-adds below which other threads are not woken.
 inline constexpr std::int64_t kSerialWork = 1 << 16;
+
+// Gives back what a worker's products took from its thread.
+class ProductsOfThread {
+ public:
+  explicit ProductsOfThread(const Primitives& primitives) : primitives_(primitives) {}
+  ~ProductsOfThread() {
+    if (primitives_.release) primitives_.release();
+  }
+  ProductsOfThread(const ProductsOfThread&) = delete;
+  ProductsOfThread& operator=(const ProductsOfThread&) = delete;
+
+ private:
+  const Primitives& primitives_;
+};
 
 struct RowBlock {
   const void* const* rows;
@@ -57,10 +73,10 @@ struct Columns {
   std::int64_t first, count;
 };
 
-// Windows of up to kTileRows rows against a key tile.
+// Windows of up to kMaxTileRows rows against a key tile.
 struct TileWindow {
   TileKind kind = TileKind::kSkipped;
-  std::int32_t begin[kTileRows], end[kTileRows];
+  std::int32_t begin[kMaxTileRows], end[kMaxTileRows];
 
   void Classify(const RowRange& rows, std::int64_t first_key, std::int64_t keys);
   // The columns that `rows` rows need of a tile that is not skipped, from the start of a lane on. Windows count from

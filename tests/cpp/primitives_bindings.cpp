@@ -6,12 +6,16 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "capability.h"
+#if defined(__x86_64__)
+#include "amx_emulator.h"
+#endif
 
 namespace py = pybind11;
 
@@ -62,6 +66,20 @@ struct Argument<const void* const*> {
   std::vector<const void*> rows;
   const void* const* value;
 };
+// (array, leading dimension[, planes, distance between them in elements]) or None.
+template <>
+struct Argument<const npufa::cpu::Bf16Planes&> {
+  using Python = std::optional<py::tuple>;
+  explicit Argument(const Python& tile) {
+    if (!tile) return;
+    value.data = Argument<std::uint16_t*>((*tile)[0]).value;
+    value.ld = (*tile)[1].cast<std::int64_t>();
+    if (tile->size() == 2) return;
+    value.count = (*tile)[2].cast<std::int64_t>();
+    value.stride = (*tile)[3].cast<std::int64_t>();
+  }
+  npufa::cpu::Bf16Planes value;
+};
 template <>
 struct Argument<DType> {
   using Python = std::string;
@@ -88,7 +106,14 @@ void Bind(py::module_& module, const char* name, void (*Primitives::*member)(Arg
 PYBIND11_MODULE(npufa_test_primitives, module) {
   module.def("best", [] { return std::string(npufa::cpu::BestPrimitives().name); });
   module.def("usable", [](const std::string& name) { return npufa::cpu::FindPrimitives(name.c_str()) != nullptr; });
-  module.def("bf16_products", [](const std::string& name) { return Table(name).bf16_products; });
+#if defined(__x86_64__)
+  module.def("offer_amx", npufa::test::OfferAmx);
+#else
+  module.def("offer_amx", [] { return false; });
+#endif
+  module.def("planes", [](const std::string& name, const std::string& dtype) {
+    return Table(name).planes.Of(ParseDType(dtype));
+  });
   module.def("bf16_rows", [](const std::string& name) { return Table(name).dot_rows_bf16 != nullptr; });
   module.def("int8_rows", [](const std::string& name) { return Table(name).dot_rows_int8 != nullptr; });
 #define NPUFA_BIND(name) Bind(module, #name, &Primitives::name)

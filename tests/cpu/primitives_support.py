@@ -11,7 +11,9 @@ MODULES = os.environ.get("NPUFA_TEST_MODULES", str(pathlib.Path(__file__).resolv
 sys.path.insert(0, MODULES)
 primitives = pytest.importorskip("npufa_test_primitives", reason=f"not built in {MODULES}")
 
-TABLES = [t for t in ("generic", "avx2", "avx512", "avx512_bf16") if primitives.usable(t)]
+primitives.offer_amx()  # emulated where the CPU has none
+TABLES = [t for t in ("generic", "avx2", "avx512", "avx512_bf16", "amx") if primitives.usable(t)]
+PLANES = {"bfloat16": (1,), "float16": (2, 3), "float32": (1, 2, 3)}
 SIZES = [1, 15, 16, 17, 33, 63, 64, 65, 127, 129, 256]
 LANE = 16
 DTYPES = ["float32", "float16", "bfloat16", "int8", "float8_e4m3fn", "float8_e5m2"]
@@ -83,6 +85,16 @@ def padded_rows(x, extra=16, fill=7.0):
     buffer = np.full((x.shape[0], pad(x.shape[1]) + extra), fill, x.dtype)
     buffer[:, : x.shape[1]] = x
     return buffer
+
+
+def split(x, count):
+    """The bfloat16 planes of float32 values, bit patterns (count, *shape): each rounds what those before it leave."""
+    planes = np.empty((count, *x.shape), np.uint16)
+    rest = np.array(x, np.float32)
+    for plane in planes:
+        plane[...] = bf16_bits(rest)
+        rest = rest - bf16_values(plane)
+    return planes
 
 
 def scattered(raw, rng):

@@ -1,10 +1,12 @@
 """Every instruction-set path the machine can run gives the same attention, forward and backward."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
+from cpu.primitives_support import MODULES
 
 import npufa
 
@@ -30,5 +32,14 @@ for dtype, tolerance in ((torch.float32, 1e-5), (torch.float16, 2e-3), (torch.bf
 @pytest.mark.parametrize("name", npufa.info().cpu_capabilities)
 def test_attention_on_every_path(name):
     environment = os.environ | {"NPUFA_CPU_CAPABILITY": name}
-    done = subprocess.run([sys.executable, "-c", CALL.format(name=name)], env=environment, capture_output=True, text=True)
+    code = CALL.format(name=name)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif("avx512_bf16" not in npufa.info().cpu_capabilities, reason="the rest of the table needs it")
+def test_attention_on_amx():
+    """tests/cpp/attention_check.cpp compares with float64; without AMX its instructions are emulated."""
+    done = subprocess.run([pathlib.Path(MODULES) / "npufa_attention_check", "amx"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "amx: clean\n"

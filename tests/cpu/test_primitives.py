@@ -13,6 +13,7 @@ from cpu.primitives_support import (
     DTYPES,
     EPS,
     MODULES,
+    PLANES,
     SIZES,
     TABLES,
     bf16_bits,
@@ -22,6 +23,7 @@ from cpu.primitives_support import (
     primitives,
     random_raw,
     scattered,
+    split,
 )
 
 pytestmark = pytest.mark.parametrize("table", TABLES)
@@ -69,22 +71,49 @@ def test_gemm_f32(table, rng, order):
             check_gemm(a, b[:, :n], c, before, accumulate, n)
 
 
+def in_pairs(rows, ld):
+    """(k, n) as pairs of rows (k / 2, ld, 2)."""
+    k, n = rows.shape
+    packed = np.zeros((k // 2, ld, 2), rows.dtype)
+    packed[:, :n] = rows.reshape(k // 2, 2, n).transpose(0, 2, 1)
+    return packed
+
+
+GEMM_BF16_SHAPES = [(m, n, k) for m in list(range(1, 28)) + [48, 64, 65] for n in (16, 48, 144) for k in (2, 18)]
+GEMM_BF16_SHAPES += [(64, 256, 130), (96, 512, 64), (48, 64, 512), (7, 272, 256), (5, 32, 0)]
+
+
 def test_gemm_bf16(table, rng):
-    shapes = [(m, n, k) for m in list(range(1, 28)) + [48, 64, 65] for n in (16, 48, 144) for k in (2, 18)]
-    shapes += [(64, 256, 130), (96, 512, 64), (48, 64, 512), (7, 272, 256), (5, 32, 0)]
-    for m, n, k in shapes:
+    for m, n, k in GEMM_BF16_SHAPES:
         a = bf16_bits(rng.standard_normal((m, k + 2)).astype(np.float32))
         b = bf16_bits(rng.standard_normal((k, n)).astype(np.float32))
         ldb = n + 16
-        packed = np.zeros((k // 2, ldb, 2), np.uint16)
-        packed[:, :n] = b.reshape(k // 2, 2, n).transpose(0, 2, 1)
+        packed = in_pairs(b, ldb)
         for accumulate in (False, True):
             before = rng.standard_normal((m, n + 16)).astype(np.float32)
             c = before.copy()
             if not accumulate:
                 c[:, :n] = np.nan
-            primitives.gemm_bf16(table, m, n, k, a, k + 2, packed, ldb, c, n + 16, accumulate)
+            primitives.gemm_bf16(table, m, n, k, (a, k + 2), (packed, ldb), c, n + 16, accumulate)
             check_gemm(bf16_values(a[:, :k]), bf16_values(b), c, before, accumulate, n)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_gemm_of_planes(table, rng, count):
+    """Relative to |a| |b|, the products of planes that are left out are below 2^-8 of the last plane."""
+    for m, n, k in [(1, 16, 2), (17, 48, 18), (31, 80, 34), (33, 96, 64), (48, 144, 96), (96, 64, 130)]:
+        a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, k), (k, n)))
+        ldb = n + 16
+        left, right = split(a, count), np.stack([in_pairs(plane, ldb) for plane in split(b, count)])
+        for accumulate in (False, True):
+            before = rng.standard_normal((m, n + 16)).astype(np.float32)
+            c = before.copy()
+            a_planes, b_planes = (left, k, count, left[0].size), (right, ldb, count, right[0].size)
+            primitives.gemm_bf16(table, m, n, k, a_planes, b_planes, c, n + 16, accumulate)
+            exact = a.astype(np.float64) @ b + (before[:, :n] if accumulate else 0.0)
+            size = np.abs(a).astype(np.float64) @ np.abs(b) + np.abs(before[:, :n])
+            assert (np.abs(c[:, :n] - exact) <= size * (2.0 ** (-8 * count) + (k + 4) * EPS)).all()
+            assert (c[:, n:] == before[:, n:]).all(), "wrote beyond n columns"
 
 
 def test_gemm_propagates_special_values(table):
@@ -95,7 +124,7 @@ def test_gemm_propagates_special_values(table):
     primitives.gemm_f32(table, 3, 16, 2, a, 2, 1, b, 16, c, 16, False)
     half = np.zeros((3, 16), np.float32)
     packed = np.ascontiguousarray(bf16_bits(b).T)
-    primitives.gemm_bf16(table, 3, 16, 2, bf16_bits(a), 2, packed, 16, half, 16, False)
+    primitives.gemm_bf16(table, 3, 16, 2, (bf16_bits(a), 2), (packed, 16), half, 16, False)
     for out in (c, half):
         assert np.isnan(out[:, 1]).all()
         assert (out[:, 2] == np.inf).all() and (out[:, 3] == -np.inf).all()
@@ -127,62 +156,77 @@ def test_pack_transposed_f32(table, rng, dtype):
             assert (dst[:d, n : pad(n)] == 0).all() and (dst[:, pad(n) :] == 7).all() and (dst[d] == 7).all()
 
 
-def test_pack_bf16(table, rng):
+def planes_of(raw, dtype, count):
+    return raw[None] if dtype == "bfloat16" else split(decode(raw, dtype), count)
+
+
+SPLIT = pytest.mark.parametrize("dtype, count", [(dtype, count) for dtype in PLANES for count in PLANES[dtype]])
+
+
+@SPLIT
+def test_pack_bf16(table, rng, dtype, count):
     for d in SIZES:
         for n in (1, 16, 17, 64):
-            raw = random_raw(rng, (n, d), "bfloat16")
+            raw = random_raw(rng, (n, d), dtype)
             ld = pad(d) + 16
-            dst = np.full((n, ld), 7, np.uint16)
-            primitives.pack_bf16(table, scattered(raw, rng), n, d, dst, ld)
-            expected = np.full((n, ld), 7, np.uint16)
-            expected[:, : pad(d)] = 0
-            expected[:, :d] = raw
+            dst = np.full((count, n + 1, ld), 7, np.uint16)
+            primitives.pack_bf16(table, scattered(raw, rng), dtype, n, d, (dst, ld, count, dst[0].size))
+            expected = np.full(dst.shape, 7, np.uint16)
+            expected[:, :n, : pad(d)] = 0
+            expected[:, :n, :d] = planes_of(raw, dtype, count)
             assert (dst == expected).all()
 
 
-def test_pack_vnni_bf16(table, rng):
+@SPLIT
+def test_pack_vnni_bf16(table, rng, dtype, count):
     for d in SIZES:
         for n in (1, 2, 16, 17, 64):
-            raw = random_raw(rng, (n, d), "bfloat16")
+            raw = random_raw(rng, (n, d), dtype)
             ld, pairs = pad(d) + 16, (n + 1) // 2
-            dst = np.full((pairs, ld, 2), 7, np.uint16)
-            primitives.pack_vnni_bf16(table, scattered(raw, rng), n, d, dst, ld)
-            expected = np.zeros((2 * pairs, pad(d)), np.uint16)
-            expected[:n, :d] = raw
-            assert (dst[:, : pad(d)] == expected.reshape(pairs, 2, -1).transpose(0, 2, 1)).all()
-            assert (dst[:, pad(d) :] == 7).all()
+            dst = np.full((count, pairs + 1, ld, 2), 7, np.uint16)
+            primitives.pack_vnni_bf16(table, scattered(raw, rng), dtype, n, d, (dst, ld, count, dst[0].size))
+            expected = np.zeros((count, 2 * pairs, pad(d)), np.uint16)
+            expected[:, :n, :d] = planes_of(raw, dtype, count)
+            in_order = expected.reshape(count, pairs, 2, -1).transpose(0, 1, 3, 2)
+            assert (dst[:, :pairs, : pad(d)] == in_order).all()
+            assert (dst[:, :, pad(d) :] == 7).all() and (dst[:, pairs:] == 7).all()
 
 
-def test_pack_transposed_vnni_bf16(table, rng):
+@SPLIT
+def test_pack_transposed_vnni_bf16(table, rng, dtype, count):
     for d in SIZES:
         for n in (1, 2, 16, 17, 64):
-            raw = random_raw(rng, (n, d), "bfloat16")
+            raw = random_raw(rng, (n, d), dtype)
             ld, pairs = pad(n) + 16, (d + 1) // 2
-            dst = np.full((pairs, ld, 2), 7, np.uint16)
-            primitives.pack_transposed_vnni_bf16(table, scattered(raw, rng), n, d, dst, ld)
-            expected = np.zeros((pad(n), 2 * pairs), np.uint16)
-            expected[:n, :d] = raw
-            assert (dst[:, : pad(n)] == expected.reshape(-1, pairs, 2).transpose(1, 0, 2)).all()
-            assert (dst[:, pad(n) :] == 7).all()
+            dst = np.full((count, pairs + 1, ld, 2), 7, np.uint16)
+            primitives.pack_transposed_vnni_bf16(table, scattered(raw, rng), dtype, n, d, (dst, ld, count, dst[0].size))
+            expected = np.zeros((count, pad(n), 2 * pairs), np.uint16)
+            expected[:, :n, :d] = planes_of(raw, dtype, count)
+            in_order = expected.reshape(count, -1, pairs, 2).transpose(0, 2, 1, 3)
+            assert (dst[:, :pairs, : pad(n)] == in_order).all()
+            assert (dst[:, :, pad(n) :] == 7).all() and (dst[:, pairs:] == 7).all()
 
 
-def test_round_and_transpose_bf16(table, rng):
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_round_and_transpose_bf16(table, rng, count):
     for m in (1, 2, 15, 16, 17, 48, 65):
         for n in (1, 15, 16, 17, 64, 129):
             src = rng.standard_normal((m, n + 3)).astype(np.float32)
             src[0, 0] = np.nan
-            bits = bf16_bits(src[:, :n])
-            dst = np.full((m, pad(n) + 16), 7, np.uint16)
-            primitives.round_bf16(table, m, n, src, n + 3, dst, pad(n) + 16)
-            assert np.isnan(bf16_values(dst[:1, :1])).all()
-            dst[0, 0] = bits[0, 0]
-            assert (dst[:, :n] == bits).all() and (dst[:, n : pad(n)] == 0).all() and (dst[:, pad(n) :] == 7).all()
+            bits = split(src[:, :n], count)
+            dst = np.full((count, m + 1, pad(n) + 16), 7, np.uint16)
+            primitives.round_bf16(table, m, n, src, n + 3, (dst, pad(n) + 16, count, dst[0].size))
+            assert np.isnan(bf16_values(dst[:, 0, 0])).all()
+            dst[:, 0, 0] = bits[:, 0, 0]
+            assert (dst[:, :m, :n] == bits).all() and (dst[:, :m, n : pad(n)] == 0).all()
+            assert (dst[:, :, pad(n) :] == 7).all() and (dst[:, m:] == 7).all()
 
             even = m + m % 2
-            dst = np.full((n, even + 3), 7, np.uint16)
-            primitives.transpose_bf16(table, m, n, src, n + 3, dst, even + 3)
-            dst[0, 0] = bits[0, 0]
-            assert (dst[:, :m] == bits.T).all() and (dst[:, m:even] == 0).all() and (dst[:, even:] == 7).all()
+            dst = np.full((count, n + 1, even + 3), 7, np.uint16)
+            primitives.transpose_bf16(table, m, n, src, n + 3, (dst, even + 3, count, dst[0].size))
+            dst[:, 0, 0] = bits[:, 0, 0]
+            assert (dst[:, :n, :m] == bits.transpose(0, 2, 1)).all() and (dst[:, :n, m:even] == 0).all()
+            assert (dst[:, :, even:] == 7).all() and (dst[:, n:] == 7).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -315,15 +359,20 @@ def test_nothing_behind_the_inputs_is_read(table, rng):
             p, o = np.zeros((1, 3), np.float32), np.zeros((1, d), np.float32)
             primitives.accumulate_rows_int8(table, 1, 3, d, p, 3, [byte] * 3, o, d)
         row = guard.place(random_raw(rng, d, "bfloat16"))
-        primitives.pack_bf16(table, [row], 1, d, np.zeros(pad(d), np.uint16), pad(d))
-        primitives.pack_vnni_bf16(table, [row] * 3, 3, d, np.zeros(4 * pad(d), np.uint16), pad(d))
-        primitives.pack_transposed_vnni_bf16(table, [row] * 17, 17, d, np.zeros(64 * (d + 1), np.uint16), 32)
+        for dtype, count in (("bfloat16", 1), ("float16", 2), ("float32", 3)):
+            row = guard.place(random_raw(rng, d, dtype))
+            dst = np.zeros((count, 64 * (d + 1)), np.uint16)
+            wide, narrow = (dst, pad(d), count, dst[0].size), (dst, 32, count, dst[0].size)
+            primitives.pack_bf16(table, [row], dtype, 1, d, wide)
+            primitives.pack_vnni_bf16(table, [row] * 3, dtype, 3, d, wide)
+            primitives.pack_transposed_vnni_bf16(table, [row] * 17, dtype, 17, d, narrow)
         floats = guard.place(np.zeros(d, np.float32))
         primitives.dot_rows(
             table, 1, 1, d, floats, d, [np.zeros(d, np.float32)], "float32", np.zeros(1, np.float32), 1
         )
-        primitives.round_bf16(table, 1, d, floats, d, np.zeros(pad(d), np.uint16), pad(d))
-        primitives.transpose_bf16(table, 1, d, floats, d, np.zeros((d, 2), np.uint16), 2)
+        dst = np.zeros((3, 2 * pad(d)), np.uint16)
+        primitives.round_bf16(table, 1, d, floats, d, (dst, pad(d), 3, 2 * pad(d)))
+        primitives.transpose_bf16(table, 1, d, floats, d, (dst, 2, 3, 2 * pad(d)))
         primitives.from_f32(table, d, floats, 1.0, "bfloat16", np.zeros(d, np.uint16))
         primitives.mask_row(table, d, np.zeros(d, np.float32), guard.place(np.zeros(d, np.uint8)))
         for first in (0, 3, 8):

@@ -63,15 +63,17 @@ def softmax_reference(scores, scale, keep, row_max, row_sum):
     return p, new_max, row_sum * correction + p.sum(axis=1), correction
 
 
-def run_softmax(table, scores, n, window, scale, row_max, row_sum, bf16):
+def run_softmax(table, scores, n, window, scale, row_max, row_sum, planes):
+    """p as float64: the scores overwritten (no planes), or the sum of planes."""
     m, ld = scores.shape
     correction = np.full(m, np.nan, np.float32)
-    p_bf16 = np.full((m, ld), 7, np.uint16) if bf16 else None
-    primitives.softmax_rows(table, m, n, scores, ld, window, scale, row_max, row_sum, correction, p_bf16, ld)
+    split = np.full((planes, m, ld), 7, np.uint16)
+    out = (split, ld, planes, m * ld) if planes else None
+    primitives.softmax_rows(table, m, n, scores, ld, window, scale, row_max, row_sum, correction, out)
     p = scores
-    if bf16:
-        assert (p_bf16[:, pad(n) :] == 7).all()
-        p = bf16_values(p_bf16)
+    if planes:
+        assert (split[:, :, pad(n) :] == 7).all()
+        p = bf16_values(split).astype(np.float64).sum(axis=0)
     assert (p[:, n : pad(n)] == 0).all()
     return p[:, :n], correction
 
@@ -83,9 +85,9 @@ def random_window(rng, m, n):
     return (begin, end), (columns >= begin[:, None]) & (columns < end[:, None])
 
 
-@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("planes", [0, 1, 2, 3])
 @pytest.mark.parametrize("windowed", [False, True])
-def test_softmax_rows(table, rng, bf16, windowed):
+def test_softmax_rows(table, rng, planes, windowed):
     for n in SIZES:
         for m in (1, 16, 37):
             row_max, row_sum = np.full(m, -np.inf, np.float32), np.zeros(m, np.float32)
@@ -96,11 +98,11 @@ def test_softmax_rows(table, rng, bf16, windowed):
                 values[:2] = -np.inf
                 window, keep = random_window(rng, m, n) if windowed else (NO_WINDOW, np.ones((m, n), bool))
                 scores = padded_rows(values, fill=np.nan)
-                p, correction = run_softmax(table, scores, n, window, scale, row_max, row_sum, bf16)
+                p, correction = run_softmax(table, scores, n, window, scale, row_max, row_sum, planes)
                 want = softmax_reference(values, float(np.float32(scale)), keep, want_max, want_sum)
                 want_p, want_max, want_sum, want_correction = want
                 assert (p[~keep | np.isneginf(values)] == 0).all()
-                np.testing.assert_allclose(p, want_p, rtol=2**-8 if bf16 else 1e-5, atol=3e-37)
+                np.testing.assert_allclose(p, want_p, rtol=(1e-5, 2**-8, 2**-15, 1e-5)[planes], atol=3e-37)
                 np.testing.assert_allclose(row_max, want_max, rtol=1e-6)
                 np.testing.assert_allclose(row_sum, want_sum, rtol=5e-6)
                 np.testing.assert_allclose(correction, want_correction, rtol=5e-6, atol=3e-37)
@@ -116,7 +118,7 @@ def test_softmax_rows_without_a_key_leave_the_statistics(table):
         ):
             maxima, sums = np.full(m, row_max, np.float32), np.full(m, row_sum, np.float32)
             scores = padded_rows(values.astype(np.float32), fill=np.nan)
-            p, correction = run_softmax(table, scores, n, window, 0.5, maxima, sums, False)
+            p, correction = run_softmax(table, scores, n, window, 0.5, maxima, sums, 0)
             assert (p == 0).all() and (correction == 1).all() and (maxima == row_max).all() and (sums == row_sum).all()
 
 
@@ -124,12 +126,12 @@ def test_softmax_single_key_has_weight_one(table, rng):
     for score in rng.uniform(-80, 80, 50).astype(np.float32):
         maxima, sums = np.full(1, -np.inf, np.float32), np.zeros(1, np.float32)
         scores = padded_rows(np.array([[score]]), fill=np.nan)
-        p, _ = run_softmax(table, scores, 1, NO_WINDOW, 0.125, maxima, sums, False)
+        p, _ = run_softmax(table, scores, 1, NO_WINDOW, 0.125, maxima, sums, 0)
         assert p[0, 0] == 1 and sums[0] == 1 and maxima[0] == score * np.float32(0.125)
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_softmax_nan_and_infinity_reach_the_sum(table, rng, bf16):
+@pytest.mark.parametrize("planes", [0, 1, 2, 3])
+def test_softmax_nan_and_infinity_reach_the_sum(table, rng, planes):
     n = 65
     values = rng.standard_normal((5, n)).astype(np.float32)
     values[0, 64] = np.nan
@@ -138,13 +140,13 @@ def test_softmax_nan_and_infinity_reach_the_sum(table, rng, bf16):
     values[3, :] = -np.inf
     values[3, 7] = np.nan
     maxima, sums = np.full(5, -np.inf, np.float32), np.zeros(5, np.float32)
-    p, _ = run_softmax(table, padded_rows(values), n, NO_WINDOW, 0.25, maxima, sums, bf16)
+    p, _ = run_softmax(table, padded_rows(values), n, NO_WINDOW, 0.25, maxima, sums, planes)
     assert np.isnan(sums[:4]).all() and np.isfinite(sums[4])
     assert np.isnan(p[0, 64]) and np.isnan(p[1]).all() and np.isnan(p[2, 3]) and np.isnan(p[3, 7])
     assert np.isfinite(p[4]).all()
     # Neither may pass for a row without keys, then or after further tiles.
     assert not np.isneginf(maxima).any()
-    p, _ = run_softmax(table, padded_rows(np.ones((5, n), np.float32)), n, NO_WINDOW, 0.25, maxima, sums, bf16)
+    p, _ = run_softmax(table, padded_rows(np.ones((5, n), np.float32)), n, NO_WINDOW, 0.25, maxima, sums, planes)
     assert np.isnan(sums[:4]).all() and np.isfinite(sums[4])
 
 
@@ -153,7 +155,7 @@ def test_softmax_ignores_nan_outside_the_window(table):
     values[0, 20:25] = 1
     maxima, sums = np.full(1, -np.inf, np.float32), np.zeros(1, np.float32)
     window = (np.array([20], np.int32), np.array([25], np.int32))
-    p, _ = run_softmax(table, values, 64, window, 1.0, maxima, sums, False)
+    p, _ = run_softmax(table, values, 64, window, 1.0, maxima, sums, 0)
     assert sums[0] == 5 and (p[0, 20:25] == 1).all() and p.sum() == 5
 
 
@@ -161,7 +163,7 @@ def test_softmax_ignores_nan_outside_the_window(table):
 def test_softmax_scale_not_above_zero_keeps_masked_scores_masked(table, scale):
     values = np.array([[1.0, -np.inf, 3.0, -2.0] + [-np.inf] * 5], np.float32)
     maxima, sums = np.full(1, -np.inf, np.float32), np.zeros(1, np.float32)
-    p, _ = run_softmax(table, padded_rows(values), 9, NO_WINDOW, scale, maxima, sums, False)
+    p, _ = run_softmax(table, padded_rows(values), 9, NO_WINDOW, scale, maxima, sums, 0)
     x = np.where(np.isneginf(values), -np.inf, np.where(np.isneginf(values), 0, values).astype(np.float64) * scale)
     np.testing.assert_allclose(p, np.exp(x - x.max()), rtol=1e-6)
 

@@ -12,20 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU = ROOT / "framework" / "cpu"
 
 
-def torch_free_sources():
-    """The loops; the primitives come from a library of their own."""
-    own_library = {"primitives_impl.cpp", "capability.cpp"}
-    needs_torch = ("ATen/", "torch/", '"problem_builder.h"', '"registration.h"', '"arguments.h"')
-    names = (path for path in sorted(CPU.glob("*.cpp")) if path.name not in own_library)
-    return [path for path in names if not any(word in path.read_text() for word in needs_torch)]
-
-
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """tests/cpp/sanitized_attention.cpp with the kernels, all of it instrumented."""
+    """tests/cpp/attention_check.cpp with the kernels, all of it instrumented."""
     build = tmp_path_factory.mktemp("sanitized")
-    sources = torch_free_sources()
-    assert {"forward.cpp", "backward.cpp", "decode_worker.cpp"} <= {path.name for path in sources}
     lists = f"""
 cmake_minimum_required(VERSION 3.25)
 project(sanitized LANGUAGES CXX)
@@ -36,12 +26,15 @@ add_compile_options(-O1 -g1 -fsanitize=address,undefined -fno-sanitize=null,alig
 add_link_options(-fsanitize=address,undefined)
 include({CPU}/primitives.cmake)
 # Optimised as usual, the instrumented primitives take many minutes to compile.
-foreach(isa generic avx2 avx512 avx512_bf16)
+foreach(isa generic avx2 avx512 avx512_bf16 amx)
   if(TARGET npufa_primitives_${{isa}})
     target_compile_options(npufa_primitives_${{isa}} PRIVATE -O1)
   endif()
 endforeach()
-add_executable(sanitized {ROOT}/tests/cpp/sanitized_attention.cpp {" ".join(map(str, sources))})
+add_executable(sanitized {ROOT}/tests/cpp/attention_check.cpp ${{NPUFA_CPU_LOOPS}})
+if(TARGET npufa_primitives_amx)
+  target_sources(sanitized PRIVATE {ROOT}/tests/cpp/amx_emulator.cpp)
+endif()
 target_include_directories(sanitized PRIVATE {CPU} {ROOT}/framework {ROOT}/op_host/common)
 target_link_libraries(sanitized PRIVATE npufa_primitives)
 """
@@ -52,20 +45,33 @@ target_link_libraries(sanitized PRIVATE npufa_primitives)
     return build / "out" / "sanitized"
 
 
+def run(program, *arguments, **environment):
+    return subprocess.run([program, *arguments], env=os.environ | environment, capture_output=True, text=True)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("name", [n for n in npufa.info().cpu_capabilities if n != "brgemm"])
+@pytest.mark.parametrize("name", [n for n in npufa.info().cpu_capabilities if n not in ("amx", "brgemm")])
 def test_kernels_under_sanitizers(program, name):
     """brgemm is torch's: its table cannot be built without it."""
-    environment = os.environ | {"NPUFA_CPU_CAPABILITY": name, "ASAN_OPTIONS": "detect_leaks=1"}
-    done = subprocess.run([program], env=environment, capture_output=True, text=True)
+    done = run(program, NPUFA_CPU_CAPABILITY=name, ASAN_OPTIONS="detect_leaks=1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{name}: " in done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
+@pytest.mark.skipif("avx512_bf16" not in npufa.info().cpu_capabilities, reason="the rest of the table needs it")
+def test_amx_under_sanitizers(program):
+    """On a CPU without AMX the emulator reads and writes, instrumented too, what the instructions would."""
+    done = run(program, "amx", ASAN_OPTIONS="detect_leaks=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "amx: clean" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_the_sanitizer_is_awake(program):
     """A key that is one row too short is found."""
-    done = subprocess.run([program, "short"], capture_output=True, text=True)
+    done = run(program, "short")
     assert done.returncode != 0 and "heap-buffer-overflow" in done.stderr

@@ -1,5 +1,6 @@
-// Attention of the CPU backend without torch, for tests/cpu/test_sanitizers.py: every tensor is a heap block of exactly
-// its size, results are compared with float64. With the argument "short" the last key row is missing.
+// Attention of the CPU backend without torch, for tests/cpu/test_capabilities.py and test_sanitizers.py: every tensor is
+// a heap block of exactly its size, results are compared with float64. Arguments: "short" leaves the last key row out;
+// "amx" takes that table, its instructions emulated where the CPU has none.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +13,9 @@
 
 #include "attention_spec.h"
 #include "capability.h"
+#if defined(__x86_64__)
+#include "amx_emulator.h"
+#endif
 #include "problem.h"
 
 namespace {
@@ -31,7 +35,9 @@ struct Tensor {
   Tensor(std::int64_t count, DType type, float spread = 1.0f, std::int64_t missing = 0)
       : bytes(new char[(count - missing) * SizeOf(type)]), values(count), dtype(type) {
     std::normal_distribution<float> normal(0.0f, spread);
-    for (float& v : values) v = type == DType::kInt8 ? std::nearbyint(std::fmod(40 * normal(generator), 127.0f)) : normal(generator);
+    for (float& v : values) {
+      v = type == DType::kInt8 ? std::nearbyint(std::fmod(40 * normal(generator), 127.0f)) : normal(generator);
+    }
     values.resize(count - missing);
     if (type == DType::kInt8) {
       for (std::size_t i = 0; i < values.size(); ++i) bytes[i] = static_cast<char>(values[i]);
@@ -130,7 +136,9 @@ void Run(const Shape& s, DType dtype, DType kv_dtype, bool paged, std::int64_t m
     // One token a block: block (b, t) starts where token t of sequence b lies.
     const std::int64_t row = s.dim * SizeOf(kv_dtype);
     for (std::int64_t b = 0; b < kBatch; ++b) {
-      for (std::int64_t t = 0; t < s.kv_len; ++t) table[b * s.kv_len + t] = static_cast<std::int32_t>(b * s.kv_heads * s.kv_len + t);
+      for (std::int64_t t = 0; t < s.kv_len; ++t) {
+        table[b * s.kv_len + t] = static_cast<std::int32_t>(b * s.kv_heads * s.kv_len + t);
+      }
     }
     for (RowSource* source : {&p.key, &p.value}) {
       source->rows.batch = source->rows.token = row;
@@ -155,7 +163,8 @@ void Run(const Shape& s, DType dtype, DType kv_dtype, bool paged, std::int64_t m
 
   const bool differentiable = kv_dtype == dtype && !paged;
   if (differentiable) {
-    BackwardInputs in{Rows(out, s.heads, s.q_len, s.dim), Rows(gradient, s.heads, s.q_len, s.dim), max.data(), sum.data()};
+    const Strided rows = Rows(out, s.heads, s.q_len, s.dim);
+    const BackwardInputs in{rows, Rows(gradient, s.heads, s.q_len, s.dim), max.data(), sum.data()};
     BackwardOutputs grads;
     grads.grad_query = Rows(grad_query, s.heads, s.q_len, s.dim);
     grads.grad_key = Rows(grad_key, s.kv_heads, s.kv_len, s.dim);
@@ -205,7 +214,17 @@ void Run(const Shape& s, DType dtype, DType kv_dtype, bool paged, std::int64_t m
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool too_short = argc > 1 && std::string(argv[1]) == "short";
+  const std::string argument = argc > 1 ? argv[1] : "";
+  const bool too_short = argument == "short";
+#if defined(__x86_64__)
+  if (argument == "amx") {
+    if (!npufa::test::OfferAmx()) {
+      std::puts("amx: needs AVX512-BF16 to be emulated");
+      return 0;
+    }
+    setenv("NPUFA_CPU_CAPABILITY", "amx", 1);
+  }
+#endif
   const Shape shapes[] = {{1, 1, 1, 1, 1, false},     {4, 2, 1, 300, 33, false},  {3, 3, 1, 513, 64, false},
                           {12, 1, 1, 600, 40, false}, {20, 1, 1, 70, 128, false}, {4, 2, 3, 77, 129, true},
                           {2, 1, 17, 17, 65, true},   {2, 2, 50, 257, 31, false}, {1, 1, 130, 300, 80, true}};
