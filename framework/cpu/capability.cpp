@@ -35,15 +35,18 @@ bool HasAvx512() {
 bool HasAvx512Bf16() {
   return HasAvx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
 }
-bool HasAmx() {
+bool ProbeAmx() {
   constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (!HasAvx512Bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
   // Linux saves the tiles of processes that have asked for it (Documentation/arch/x86/xstate.rst).
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
-  static const bool permitted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  return permitted;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+bool HasAmx() {
+  static const bool has = ProbeAmx();
+  return has;
 }
 #endif
 bool Always() { return true; }

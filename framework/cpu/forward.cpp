@@ -13,7 +13,7 @@ namespace npufa::cpu {
 namespace {
 
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
-constexpr std::int64_t kChunkRows = 384;  // rows that share one packing of a key tile: a multiple of every tile_rows
+constexpr std::int64_t kChunkTiles = 8;   // tiles of rows that share one packing of a key tile
 constexpr std::int64_t kSplitKeys = 512;  // smallest share of keys worth a task of its own
 
 // A task: rows of one key/value head against keys [key_begin, key_end).
@@ -102,7 +102,9 @@ class ForwardWorker {
     depth_ = p.rope_dim ? rope_at_ + (p.rope_dim + even - 1) / even * even : rope_at_;
     query_ld_ = PadLane(rope_at_) + PadLane(p.rope_dim);
     value_ld_ = acc_ld_ + kSkew;
-    accumulators_.Resize(max_rows * acc_ld_);
+    accumulators_.Resize(max_rows * (acc_ld_ + 2));
+    max_ = accumulators_.data() + max_rows * acc_ld_;
+    sum_ = max_ + max_rows;
   }
 
   // Result of the task's rows, unnormalised.
@@ -110,8 +112,8 @@ class ForwardWorker {
     const std::int64_t rows = task.rows.Count();
     const Partial result{accumulators_.data(), max_, sum_};
     std::fill_n(result.acc, rows * acc_ld_, 0.0f);
-    std::fill_n(max_, rows, kNegInf);
-    std::fill_n(sum_, rows, 0.0f);
+    std::fill_n(result.max, rows, kNegInf);
+    std::fill_n(result.sum, rows, 0.0f);
     if (task.key_begin >= task.key_end) return result;
     if (decode_.Takes(task.rows)) {
       decode_.Run(task.rows, task.key_begin, task.key_end, result.acc, acc_ld_, result.max, result.sum);
@@ -246,21 +248,29 @@ class ForwardWorker {
   const void* rope_pointers_[kTileKeys];
   TileWindow window_;
   Buffer<float> query_, key_, value_, scores_, accumulators_;
+  float *max_, *sum_;  // behind the accumulators
   PlaneBuffer query16_, key16_, value16_, p16_;
-  float max_[kChunkRows], sum_[kChunkRows];
 };
 
-// Rows per task: whole heads where a sequence is long, the rows of all heads of a group together where it is short.
+// Rows of a task: as many tiles in one as in the others, nearly.
+std::int64_t ChunkRows(std::int64_t rows, std::int64_t tile_rows) {
+  const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+  const std::int64_t chunks = (tiles + kChunkTiles - 1) / kChunkTiles;
+  return (tiles + chunks - 1) / chunks * tile_rows;
+}
+
+// Tasks of whole heads where a sequence is long, the rows of all heads of a group together where it is short.
 std::vector<Task> MakeTasks(const Problem& p, std::int64_t tile_rows) {
   std::vector<Task> tasks;
   for (const Sequence& s : p.sequences) {
     if (s.q_len == 0) continue;
     const bool by_head = s.q_len >= tile_rows;
     const std::int64_t span = by_head ? s.q_len : s.q_len * p.Group();
+    const std::int64_t chunk = ChunkRows(span, tile_rows);
     for (std::int64_t head = 0; head < p.kv_heads; ++head) {
       for (std::int64_t base = 0; base < s.q_len * p.Group(); base += span) {
-        for (std::int64_t r = 0; r < span; r += kChunkRows) {
-          Task task{{&s, head, base + r, base + std::min(span, r + kChunkRows)}, 0, 0};
+        for (std::int64_t r = 0; r < span; r += chunk) {
+          Task task{{&s, head, base + r, base + std::min(span, r + chunk)}, 0, 0};
           const Window keys = KeyRange(task.rows);
           task.key_begin = keys.begin;
           task.key_end = std::max(keys.begin, keys.end);

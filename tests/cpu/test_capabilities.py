@@ -24,7 +24,8 @@ for dtype, tolerance in ((torch.float32, 1e-5), (torch.float16, 2e-3), (torch.bf
         got = [out, *torch.autograd.grad(out, (q, k, v), weight)]
         wanted = [want, *torch.autograd.grad(want, exact, weight.double())]
         for a, b in zip(got, wanted):
-            error = (a.double() - b).abs().max() / b.abs().max().clamp(min=1e-3)
+            # A single key has the probability 1: of dq and dk only rounding is left.
+            error = (a.double() - b).abs().max() / b.abs().max().clamp(min=0.1)
             assert error <= tolerance, (dtype, size, dim, error)
 """
 
