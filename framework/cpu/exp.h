@@ -59,21 +59,21 @@ struct PowerOf2<6> {  // 2^-25.9, of which rounding the coefficients is most
                                             0x1.c6aee8p-5f,  0x1.ebfbdcp-3f,  0x1.62e430p-1f};
 };
 
-// x = e^x for x <= 88 (or NaN), with a relative error of 2^-24 |x| beside that of PowerOf2; exactly 1 at 0, and 0 below
-// -87.7. The steps are spread evenly over the multipliers and the adders of a core and take none of the slow
-// instructions that the ends of the range would need; the vectors go through them side by side, because the chain of
-// one is longer than a core looks ahead.
+// x = e^x for x <= 88 (or NaN), with a relative error of 2^-26 |x| beside that of PowerOf2; exactly 1 at 0, and 0 below
+// -87.7. None of the slow instructions that the ends of the range would need; the vectors go through the steps side by
+// side, because the chain of one is longer than a core looks ahead.
 template <int kDegree, int kCount>
 NPUFA_INLINE void ExpOfScores(VecF (&x)[kCount]) {
   constexpr float kShift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   constexpr auto& kPower = PowerOf2<kDegree>::kCoefficients;
+  constexpr float kLog2E = 1.44269504088896341f;
   VecF shifted[kCount], p[kCount];
 #pragma GCC unroll 8
-  for (int u = 0; u < kCount; ++u) x[u] = Max(Splat(-127.0f), x[u] * 1.44269504088896341f);
+  for (int u = 0; u < kCount; ++u) x[u] = Max(Splat(-88.0f), x[u]);  // -127 in powers of 2
 #pragma GCC unroll 8
-  for (int u = 0; u < kCount; ++u) shifted[u] = x[u] + kShift;
+  for (int u = 0; u < kCount; ++u) shifted[u] = Fma(x[u], Splat(kLog2E), Splat(kShift));
 #pragma GCC unroll 8
-  for (int u = 0; u < kCount; ++u) x[u] -= shifted[u] - kShift;
+  for (int u = 0; u < kCount; ++u) x[u] = Fma(x[u], Splat(kLog2E), kShift - shifted[u]);
 #pragma GCC unroll 8
   for (int u = 0; u < kCount; ++u) p[u] = Fma(Splat(kPower[0]), x[u], Splat(kPower[1]));
 #pragma GCC unroll 8

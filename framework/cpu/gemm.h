@@ -186,17 +186,27 @@ inline void MultiplyTile(const Operands& t, std::int64_t m, std::int64_t n) {
   if constexpr (kLaneVecs < kBlockVecs) MultiplyColumns<Product, kOrder, kBlockRows, kLaneVecs>(t, j, n, m);
 }
 
+// Longer sums are added up from parts, which halves the rounding errors of a sum over a tile of keys.
+constexpr std::int64_t kPartialSum = 128;
+
 inline void GemmF32(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_row,
                     std::int64_t a_col, const float* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
-  const Operands t{reinterpret_cast<const char*>(a), a_row * 4, a_col * 4, reinterpret_cast<const char*>(b),
-                   ldb * 4, c, ldc, k, accumulate};
-  if (a_col == 1) {
-    MultiplyTile<Float32Product, LeftOrder::kRowMajor>(t, m, n);
-  } else if (a_row == 1) {
-    MultiplyTile<Float32Product, LeftOrder::kColumnMajor>(t, m, n);
-  } else {
-    MultiplyTile<Float32Product, LeftOrder::kAny>(t, m, n);
-  }
+  Operands t{reinterpret_cast<const char*>(a), a_row * 4, a_col * 4, reinterpret_cast<const char*>(b), ldb * 4,
+             c, ldc, 0, accumulate};
+  do {
+    t.steps = k < kPartialSum ? k : kPartialSum;
+    if (a_col == 1) {
+      MultiplyTile<Float32Product, LeftOrder::kRowMajor>(t, m, n);
+    } else if (a_row == 1) {
+      MultiplyTile<Float32Product, LeftOrder::kColumnMajor>(t, m, n);
+    } else {
+      MultiplyTile<Float32Product, LeftOrder::kAny>(t, m, n);
+    }
+    t.a += t.steps * t.a_col;
+    t.b += t.steps * t.b_row;
+    t.accumulate = true;
+    k -= t.steps;
+  } while (k > 0);
 }
 
 inline void GemmBf16(std::int64_t m, std::int64_t n, std::int64_t k, const Bf16Planes& a, const Bf16Planes& b, float* c,
