@@ -6,6 +6,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#if defined(__AMX_BF16__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace {
 
@@ -71,6 +75,32 @@ double npufa_peak_int8([[maybe_unused]] std::int64_t steps) {
   __m512i factor{};
   asm volatile("" : "+x"(factor));
   return Rate<__m512i>(steps, 8 * kLanes, [&](__m512i c) { return _mm512_dpbusd_epi32(c, factor, factor); });
+#else
+  return 0.0;
+#endif
+}
+
+// The same of bfloat16 tiles (tdpbf16ps); 0 without them, or where Linux refuses them.
+double npufa_peak_tiles([[maybe_unused]] std::int64_t steps) {
+#if defined(__AMX_BF16__)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  if (syscall(SYS_arch_prctl, kRequestPermission, kTileData) != 0) return 0.0;
+  alignas(64) unsigned char tiles[64] = {1};
+  for (int t = 0; t < 8; ++t) {
+    tiles[16 + 2 * t] = 64;  // bytes of a row
+    tiles[48 + t] = 16;      // rows
+  }
+  asm volatile("ldtilecfg %0" ::"m"(tiles));
+  const double start = Seconds();
+  for (std::int64_t i = 0; i < steps; ++i) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  const double seconds = Seconds() - start;
+  _tile_release();
+  return static_cast<double>(steps) * 4 * (2 * 16 * 16 * 32) / seconds;
 #else
   return 0.0;
 #endif

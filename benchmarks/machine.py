@@ -34,7 +34,7 @@ def _library() -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(library))
     loaded.npufa_read.argtypes = [ctypes.c_void_p, ctypes.c_int64]
     loaded.npufa_read.restype = ctypes.c_float
-    for name in ("f32", "bf16", "int8"):
+    for name in ("f32", "bf16", "int8", "tiles"):
         peak = getattr(loaded, f"npufa_peak_{name}")
         peak.argtypes, peak.restype = [ctypes.c_int64], ctypes.c_double
     return loaded
@@ -78,7 +78,7 @@ def peak(kind: str, rounds: int = 5) -> float:
     """Operations a second of all threads together, a multiply-add counting as two; 0 without the instruction.
 
     Args:
-        kind: "f32" (fused multiply-add), "bf16" (vdpbf16ps) or "int8" (vpdpbusd).
+        kind: "f32" (fused multiply-add), "bf16" (vdpbf16ps), "int8" (vpdpbusd) or "tiles" (tdpbf16ps of AMX).
         rounds: the best of so many.
     """
     function = getattr(_library(), f"npufa_peak_{kind}")
@@ -97,5 +97,5 @@ def peak(kind: str, rounds: int = 5) -> float:
 if __name__ == "__main__":
     print(f"threads {torch.get_num_threads()}")
     print(f"read    {read_bandwidth() / 1e9:.1f} GB/s")
-    for name in ("f32", "bf16", "int8"):
+    for name in ("f32", "bf16", "int8", "tiles"):
         print(f"{name:7s} {peak(name) / 1e9:.0f} G operations/s")
