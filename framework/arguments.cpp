@@ -74,11 +74,12 @@ const c10::IValue& Arguments::At(const char* name) const {
   return stack_[first_ + index];
 }
 
-at::Tensor Arguments::OptionalTensor(const char* name) const {
+const at::Tensor& Arguments::OptionalTensor(const char* name) const {
+  static const at::Tensor kUndefined;
   const int index = Find(name);
-  if (index < 0) return {};
+  if (index < 0) return kUndefined;
   const c10::IValue& value = stack_[first_ + index];
-  return value.isTensor() ? value.toTensor() : at::Tensor();
+  return value.isTensor() ? value.toTensor() : kUndefined;
 }
 
 std::int64_t Arguments::Integer(const char* name, std::int64_t missing) const {
@@ -134,10 +135,12 @@ void Arguments::RequireOneDevice(const char* reference, std::initializer_list<co
   const auto& arguments = schema_.arguments();
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const c10::IValue& value = stack_[first_ + i];
-    if (!value.isTensor() || !value.toTensor().defined() || value.toTensor().device() == device) continue;
+    if (!value.isTensor()) continue;
+    const at::Tensor& t = value.toTensor();
+    if (!t.defined() || t.device() == device) continue;
     const std::string& name = arguments[i].name();
-    if (value.toTensor().is_cpu() && std::find(host.begin(), host.end(), name) != host.end()) continue;
-    Fail(Op(), name, "is on another device than " + std::string(reference), value.toTensor().device().str(), device.str());
+    if (t.is_cpu() && std::find(host.begin(), host.end(), name) != host.end()) continue;
+    Fail(Op(), name, "is on another device than " + std::string(reference), t.device().str(), device.str());
   }
 }
 

@@ -36,9 +36,10 @@ class Arguments {
   const c10::IValue& At(const char* name) const;
   const c10::FunctionSchema& Schema() const { return schema_; }
 
-  at::Tensor Tensor(const char* name) const { return At(name).toTensor(); }
+  // References into the stack, for as long as the arguments are there.
+  const at::Tensor& Tensor(const char* name) const { return At(name).toTensor(); }
   // Undefined when None, or when the operator has no such argument.
-  at::Tensor OptionalTensor(const char* name) const;
+  const at::Tensor& OptionalTensor(const char* name) const;
   std::int64_t Integer(const char* name, std::int64_t missing = 0) const;
   double Number(const char* name, double missing = 1.0) const;
   std::string Text(const char* name) const;

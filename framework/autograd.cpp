@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "arguments.h"
 #include "registration.h"
 
@@ -141,16 +143,24 @@ class FusionFunction : public torch::autograd::Function<FusionFunction> {
 
 std::optional<at::Tensor> Optional(const at::Tensor& t) { return t.defined() ? std::optional(t) : std::nullopt; }
 
+c10::ArrayRef<c10::IValue> ArgumentsOf(const c10::OperatorHandle& op, const Stack& stack) {
+  return torch::jit::last(stack, op.schema().arguments().size());
+}
+
+bool RequiresGrad(const c10::OperatorHandle& op, const Stack& stack) {
+  if (!at::GradMode::is_enabled()) return false;
+  const auto arguments = ArgumentsOf(op, stack);
+  return std::any_of(arguments.begin(), arguments.end(), [](const c10::IValue& value) {
+    return value.isTensor() && value.toTensor().defined() && value.toTensor().requires_grad();
+  });
+}
+
 // Whether a backward pass may follow: any input requires a gradient or carries a tangent, which raises in apply.
 bool IsDifferentiated(const c10::OperatorHandle& op, const Stack& stack) {
-  bool differentiated = false;
-  for (auto value = stack.end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()); value != stack.end();
-       ++value) {
-    if (!value->isTensor()) continue;
-    const at::Tensor& t = value->toTensor();
-    differentiated |= t.defined() && ((at::GradMode::is_enabled() && t.requires_grad()) || t._fw_grad(0).defined());
-  }
-  return differentiated;
+  const auto arguments = ArgumentsOf(op, stack);
+  return RequiresGrad(op, stack) || std::any_of(arguments.begin(), arguments.end(), [](const c10::IValue& value) {
+    return value.isTensor() && value.toTensor().defined() && value.toTensor()._fw_grad(0).defined();
+  });
 }
 
 void FusionAutograd(const c10::OperatorHandle& op, Stack* stack) {
@@ -175,26 +185,26 @@ void FusionAutograd(const c10::OperatorHandle& op, Stack* stack) {
 // The tensors of a call, those in lists too.
 variable_list TensorsOf(const c10::OperatorHandle& op, const Stack& stack) {
   variable_list tensors;
-  for (auto value = stack.end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()); value != stack.end();
-       ++value) {
-    if (value->isTensor() && value->toTensor().defined()) tensors.push_back(value->toTensor());
-    if (!value->isTensorList()) continue;
-    for (const at::Tensor& t : value->toTensorVector()) tensors.push_back(t);
+  for (const c10::IValue& value : ArgumentsOf(op, stack)) {
+    if (value.isTensor() && value.toTensor().defined()) tensors.push_back(value.toTensor());
+    if (!value.isTensorList()) continue;
+    for (const at::Tensor& t : value.toTensorVector()) tensors.push_back(t);
   }
   return tensors;
 }
 
 // Operators without a derivative: the call works, a backward pass through its result raises.
-void RaiseOnBackward(const c10::OperatorHandle& op, Stack* stack, const std::string& message) {
-  const variable_list inputs = TensorsOf(op, *stack);
-  const bool tracked = torch::autograd::compute_requires_grad(inputs);
+template <class Message>
+void RaiseOnBackward(const c10::OperatorHandle& op, Stack* stack, const Message& message) {
+  const bool tracked = RequiresGrad(op, *stack);
+  const variable_list inputs = tracked ? TensorsOf(op, *stack) : variable_list();
   {
     at::AutoDispatchBelowADInplaceOrView guard;
     op.callBoxed(*stack);
   }
   if (!tracked) return;
   const c10::intrusive_ptr<torch::autograd::Node> node =
-      c10::make_intrusive<torch::autograd::Error>(message, torch::autograd::collect_next_edges(inputs));
+      c10::make_intrusive<torch::autograd::Error>(message(), torch::autograd::collect_next_edges(inputs));
   for (std::size_t i = stack->size() - op.schema().returns().size(); i < stack->size(); ++i) {
     torch::autograd::set_history((*stack)[i].toTensor(), node);
   }
@@ -206,13 +216,17 @@ std::string ShortName(const c10::OperatorHandle& op) {
 }
 
 void GradAutograd(const c10::OperatorHandle& op, Stack* stack) {
-  RaiseOnBackward(op, stack, "npufa::" + ShortName(op) + ": dy has no second derivative, got a backward pass through "
-                  "the gradient; expected create_graph=False");
+  RaiseOnBackward(op, stack, [&] {
+    return "npufa::" + ShortName(op) + ": dy has no second derivative, got a backward pass through the gradient; "
+           "expected create_graph=False";
+  });
 }
 
 void InferenceAutograd(const c10::OperatorHandle& op, Stack* stack) {
-  RaiseOnBackward(op, stack, "npufa::" + ShortName(op) + ": query has no derivative in an inference operator, got a "
-                  "backward pass; expected npu_fusion_attention for training");
+  RaiseOnBackward(op, stack, [&] {
+    return "npufa::" + ShortName(op) + ": query has no derivative in an inference operator, got a backward pass; "
+           "expected npu_fusion_attention for training";
+  });
 }
 
 // Operators that write into tensors of the caller: out and the workspace have changed after the call.

@@ -19,10 +19,6 @@ std::int64_t ReadScalar(const Arguments& a, const char* name) {
   return a.Has(name) && !a.At(name).isNone() ? a.Integer(name) : 0;
 }
 
-bool HasArgument(const c10::OperatorHandle& op, const char* name) {
-  return op.schema().argumentIndexWithName(name).has_value();
-}
-
 }  // namespace
 
 Seed ForwardSeed(const Arguments& a, const AttentionCall<std::int64_t>& call, const std::function<Seed()>& draw) {
@@ -47,7 +43,7 @@ void WarnAboutPlainLengths(const AttentionCall<std::int64_t>& call, const Attent
 
 void ReturnForward(const c10::OperatorHandle& op, torch::jit::Stack* stack, std::vector<at::Tensor> results, Seed seed,
                    std::int64_t scores) {
-  if (HasArgument(op, "seed")) {
+  if (results.size() == 4) {
     ReturnResults(op, stack, std::move(results));
     torch::jit::push(*stack, seed.seed, seed.offset, scores);
   } else if (seed.seed_on_device.defined()) {

@@ -25,10 +25,12 @@ void WarnAboutPlainLengths(const AttentionCall<std::int64_t>& call, const Attent
 template <class Int>
 std::vector<ResultShape<Int>> ForwardResults(const Arguments& a, const AttentionSpec<Int>& spec) {
   const at::ScalarType dtype = ToTorch(spec.dtype);
-  std::vector<ResultShape<Int>> shapes = {{"attention_out", spec.OutputSizes(), dtype},
-                                          {"softmax_max", spec.StatisticsSizes(), at::kFloat},
-                                          {"softmax_sum", spec.StatisticsSizes(), at::kFloat},
-                                          {"softmax_out", {Int(0)}, dtype, false}};
+  std::vector<ResultShape<Int>> shapes;
+  shapes.reserve(6);
+  shapes.push_back({"attention_out", spec.OutputSizes(), dtype});
+  shapes.push_back({"softmax_max", spec.StatisticsSizes(), at::kFloat});
+  shapes.push_back({"softmax_sum", spec.StatisticsSizes(), at::kFloat});
+  shapes.push_back({"softmax_out", {Int(0)}, dtype, false});
   if (a.Has("seed")) return shapes;
   shapes.push_back({"seed", {Int(1)}, at::kLong});
   shapes.push_back({"offset", {Int(1)}, at::kLong});

@@ -36,13 +36,9 @@ bool DecodeWorker::Takes(const RowRange& rows) const {
 }
 
 void DecodeWorker::Allocate() {
-  if (scores_.data() != nullptr) return;
-  scores_.Resize(kMaxRows * kScoreLd);
+  if (query_.data() != nullptr) return;
   query_.Resize(kMaxRows * query_ld_);
-  if (products_ == Products::kBFloat16) {
-    query16_.Resize(kMaxRows, query_ld_, 1);
-    p16_.Resize(kMaxRows, kScoreLd, 1);
-  }
+  if (products_ == Products::kBFloat16) query16_.Resize(kMaxRows * query_ld_);
   if (products_ == Products::kInt8) {
     query_high_.Resize(kMaxRows * query_ld_);
     query_low_.Resize(kMaxRows * query_ld_);
@@ -72,7 +68,7 @@ void DecodeWorker::LoadQuery(const RowRange& rows) {
   const void* pointers[kMaxRows];
   RowPointers(p_, p_.query, rows, pointers);
   if (products_ == Products::kBFloat16) {
-    prim_.pack_bf16(pointers, p_.dtype, rows.Count(), p_.head_dim, query16_.All());
+    prim_.pack_bf16(pointers, p_.dtype, rows.Count(), p_.head_dim, {query16_.data(), query_ld_});
     return;
   }
   prim_.pack_f32(pointers, p_.dtype, rows.Count(), p_.head_dim, query_.data(), query_ld_);
@@ -114,15 +110,15 @@ void DecodeWorker::Score(const RowRange& rows) {
   const std::int64_t m = rows.Count(), n = tile_.keys, d = p_.head_dim;
   const DType dtype = Prepare(tile_.key, d);
   if (products_ == Products::kBFloat16) {
-    prim_.dot_rows_bf16(m, n, d, query16_.All().data, query_ld_, tile_.key, scores_.data(), kScoreLd);
+    prim_.dot_rows_bf16(m, n, d, query16_.data(), query_ld_, tile_.key, scores_, kScoreLd);
   } else if (products_ == Products::kInt8) {
-    prim_.dot_rows_int8(m, n, d, query_high_.data(), query_low_.data(), query_ld_, unit_, tile_.key, scores_.data(),
+    prim_.dot_rows_int8(m, n, d, query_high_.data(), query_low_.data(), query_ld_, unit_, tile_.key, scores_,
                         kScoreLd);
   } else {
-    prim_.dot_rows(m, n, d, query_.data(), query_ld_, tile_.key, dtype, scores_.data(), kScoreLd);
+    prim_.dot_rows(m, n, d, query_.data(), query_ld_, tile_.key, dtype, scores_, kScoreLd);
   }
   if (!key_scales_.Any()) return;
-  key_scales_.ScaleScores(*rows.sequence, rows.kv_head, tile_.first, n, m, scores_.data(), kScoreLd, shift_);
+  key_scales_.ScaleScores(*rows.sequence, rows.kv_head, tile_.first, n, m, scores_, kScoreLd, shift_);
 }
 
 // Probabilities replace the scores, or go to p16_; accumulators follow the new maxima.
@@ -131,19 +127,19 @@ void DecodeWorker::Softmax(const RowRange& rows, float* max, float* sum, float* 
   const bool bf16 = products_ == Products::kBFloat16;
   const bool direct = bf16 && !p_.dropout.active;
   float correction[kMaxRows];
-  const float scale = BiasAndMask(p_, prim_, rows, tile_.first, n, scores_.data(), kScoreLd);
-  prim_.softmax_rows(m, n, scores_.data(), kScoreLd, window_.Rows(), scale, max, sum, correction,
-                     direct ? p16_.All() : Bf16Planes{});
-  if (p_.dropout.active) ApplyDropout(p_, prim_, rows, tile_.first, n, scores_.data(), kScoreLd);
+  const float scale = BiasAndMask(p_, prim_, rows, tile_.first, n, scores_, kScoreLd);
+  prim_.softmax_rows(m, n, scores_, kScoreLd, window_.Rows(), scale, max, sum, correction,
+                     direct ? Bf16Planes{p16_, kScoreLd} : Bf16Planes{});
+  if (p_.dropout.active) ApplyDropout(p_, prim_, rows, tile_.first, n, scores_, kScoreLd);
   if (p_.quantised_products) {
-    for (std::int64_t i = 0; i < m; ++i) prim_.quantize_row(n, scores_.data() + i * kScoreLd, p_.p_scale);
+    for (std::int64_t i = 0; i < m; ++i) prim_.quantize_row(n, scores_ + i * kScoreLd, p_.p_scale);
   }
-  if (bf16 && !direct) prim_.round_bf16(m, PadLane(n), scores_.data(), kScoreLd, p16_.All());
+  if (bf16 && !direct) prim_.round_bf16(m, PadLane(n), scores_, kScoreLd, {p16_, kScoreLd});
   if (std::any_of(correction, correction + m, [](float c) { return c != 1.0f; })) {
     prim_.scale_rows(m, acc_ld, acc, acc_ld, correction);
   }
   if (value_scales_.PerToken()) {
-    value_scales_.ScaleProbabilities(*rows.sequence, rows.kv_head, tile_.first, n, m, scores_.data(), kScoreLd, acc,
+    value_scales_.ScaleProbabilities(*rows.sequence, rows.kv_head, tile_.first, n, m, scores_, kScoreLd, acc,
                                      acc_ld);
   }
 }
@@ -152,11 +148,11 @@ void DecodeWorker::Accumulate(const RowRange& rows, float* acc, std::int64_t acc
   const std::int64_t m = rows.Count(), n = tile_.keys, d = p_.value_dim;
   const DType dtype = Prepare(tile_.value, d);
   if (products_ == Products::kBFloat16) {
-    prim_.accumulate_rows_bf16(m, n, d, p16_.All().data, kScoreLd, tile_.value, acc, acc_ld);
+    prim_.accumulate_rows_bf16(m, n, d, p16_, kScoreLd, tile_.value, acc, acc_ld);
   } else if (products_ == Products::kInt8) {
-    prim_.accumulate_rows_int8(m, n, d, scores_.data(), kScoreLd, tile_.value, acc, acc_ld);
+    prim_.accumulate_rows_int8(m, n, d, scores_, kScoreLd, tile_.value, acc, acc_ld);
   } else {
-    prim_.accumulate_rows(m, n, d, scores_.data(), kScoreLd, tile_.value, dtype, acc, acc_ld);
+    prim_.accumulate_rows(m, n, d, scores_, kScoreLd, tile_.value, dtype, acc, acc_ld);
   }
 }
 

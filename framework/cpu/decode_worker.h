@@ -45,8 +45,10 @@ class DecodeWorker {
   TileWindow window_;
   Tile tile_;
   float shift_[kMaxRows], unit_[kMaxRows];
-  Buffer<float> query_, scores_;
-  PlaneBuffer query16_, p16_;
+  alignas(64) float scores_[kMaxRows * kScoreLd];
+  alignas(64) std::uint16_t p16_[kMaxRows * kScoreLd];
+  Buffer<float> query_;
+  Buffer<std::uint16_t> query16_;
   Buffer<std::int8_t> query_high_, query_low_, unpacked_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -287,7 +288,7 @@ std::int64_t Work(const Problem& p, const Task& t) {
 }
 
 // Splits the keys of every task when there are too few tasks for the threads. Parts of a task stay adjacent.
-std::vector<Task> SplitKeys(const std::vector<Task>& tasks, int threads, std::int64_t* partial_rows) {
+std::vector<Task> SplitKeys(std::vector<Task> tasks, int threads, std::int64_t* partial_rows) {
   constexpr std::int64_t kTasksPerThread = 2;
   *partial_rows = 0;
   const auto count = static_cast<std::int64_t>(tasks.size());
@@ -367,15 +368,22 @@ void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& ex
     max_rows = std::max(max_rows, t.rows.Count());
   }
   const int threads = work < kSerialWork ? 1 : executor.threads;
-  tasks = SplitKeys(tasks, threads, &partial_rows);
+  tasks = SplitKeys(std::move(tasks), threads, &partial_rows);
   const std::int64_t ld = AccumulatorLd(p);
-  Buffer<float> acc(partial_rows * ld), max(partial_rows), sum(partial_rows);
+  Buffer<float> acc, max, sum;
+  if (partial_rows > 0) {
+    acc.Resize(partial_rows * ld);
+    max.Resize(partial_rows);
+    sum.Resize(partial_rows);
+  }
 
   // Long tasks first, so that the last ones to finish are short; every task is computed alone, whatever the order.
   std::vector<std::size_t> order(tasks.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return Work(p, tasks[a]) > Work(p, tasks[b]); });
+  if (order.size() > 1) {
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return Work(p, tasks[a]) > Work(p, tasks[b]); });
+  }
   std::atomic<std::size_t> next{0};
   const auto body = [&](int) {
     const ProductsOfThread products(primitives);
@@ -396,7 +404,8 @@ void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& ex
       std::copy_n(result.sum, rows, sum.data() + task.partial);
     }
   };
-  executor.run(static_cast<int>(std::min<std::size_t>(threads, std::max<std::size_t>(1, tasks.size()))), body);
+  const auto workers = std::min<std::size_t>(threads, std::max<std::size_t>(1, tasks.size()));
+  executor.run(static_cast<int>(workers), std::ref(body));
   if (partial_rows > 0) MergeAll(p, outputs, primitives, tasks, {acc.data(), max.data(), sum.data()});
 }
 

@@ -58,7 +58,7 @@ void RowSource::Pointers(const Sequence& s, std::int64_t head, std::int64_t firs
 RowLoader::RowLoader(const Problem& problem, const Primitives& primitives, const RowSource& source,
                      const Antiquant& antiquant, std::int64_t channels)
     : problem_(problem), primitives_(primitives), source_(source), antiquant_(antiquant), channels_(channels),
-      stride_(PadLane(channels)), pointers_(kTileKeys) {
+      stride_(PadLane(channels)) {
   if (antiquant_.scale) scratch_.Resize(kTileKeys * stride_);
 }
 
@@ -85,14 +85,14 @@ void RowLoader::Dequantise(const Sequence& s, std::int64_t head, std::int64_t to
 }
 
 RowBlock RowLoader::Load(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t count) {
-  source_.Pointers(s, head, first, count, pointers_.data());
-  if (!antiquant_.scale) return {pointers_.data(), problem_.kv_dtype};
+  source_.Pointers(s, head, first, count, pointers_);
+  if (!antiquant_.scale) return {pointers_, problem_.kv_dtype};
   for (std::int64_t x = 0; x < count; ++x) {
     float* row = scratch_.data() + x * stride_;
     Dequantise(s, head, first + x, pointers_[x], row);
     pointers_[x] = row;
   }
-  return {pointers_.data(), DType::kFloat32};
+  return {pointers_, DType::kFloat32};
 }
 
 void TileWindow::Classify(const RowRange& rows, std::int64_t first_key, std::int64_t keys) {

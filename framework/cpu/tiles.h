@@ -1,8 +1,6 @@
 // What the forward and the backward loops share: loading rows, windows of a row tile, bias, mask and dropout of scores.
 #pragma once
 
-#include <vector>
-
 #include "attention_spec.h"
 #include "buffer.h"
 #include "capability.h"
@@ -53,7 +51,7 @@ class RowLoader {
   const RowSource& source_;
   const Antiquant& antiquant_;
   std::int64_t channels_, stride_;
-  std::vector<const void*> pointers_;
+  const void* pointers_[kTileKeys];
   Buffer<float> scratch_;
 };
 

@@ -1,6 +1,7 @@
 // Tensor layouts (SPEC section 2): which axis of query, key and value is the batch, the head, the token, the channel.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -77,8 +78,11 @@ std::vector<Int> SizesOf(Layout l, const Int& batch, const Int& tokens, const In
 
 // `allowed` holds the names an operator accepts, separated by spaces.
 inline const LayoutPair& ParseLayout(const char* op, const std::string& name, std::string_view allowed) {
-  const std::string padded = " " + std::string(allowed) + " ";
-  if (!name.empty() && name.find(' ') == std::string::npos && padded.find(" " + name + " ") != std::string::npos) {
+  for (std::string_view rest = allowed; !rest.empty();) {
+    const std::size_t end = std::min(rest.find(' '), rest.size());
+    const bool found = name == rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (!found) continue;
     for (const LayoutPair& pair : kLayouts) {
       if (name == pair.name) return pair;
     }
