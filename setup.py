@@ -45,7 +45,7 @@ class CMakeBuild(build_ext):
 
 
 class PlatformWheel(bdist_wheel):
-    """The library uses no Python ABI: one wheel per platform serves every Python."""
+    """No library needs more of Python than its stable ABI: one wheel per platform serves every Python."""
 
     def get_tag(self) -> tuple[str, str, str]:
         return "py3", "none", super().get_tag()[2]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch.compiler import is_compiling
 
 LENGTHS = ("actual_seq_lengths", "actual_seq_lengths_kv", "actual_seq_qlen", "actual_seq_kvlen")
 
@@ -15,7 +17,31 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def operator(function: Callable[P, R]) -> Callable[P, R]:
+def _direct_call(name: str) -> Callable[..., Any]:
+    """A quick call of the operator, which returns NotImplemented where only torch.ops can make the call."""
+    try:
+        calls = importlib.import_module("npufa.lib.calls")
+    except ModuleNotFoundError:  # built without Python.h, or for another kind of Python
+        return lambda *args, **kwargs: NotImplemented
+    return calls.bind(name)
+
+
+def direct(function: Callable[P, R]) -> Callable[P, R]:
+    """Calls the operator by the shortest way that can make the call; `function` is the one for every call."""
+    call_directly = _direct_call(f"npufa::{function.__name__}")
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not is_compiling():  # Dynamo knows torch.ops alone
+            result = call_directly(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        return function(*args, **kwargs)
+
+    return call
+
+
+def torch_ops(function: Callable[P, R]) -> Callable[P, R]:
     """Calls `torch.ops.npufa.<name of the function>` with the arguments as given; the body is not used.
 
     Lengths that are tensors select the overload `tensor_lengths`: torch itself would read them to make a list.
@@ -33,6 +59,11 @@ def operator(function: Callable[P, R]) -> Callable[P, R]:
         return overload(*args, **kwargs)
 
     return call
+
+
+def operator(function: Callable[P, R]) -> Callable[P, R]:
+    """The operator with the name of the function, whose body is not used."""
+    return direct(torch_ops(function))
 
 
 def alias(spelling: str, argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

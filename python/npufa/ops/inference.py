@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ._operator import alias, operator
+from ._operator import alias, direct, operator, torch_ops
 
 
 @operator
@@ -144,8 +144,9 @@ def npu_incre_flash_attention(
     ...
 
 
+@direct
 @alias("scale_value", "scale")
-@operator
+@torch_ops
 def npu_fused_infer_attention_score(
     query: Tensor,
     key: Tensor,
