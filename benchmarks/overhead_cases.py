@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,16 +18,18 @@ FUSION, PROMPT, INCRE, INFER = (
     "npu_incre_flash_attention",
     "npu_fused_infer_attention_score",
 )
+SMALLEST = "B1 N1 S1 D16"
 
 
-def _smallest(operator: str, dtype: torch.dtype) -> Sides:
+def _smallest(operator: str, dtype: torch.dtype, functions: Any) -> Sides:
     query, key, value = inputs((1, 1, 1, 16), dtype)
     infer = {"num_heads": 1, "input_layout": "BNSD"}
+    call = getattr(functions, operator)
     ours: dict[str, Run] = {
-        FUSION: lambda: npufa.npu_fusion_attention(query, key, value, 1, "BNSD", scale=0.25)[:1],
-        PROMPT: lambda: (npufa.npu_prompt_flash_attention(query, key, value, scale_value=0.25, **infer),),
-        INCRE: lambda: (npufa.npu_incre_flash_attention(query, key, value, scale_value=0.25, **infer),),
-        INFER: lambda: npufa.npu_fused_infer_attention_score(query, key, value, scale=0.25, **infer)[:1],
+        FUSION: lambda: call(query, key, value, 1, "BNSD", scale=0.25)[:1],
+        PROMPT: lambda: (call(query, key, value, scale_value=0.25, **infer),),
+        INCRE: lambda: (call(query, key, value, scale_value=0.25, **infer),),
+        INFER: lambda: call(query, key, value, scale=0.25, **infer)[:1],
     }
     return Sides(
         ours[operator],
@@ -40,16 +43,17 @@ def _smallest(operator: str, dtype: torch.dtype) -> Sides:
 
 
 def overhead_cases() -> Iterator[Case]:
-    """Every operator."""
+    """Every operator, called as npufa.* and, for information, as torch.ops.npufa.*."""
     for dtype in (F32, BF16):
         for operator in (FUSION, PROMPT, INCRE, INFER):
-            yield Case(
-                "overhead",
-                operator,
-                "B1 N1 S1 D16",
-                dtype,
-                "SDPA",
-                1.0,
-                dtype == F32,
-                lambda o=operator, t=dtype: _smallest(o, t),
-            )
+            for functions, problem, bar in ((npufa, SMALLEST, 1.0), (torch.ops.npufa, f"{SMALLEST} torch.ops", None)):
+                yield Case(
+                    "overhead",
+                    operator,
+                    problem,
+                    dtype,
+                    "SDPA",
+                    bar,
+                    dtype == F32,
+                    lambda o=operator, t=dtype, f=functions: _smallest(o, t, f),
+                )
