@@ -163,11 +163,13 @@ bool IsDifferentiated(const c10::OperatorHandle& op, const Stack& stack) {
   });
 }
 
-void FusionAutograd(const c10::OperatorHandle& op, Stack* stack) {
-  if (!IsDifferentiated(op, *stack)) {
-    at::AutoDispatchBelowADInplaceOrView guard;
-    return op.callBoxed(*stack);
-  }
+void CallBelowAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
+  at::AutoDispatchBelowADInplaceOrView guard;
+  op.redispatchBoxed(keys & c10::after_ADInplaceOrView_keyset, stack);
+}
+
+void FusionAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
+  if (!IsDifferentiated(op, *stack)) return CallBelowAutograd(op, keys, stack);
   Stack call(stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()), stack->end());
   const Arguments a(op, call);
   const at::Tensor query = a.Tensor("query"), key = a.Tensor("key"), value = a.Tensor("value");
@@ -195,13 +197,10 @@ variable_list TensorsOf(const c10::OperatorHandle& op, const Stack& stack) {
 
 // Operators without a derivative: the call works, a backward pass through its result raises.
 template <class Message>
-void RaiseOnBackward(const c10::OperatorHandle& op, Stack* stack, const Message& message) {
+void RaiseOnBackward(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack, const Message& message) {
   const bool tracked = RequiresGrad(op, *stack);
   const variable_list inputs = tracked ? TensorsOf(op, *stack) : variable_list();
-  {
-    at::AutoDispatchBelowADInplaceOrView guard;
-    op.callBoxed(*stack);
-  }
+  CallBelowAutograd(op, keys, stack);
   if (!tracked) return;
   const c10::intrusive_ptr<torch::autograd::Node> node =
       c10::make_intrusive<torch::autograd::Error>(message(), torch::autograd::collect_next_edges(inputs));
@@ -215,22 +214,22 @@ std::string ShortName(const c10::OperatorHandle& op) {
   return name.substr(name.rfind(':') + 1);
 }
 
-void GradAutograd(const c10::OperatorHandle& op, Stack* stack) {
-  RaiseOnBackward(op, stack, [&] {
+void GradAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
+  RaiseOnBackward(op, keys, stack, [&] {
     return "npufa::" + ShortName(op) + ": dy has no second derivative, got a backward pass through the gradient; "
            "expected create_graph=False";
   });
 }
 
-void InferenceAutograd(const c10::OperatorHandle& op, Stack* stack) {
-  RaiseOnBackward(op, stack, [&] {
+void InferenceAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
+  RaiseOnBackward(op, keys, stack, [&] {
     return "npufa::" + ShortName(op) + ": query has no derivative in an inference operator, got a backward pass; "
            "expected npu_fusion_attention for training";
   });
 }
 
 // Operators that write into tensors of the caller: out and the workspace have changed after the call.
-void OutAutograd(const c10::OperatorHandle& op, Stack* stack) {
+void OutAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
   if (torch::autograd::compute_requires_grad(TensorsOf(op, *stack))) {
     Fail(ShortName(op).c_str(), "out", "does not support automatic differentiation", "a tensor that requires grad",
          "torch.no_grad(), or the call without out");
@@ -238,10 +237,7 @@ void OutAutograd(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments a(op, *stack);
   variable_list written = a.At("out").toTensorVector();
   if (const at::Tensor workspace = a.OptionalTensor("workspace"); workspace.defined()) written.push_back(workspace);
-  {
-    at::AutoDispatchBelowADInplaceOrView guard;
-    op.callBoxed(*stack);
-  }
+  CallBelowAutograd(op, keys, stack);
   for (const at::Tensor& t : written) {
     if (!t.is_inference()) torch::autograd::impl::bump_version(t);
   }

@@ -36,7 +36,8 @@ inline constexpr const char* kFusionGradOutput[] = {"_npu_fusion_attention_grad_
 inline constexpr const char* kFusedInferOutput[] = {"_npu_fused_infer_attention_score_infer_output",
                                                     "_npu_fused_infer_attention_score_v2_infer_output"};
 
-template <c10::KernelFunction::BoxedKernelFunction* kernel, class Names>
+// A kernel may take the keys of the call, to pass it on without computing them again.
+template <auto* kernel, class Names>
 void Register(torch::Library& m, const Names& names) {
   for (const char* name : names) m.impl(name, torch::CppFunction::makeFromBoxedFunction<kernel>());
 }
