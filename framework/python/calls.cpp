@@ -227,7 +227,8 @@ PyObject* Call(PyObject* capsule, PyObject* args, PyObject* kwargs) {
 }
 
 std::unique_ptr<Operator> Describe(const char* name) {
-  std::unique_ptr<Operator> op(new Operator{c10::Dispatcher::singleton().findSchemaOrThrow(name, ""), {}, {}, PyDict_New()});
+  const c10::OperatorHandle handle = c10::Dispatcher::singleton().findSchemaOrThrow(name, "");
+  std::unique_ptr<Operator> op(new Operator{handle, {}, {}, PyDict_New()});
   for (const c10::Argument& argument : op->handle.schema().arguments()) {
     const auto optional = argument.type()->cast<c10::OptionalType>();
     const c10::TypePtr type = optional ? optional->getElementType() : argument.type();
