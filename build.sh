@@ -16,8 +16,8 @@ usage: ./build.sh <command> [arguments]
   clean           remove everything that was compiled; .venv stays
   --help          this text
 
-Needs Python 3.11 to 3.14 with venv and g++ 11 or newer; test also needs Python's headers. Everything else is installed
-into .venv on the first run. Paths in arguments are relative to the repository.
+Needs Python 3.11 to 3.14 with venv and g++ 11 or newer; test and the quickest calls need Python's headers, too. Everything
+else is installed into .venv on the first run. Paths in arguments are relative to the repository.
 
 Environment: PYTHON (interpreter for a new .venv), CXX (default g++), CMAKE_BUILD_PARALLEL_LEVEL (default: all cores).
 END
