@@ -29,9 +29,7 @@ template <class Format>
 struct Float32Products {
   using Raw = typename Format::Raw;
   using Key = VecF;
-  using Sum = VecF;
   static constexpr int kChunk = kWidth;  // channels of a step
-  static constexpr int kSumRegisters = 1;
 
   const float* q;
   std::int64_t ldq;
@@ -42,9 +40,7 @@ struct Float32Products {
   NPUFA_INLINE Key LoadQueryFirst(int g, std::int64_t x, std::int64_t count) const {
     return NPUFA_ISA::LoadFirst(q + g * ldq + x, count);
   }
-  static NPUFA_INLINE Sum Add(Sum sum, Key query, Key key) { return Fma(query, key, sum); }
-  static NPUFA_INLINE VecF Lanes(Sum sum) { return sum; }
-  NPUFA_INLINE VecF Scores(int, VecF total) const { return total; }
+  static NPUFA_INLINE VecF Add(VecF sum, Key query, Key key) { return Fma(query, key, sum); }
 };
 
 // s[g][j] for kRows queries.
@@ -52,15 +48,14 @@ template <int kRows, class Products>
 inline void DotBlock(std::int64_t n, std::int64_t d, const Products& products, const void* const* rows, float* s,
                      std::int64_t lds) {
   using Raw = typename Products::Raw;
-  using Lanes = decltype(Products::Lanes(typename Products::Sum{}));
-  constexpr int kFit = kSums / (kRows * Products::kSumRegisters);
+  constexpr int kFit = kSums / kRows;
   // More keys at a time would only mean more rows to fetch at the same moment.
   constexpr int kKeys = kFit >= 4 ? 4 : kFit >= 2 ? 2 : 1;
   const std::int64_t row_bytes = d * static_cast<std::int64_t>(sizeof(Raw));
   const std::int64_t ahead = RowsAhead(row_bytes);
   constexpr int kGroups = kWidth / kKeys;
   for (std::int64_t j0 = 0; j0 < n; j0 += kWidth) {
-    Lanes partial[kRows][kGroups];
+    VecF partial[kRows][kGroups];
 #pragma GCC unroll 1
     for (int group = 0; group < kGroups; ++group) {
       const Raw* key[kKeys];
@@ -70,7 +65,7 @@ inline void DotBlock(std::int64_t n, std::int64_t d, const Products& products, c
         key[r] = static_cast<const Raw*>(rows[j < n ? j : n - 1]);
         if (j < n) PrefetchBytes(rows[j + ahead], row_bytes);
       }
-      typename Products::Sum sum[kRows][kKeys] = {};
+      VecF sum[kRows][kKeys] = {};
       std::int64_t x = 0;
       const auto add = [&](auto load_key, auto load_query) __attribute__((always_inline)) {
         typename Products::Key k[kKeys];
@@ -91,15 +86,10 @@ inline void DotBlock(std::int64_t n, std::int64_t d, const Products& products, c
             [&](int g) { return products.LoadQueryFirst(g, x, d - x); });
       }
 #pragma GCC unroll 8
-      for (int g = 0; g < kRows; ++g) {
-        Lanes lanes[kKeys];
-#pragma GCC unroll 4
-        for (int r = 0; r < kKeys; ++r) lanes[r] = Products::Lanes(sum[g][r]);
-        partial[g][group] = SumLanes<1, kKeys>(lanes);
-      }
+      for (int g = 0; g < kRows; ++g) partial[g][group] = SumLanes<1, kKeys>(sum[g]);
     }
     for (int g = 0; g < kRows; ++g) {
-      const VecF scores = products.Scores(g, SumLanes<kKeys, kGroups>(partial[g]));
+      const VecF scores = SumLanes<kKeys, kGroups>(partial[g]);
       if (j0 + kWidth <= n) {
         Store(s + g * lds + j0, scores);
       } else {

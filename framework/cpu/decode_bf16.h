@@ -20,9 +20,7 @@ NPUFA_INLINE __m512i LoadPairedFirst(const std::uint16_t* p, std::int64_t count)
 struct BFloat16Products {
   using Raw = std::uint16_t;
   using Key = __m512i;
-  using Sum = VecF;
   static constexpr int kChunk = kPairedChannels;
-  static constexpr int kSumRegisters = 1;
 
   const std::uint16_t* q;
   std::int64_t ldq;
@@ -33,11 +31,9 @@ struct BFloat16Products {
   NPUFA_INLINE Key LoadQueryFirst(int g, std::int64_t x, std::int64_t count) const {
     return LoadPairedFirst(q + g * ldq + x, count);
   }
-  static NPUFA_INLINE Sum Add(Sum sum, Key query, Key key) {
+  static NPUFA_INLINE VecF Add(VecF sum, Key query, Key key) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<Pairs>(query), reinterpret_cast<Pairs>(key));
   }
-  static NPUFA_INLINE VecF Lanes(Sum sum) { return sum; }
-  NPUFA_INLINE VecF Scores(int, VecF total) const { return total; }
 };
 
 inline void DotRowsBf16(std::int64_t m, std::int64_t n, std::int64_t d, const std::uint16_t* q, std::int64_t ldq,

@@ -22,10 +22,12 @@ NPUFA_INLINE __m512i LoadBytesFirst(const void* p, std::int64_t count) {
   return _mm512_maskz_loadu_epi8((std::uint64_t{1} << count) - 1, p);
 }
 NPUFA_INLINE __m512i FlipSigns(__m512i v) { return _mm512_xor_si512(v, _mm512_set1_epi8(-128)); }
-// 256 * high + low, the value of two sums of bytes; unsigned, since it may wrap.
-NPUFA_INLINE VecU JoinBytes(__m512i high, __m512i low) {
-  return (reinterpret_cast<VecU>(high) << 8) + reinterpret_cast<VecU>(low);
+// sum + the products of four bytes each; sums in 32-bit lanes: GCC 12 copies a __m512i that stays an operand of it.
+NPUFA_INLINE VecU AddProducts(VecU sum, __m512i unsigned_bytes, __m512i signed_bytes) {
+  return reinterpret_cast<VecU>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), unsigned_bytes, signed_bytes));
 }
+// 256 * high + low, the value of two sums of bytes; unsigned, since it may wrap.
+NPUFA_INLINE VecU JoinBytes(VecU high, VecU low) { return (high << 8) + low; }
 
 // x as integers of 16 bits in two bytes, times the unit that is returned; zeros up to a multiple of kByteChannels.
 NPUFA_INLINE float ToFixed(std::int64_t n, const float* x, std::int8_t* high, std::int8_t* low) {
@@ -57,11 +59,11 @@ NPUFA_INLINE float ToFixed(std::int64_t n, const float* x, std::int8_t* high, st
 
 // 128 times the sum of the integers.
 NPUFA_INLINE std::uint32_t FlippedSum(std::int64_t n, const std::int8_t* high, const std::int8_t* low) {
-  __m512i sum_high{};
-  __m512i sum_low{};
+  VecU sum_high{};
+  VecU sum_low{};
   for (std::int64_t j = 0; j < n; j += kByteChannels) {
-    sum_high = _mm512_dpbusd_epi32(sum_high, _mm512_set1_epi8(-128), LoadBytes(high + j));
-    sum_low = _mm512_dpbusd_epi32(sum_low, _mm512_set1_epi8(-128), LoadBytes(low + j));
+    sum_high = AddProducts(sum_high, _mm512_set1_epi8(-128), LoadBytes(high + j));
+    sum_low = AddProducts(sum_low, _mm512_set1_epi8(-128), LoadBytes(low + j));
   }
   return HorizontalSum(JoinBytes(sum_high, sum_low));
 }
@@ -71,45 +73,122 @@ inline void ToFixedRows(std::int64_t m, std::int64_t n, const float* x, std::int
   for (std::int64_t i = 0; i < m; ++i) unit[i] = ToFixed(n, x + i * ldx, high + i * ld, low + i * ld);
 }
 
-struct Int8Products {
-  using Raw = std::int8_t;
-  using Key = __m512i;
-  struct Bytes {
-    __m512i high, low;
-  };
-  using Sum = Bytes;
-  static constexpr int kChunk = kByteChannels;
-  static constexpr int kSumRegisters = 2;
-
-  const std::int8_t* high;
-  const std::int8_t* low;
-  std::int64_t ld;
-  const float* unit;
-  std::uint32_t flipped[kQueryBlock];
-
-  static NPUFA_INLINE Key LoadKey(const Raw* p) { return FlipSigns(LoadBytes(p)); }
-  static NPUFA_INLINE Key LoadKeyFirst(const Raw* p, std::int64_t count) { return FlipSigns(LoadBytesFirst(p, count)); }
-  NPUFA_INLINE Bytes LoadQuery(int g, std::int64_t x) const {
-    return {LoadBytes(high + g * ld + x), LoadBytes(low + g * ld + x)};
-  }
-  NPUFA_INLINE Bytes LoadQueryFirst(int g, std::int64_t x, std::int64_t) const { return LoadQuery(g, x); }
-  static NPUFA_INLINE Sum Add(Sum sum, Bytes query, Key key) {
-    return {_mm512_dpbusd_epi32(sum.high, key, query.high), _mm512_dpbusd_epi32(sum.low, key, query.low)};
-  }
-  static NPUFA_INLINE VecU Lanes(Sum sum) { return JoinBytes(sum.high, sum.low); }
-  NPUFA_INLINE VecF Scores(int g, VecU total) const {
-    return __builtin_convertvector(reinterpret_cast<VecI>(total - flipped[g]), VecF) * unit[g];
-  }
+// Four keys, a quad of channels in each lane: lane (l, r), r of quarter l, of of[c] holds channels
+// [16 * l + 4 * c, 16 * l + 4 * c + 4) of key r.
+struct KeyQuads {
+  __m512i of[4];
 };
+NPUFA_INLINE KeyQuads GatherKeyQuads(const __m512i (&key)[4]) {
+  const __m512i a = _mm512_unpacklo_epi32(key[0], key[1]);
+  const __m512i b = _mm512_unpacklo_epi32(key[2], key[3]);
+  const __m512i c = _mm512_unpackhi_epi32(key[0], key[1]);
+  const __m512i d = _mm512_unpackhi_epi32(key[2], key[3]);
+  return {{_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b), _mm512_unpacklo_epi64(c, d),
+           _mm512_unpackhi_epi64(c, d)}};
+}
+
+// A query to be multiplied with KeyQuads: vector x / 16 + c belongs to of[c] of the channels from x on.
+constexpr int kMaxQuads = 512 / kWidth;
+struct FixedQuery {
+  __m512i high[kMaxQuads], low[kMaxQuads];
+  float unit;
+  std::uint32_t flipped;
+};
+NPUFA_INLINE void SpreadQuads(std::int64_t d, const std::int8_t* bytes, __m512i* quads) {
+  for (std::int64_t x = 0; x < d; x += kByteChannels, quads += 4) {
+    const __m512i v = LoadBytes(bytes + x);
+    quads[0] = _mm512_shuffle_epi32(v, _MM_PERM_AAAA);
+    quads[1] = _mm512_shuffle_epi32(v, _MM_PERM_BBBB);
+    quads[2] = _mm512_shuffle_epi32(v, _MM_PERM_CCCC);
+    quads[3] = _mm512_shuffle_epi32(v, _MM_PERM_DDDD);
+  }
+}
+
+// Scores of kWidth keys, of which n exist.
+template <int kRows>
+inline void DotKeys(std::int64_t n, std::int64_t d, std::int64_t ahead, const FixedQuery* query,
+                    const void* const* rows, VecF (&scores)[kRows]) {
+  constexpr int kGroups = 2;  // of four keys at a time
+  VecU total[kRows][4];
+  // Not unrolled: sums would not fit into the registers.
+#pragma GCC unroll 1
+  for (int first = 0; first < 4; first += kGroups) {
+    const std::int8_t* key[4 * kGroups];
+    const void* next[4 * kGroups];
+#pragma GCC unroll 8
+    for (int r = 0; r < 4 * kGroups; ++r) {
+      const std::int64_t j = 4 * first + r < n ? 4 * first + r : n - 1;
+      key[r] = static_cast<const std::int8_t*>(rows[j]);
+      next[r] = rows[j + ahead];
+    }
+    VecU high[kRows][kGroups] = {};
+    VecU low[kRows][kGroups] = {};
+    for (std::int64_t x = 0; x < d; x += kByteChannels) {
+      KeyQuads quads[kGroups];
+#pragma GCC unroll 2
+      for (int i = 0; i < kGroups; ++i) {
+        __m512i bytes[4];
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; ++r) {
+          const std::int8_t* at = key[4 * i + r] + x;
+          bytes[r] = FlipSigns(x + kByteChannels <= d ? LoadBytes(at) : LoadBytesFirst(at, d - x));
+          __builtin_prefetch(static_cast<const std::int8_t*>(next[4 * i + r]) + x, 0, 2);
+        }
+        quads[i] = GatherKeyQuads(bytes);
+      }
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) {
+#pragma GCC unroll 4
+        for (int g = 0; g < kRows; ++g) {
+#pragma GCC unroll 2
+          for (int i = 0; i < kGroups; ++i) {
+            high[g][i] = AddProducts(high[g][i], quads[i].of[c], query[g].high[x / 16 + c]);
+            low[g][i] = AddProducts(low[g][i], quads[i].of[c], query[g].low[x / 16 + c]);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < kRows; ++g) {
+#pragma GCC unroll 2
+      for (int i = 0; i < kGroups; ++i) total[g][first + i] = JoinBytes(high[g][i], low[g][i]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int g = 0; g < kRows; ++g) {
+    const VecU sum = SumLanes<4, 4>(total[g]) - query[g].flipped;
+    scores[g] = __builtin_convertvector(reinterpret_cast<VecI>(sum), VecF) * query[g].unit;
+  }
+}
+
+constexpr int kFixedBlock = 4;  // rows at a time
 
 inline void DotRowsInt8(std::int64_t m, std::int64_t n, std::int64_t d, const std::int8_t* high,
                         const std::int8_t* low, std::int64_t ld, const float* unit, const void* const* rows, float* s,
                         std::int64_t lds) {
-  for (std::int64_t g = 0; g < m; g += kQueryBlock) {
-    WithRows<kQueryBlock>(m - g, [=](auto count) {
-      Int8Products products{high + g * ld, low + g * ld, ld, unit + g, {}};
-      for (int r = 0; r < count; ++r) products.flipped[r] = FlippedSum(d, products.high + r * ld, products.low + r * ld);
-      DotBlock<decltype(count)::value>(n, d, products, rows, s + g * lds, lds);
+  const std::int64_t ahead = RowsAhead(d);
+  for (std::int64_t first = 0; first < m; first += kFixedBlock) {
+    WithRows<kFixedBlock>(m - first, [=](auto count) {
+      FixedQuery query[count];
+      for (int g = 0; g < count; ++g) {
+        const std::int64_t at = (first + g) * ld;
+        SpreadQuads(d, high + at, query[g].high);
+        SpreadQuads(d, low + at, query[g].low);
+        query[g].unit = unit[first + g];
+        query[g].flipped = FlippedSum(d, high + at, low + at);
+      }
+      for (std::int64_t j = 0; j < n; j += kWidth) {
+        VecF scores[count];
+        DotKeys(n - j, d, ahead, query, rows + j, scores);
+        for (int g = 0; g < count; ++g) {
+          float* at = s + (first + g) * lds + j;
+          if (j + kWidth <= n) {
+            Store(at, scores[g]);
+          } else {
+            StoreFirst(at, scores[g], n - j);
+          }
+        }
+      }
     });
   }
 }
@@ -123,15 +202,11 @@ struct FixedWeights {
   std::uint32_t flipped[kRows];
 };
 
-// Bytes of four rows, row after row within 32 bits: column x stands in lane x % 16 of vector x / 16.
+// Bytes of four rows, row after row within 32 bits: lane (l, x), x of quarter l, of columns[c] holds column
+// 16 * l + 4 * c + x.
 struct Quads {
   __m512i columns[4];
 };
-NPUFA_INLINE __m512i SpreadColumns(__m512i row) {
-  // Unpacking works within quarters of a register: each gets every fourth group of four columns.
-  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-  return _mm512_permutexvar_epi32(order, row);
-}
 template <int kFirst, int kCount>
 NPUFA_INLINE Quads InterleaveQuads(const __m512i (&row)[4]) {
   Quads quads;
@@ -150,20 +225,38 @@ NPUFA_INLINE Quads InterleaveQuads(const __m512i (&row)[4]) {
   return quads;
 }
 
-// o[g][16 * kFirst .. 16 * (kFirst + kCount)) of `columns` columns over `count` <= kFixedRows rows.
+// Two quarters of each register, chosen by number (_MM_PERM).
+template <int kOrder>
+NPUFA_INLINE VecU PickQuarters(VecU a, VecU b) {
+  return reinterpret_cast<VecU>(
+      _mm512_shuffle_i32x4(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b), kOrder));
+}
+// From the columns of Quads to columns in order: a 4 x 4 matrix of quarters is transposed.
+NPUFA_INLINE void SortColumns(VecU (&v)[4]) {
+  const VecU a = PickQuarters<_MM_PERM_BABA>(v[0], v[1]);
+  const VecU b = PickQuarters<_MM_PERM_BABA>(v[2], v[3]);
+  const VecU c = PickQuarters<_MM_PERM_DCDC>(v[0], v[1]);
+  const VecU d = PickQuarters<_MM_PERM_DCDC>(v[2], v[3]);
+  v[0] = PickQuarters<_MM_PERM_CACA>(a, b);
+  v[1] = PickQuarters<_MM_PERM_DBDB>(a, b);
+  v[2] = PickQuarters<_MM_PERM_CACA>(c, d);
+  v[3] = PickQuarters<_MM_PERM_DBDB>(c, d);
+}
+
+// Sums over `count` <= kFixedRows rows in the columns of Quads [kFirst, kFirst + kCount); `columns` of the 64 exist.
 template <int kRows, int kFirst, int kCount, bool kWhole>
 NPUFA_INLINE void AccumulateQuads(std::int64_t count, std::int64_t ahead, const FixedWeights<kRows>& weights,
-                                  const void* const* rows, std::int64_t x, std::int64_t columns, float* o,
-                                  std::int64_t ldo) {
-  __m512i high[kRows][kCount] = {};
-  __m512i low[kRows][kCount] = {};
+                                  const void* const* rows, std::int64_t x, std::int64_t columns,
+                                  VecU (&sum)[kRows][4]) {
+  VecU high[kRows][kCount] = {};
+  VecU low[kRows][kCount] = {};
   for (std::int64_t j = 0; j < count; j += 4) {
     __m512i row[4];
 #pragma GCC unroll 4
     for (int r = 0; r < 4; ++r) {
       // Weights behind the last row are 0.
       const std::int8_t* at = static_cast<const std::int8_t*>(rows[j + r < count ? j + r : count - 1]) + x;
-      row[r] = SpreadColumns(kWhole ? LoadBytes(at) : LoadBytesFirst(at, columns));
+      row[r] = kWhole ? LoadBytes(at) : LoadBytesFirst(at, columns);
       if (kFirst == 0) PrefetchBytes(static_cast<const std::int8_t*>(rows[j + r + ahead]) + x, kByteChannels);
     }
     const Quads quads = InterleaveQuads<kFirst, kCount>(row);
@@ -175,25 +268,15 @@ NPUFA_INLINE void AccumulateQuads(std::int64_t count, std::int64_t ahead, const 
         std::int32_t four_high, four_low;
         __builtin_memcpy(&four_high, weights.high[g] + j, sizeof four_high);
         __builtin_memcpy(&four_low, weights.low[g] + j, sizeof four_low);
-        high[g][c] = _mm512_dpbusd_epi32(high[g][c], value, _mm512_set1_epi32(four_high));
-        low[g][c] = _mm512_dpbusd_epi32(low[g][c], value, _mm512_set1_epi32(four_low));
+        high[g][c] = AddProducts(high[g][c], value, _mm512_set1_epi32(four_high));
+        low[g][c] = AddProducts(low[g][c], value, _mm512_set1_epi32(four_low));
       }
     }
   }
 #pragma GCC unroll 8
   for (int g = 0; g < kRows; ++g) {
 #pragma GCC unroll 4
-    for (int c = 0; c < kCount; ++c) {
-      const std::int64_t first = (kFirst + c) * kWidth;
-      const VecF sum = __builtin_convertvector(
-          reinterpret_cast<VecI>(JoinBytes(high[g][c], low[g][c]) - weights.flipped[g]), VecF);
-      float* at = o + g * ldo + x + first;
-      if (kWhole || first + kWidth <= columns) {
-        Store(at, Fma(Splat(weights.unit[g]), sum, Load(at)));
-      } else if (first < columns) {
-        StoreFirst(at, Fma(Splat(weights.unit[g]), sum, LoadFirst(at, columns - first)), columns - first);
-      }
-    }
+    for (int c = 0; c < kCount; ++c) sum[g][kFirst + c] = JoinBytes(high[g][c], low[g][c]) - weights.flipped[g];
   }
 }
 
@@ -201,11 +284,25 @@ template <int kRows, bool kWhole>
 NPUFA_INLINE void AccumulateByteColumns(std::int64_t count, std::int64_t ahead, const FixedWeights<kRows>& weights,
                                         const void* const* rows, std::int64_t x, std::int64_t columns, float* o,
                                         std::int64_t ldo) {
+  VecU sum[kRows][4];
   if constexpr (kRows <= 2) {
-    AccumulateQuads<kRows, 0, 4, kWhole>(count, ahead, weights, rows, x, columns, o, ldo);
+    AccumulateQuads<kRows, 0, 4, kWhole>(count, ahead, weights, rows, x, columns, sum);
   } else {
-    AccumulateQuads<kRows, 0, 2, kWhole>(count, ahead, weights, rows, x, columns, o, ldo);
-    AccumulateQuads<kRows, 2, 2, kWhole>(count, ahead, weights, rows, x, columns, o, ldo);
+    AccumulateQuads<kRows, 0, 2, kWhole>(count, ahead, weights, rows, x, columns, sum);
+    AccumulateQuads<kRows, 2, 2, kWhole>(count, ahead, weights, rows, x, columns, sum);
+  }
+  for (int g = 0; g < kRows; ++g) {
+    SortColumns(sum[g]);
+    for (std::int64_t c = 0; c < 4; ++c) {
+      const VecF add = __builtin_convertvector(reinterpret_cast<VecI>(sum[g][c]), VecF);
+      const std::int64_t left = columns - c * kWidth;
+      float* at = o + g * ldo + x + c * kWidth;
+      if (kWhole || left >= kWidth) {
+        Store(at, Fma(Splat(weights.unit[g]), add, Load(at)));
+      } else if (left > 0) {
+        StoreFirst(at, Fma(Splat(weights.unit[g]), add, LoadFirst(at, left)), left);
+      }
+    }
   }
 }
 
@@ -215,6 +312,9 @@ inline void AccumulateBlockInt8(std::int64_t count, std::int64_t d, const float*
   FixedWeights<kRows> weights;
   for (int g = 0; g < kRows; ++g) {
     weights.unit[g] = ToFixed(count, p + g * ldp, weights.high[g], weights.low[g]);
+  }
+  // Behind all of them: bytes that have just been stored one quarter at a time are slow to load together.
+  for (int g = 0; g < kRows; ++g) {
     weights.flipped[g] = FlippedSum(count, weights.high[g], weights.low[g]);
   }
   const std::int64_t ahead = RowsAhead(d);
@@ -227,11 +327,10 @@ inline void AccumulateBlockInt8(std::int64_t count, std::int64_t d, const float*
 
 inline void AccumulateRowsInt8(std::int64_t m, std::int64_t n, std::int64_t d, const float* p, std::int64_t ldp,
                                const void* const* rows, float* o, std::int64_t ldo) {
-  constexpr int kBlock = 4;
   for (std::int64_t begin = 0; begin < n; begin += kFixedRows) {
     const std::int64_t count = n - begin < kFixedRows ? n - begin : kFixedRows;
-    for (std::int64_t g = 0; g < m; g += kBlock) {
-      WithRows<kBlock>(m - g, [=](auto block) {
+    for (std::int64_t g = 0; g < m; g += kFixedBlock) {
+      WithRows<kFixedBlock>(m - g, [=](auto block) {
         AccumulateBlockInt8<decltype(block)::value>(count, d, p + g * ldp + begin, ldp, rows + begin, o + g * ldo, ldo);
       });
     }
