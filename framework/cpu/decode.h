@@ -191,10 +191,17 @@ inline void AccumulateRows(std::int64_t m, std::int64_t n, std::int64_t d, const
   });
 }
 
-inline void UnpackInt4(std::int64_t n, const std::uint8_t* bytes, std::int8_t* elements) {
-  for (std::int64_t i = 0; i < n / 2; ++i) {
-    elements[2 * i] = static_cast<std::int8_t>(static_cast<std::int8_t>(bytes[i] << 4) >> 4);
-    elements[2 * i + 1] = static_cast<std::int8_t>(static_cast<std::int8_t>(bytes[i]) >> 4);
+inline void UnpackInt4(std::int64_t n, std::int64_t d, const void* const* rows, std::int8_t* elements) {
+  const std::int64_t ahead = RowsAhead(d / 2);
+  for (std::int64_t j = 0; j < n; ++j, elements += d) {
+    const auto* bytes = static_cast<const std::uint8_t*>(rows[j]);
+    PrefetchBytes(rows[j + ahead], d / 2);
+    for (std::int64_t i = 0; i < d / 2; ++i) {
+      // Both elements at once: a half to each byte, whose upper half becomes four copies of the sign.
+      std::uint16_t pair = static_cast<std::uint16_t>((bytes[i] | bytes[i] << 4) & 0x0f0f);
+      pair = static_cast<std::uint16_t>(pair | (pair & 0x0808) * 0x1e);
+      __builtin_memcpy(elements + 2 * i, &pair, sizeof pair);
+    }
   }
 }
 

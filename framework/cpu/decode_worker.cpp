@@ -98,11 +98,8 @@ void DecodeWorker::Locate(const RowRange& rows, std::int64_t first, std::int64_t
 
 DType DecodeWorker::Prepare(const void** rows, std::int64_t channels) {
   if (!p_.int4_cache) return p_.kv_dtype;
-  for (std::int64_t j = 0; j < tile_.keys; ++j) {
-    std::int8_t* row = unpacked_.data() + j * channels;
-    prim_.unpack_int4(channels, static_cast<const std::uint8_t*>(rows[j]), row);
-    rows[j] = row;
-  }
+  prim_.unpack_int4(tile_.keys, channels, rows, unpacked_.data());
+  for (std::int64_t j = 0; j < tile_.keys; ++j) rows[j] = unpacked_.data() + j * channels;
   return DType::kInt8;
 }
 

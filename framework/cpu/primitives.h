@@ -137,8 +137,9 @@ struct Primitives {
   // magnitude of the row / 32512 (NaN when the row is not finite); zeros up to a multiple of 64 columns.
   void (*fixed_rows)(std::int64_t m, std::int64_t n, const float* x, std::int64_t ldx, std::int8_t* high,
                      std::int8_t* low, std::int64_t ld, float* unit);
-  // Two elements from each byte, the lower half first, -8 .. 7; n is the even number of elements.
-  void (*unpack_int4)(std::int64_t n, const std::uint8_t* bytes, std::int8_t* elements);
+  // int4 rows of d (even) elements, two in each byte, the lower half first, as int8: elements[j * d + x], -8 .. 7. Reads
+  // pointers behind the last row, as dot_rows does.
+  void (*unpack_int4)(std::int64_t n, std::int64_t d, const void* const* rows, std::int8_t* elements);
 
   // x[i * ld + j] *= factor[i].
   void (*scale_rows)(std::int64_t m, std::int64_t n, float* x, std::int64_t ld, const float* factor);

@@ -123,9 +123,9 @@ def test_accumulate_rows_int8(table, rng):
 
 @pytest.mark.parametrize("table", TABLES)
 def test_unpack_int4(table, rng):
-    for n in (2, 8, 130):
-        data = rng.integers(0, 256, n // 2).astype(np.uint8)
-        out = np.full(n + 1, 99, np.int8)
-        primitives.unpack_int4(table, n, data, out)
-        nibbles = np.stack([data & 15, data >> 4], 1).ravel().astype(np.int64)
-        assert (out[:n] == np.where(nibbles > 7, nibbles - 16, nibbles)).all() and out[n] == 99
+    for n, d in ((1, 2), (7, 8), (3, 130), (70, 64)):
+        data = rng.integers(0, 256, (n, d // 2)).astype(np.uint8)
+        out = np.full(n * d + 1, 99, np.int8)
+        primitives.unpack_int4(table, n, d, scattered(data, rng), out)
+        nibbles = np.stack([data & 15, data >> 4], -1).reshape(-1).astype(np.int64)
+        assert (out[:-1] == np.where(nibbles > 7, nibbles - 16, nibbles)).all() and out[-1] == 99
