@@ -1,10 +1,11 @@
-"""Decode: against a plain read of the cache, against SDPA, paged against contiguous, int8 against bfloat16."""
+"""Decode: against a plain read of the cache, against SDPA, paged against contiguous, int8 and int4 against 16 bits."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -40,24 +41,36 @@ class Decode:
     def run(self, operator: str) -> Run:
         return _call(operator, self.query, self.key, self.value, self.kv_heads, "BNSD")
 
-    def run_paged(self, block_size: int) -> Run:
-        """Caches (blocks, Nkv, block, D) in random order."""
+    def run_tokens(self) -> Run:
+        """Caches (B, S, Nkv, D)."""
+        key, value = (cache.transpose(1, 2).contiguous() for cache in (self.key, self.value))
+        return _call(INFER, self.query.transpose(1, 2), key, value, self.kv_heads, "BSND")
+
+    def run_paged(self, block_size: int, tokens: bool) -> Run:
+        """Blocks in random order: (blocks, Nkv, block, D) or, for `tokens`, (blocks, block, Nkv * D)."""
         generator = torch.Generator().manual_seed(0)
         table = torch.randperm(BATCH * LENGTH // block_size, generator=generator).view(BATCH, -1)
 
         def scatter(cache: Tensor) -> Tensor:
             blocks = cache.view(BATCH, self.kv_heads, -1, block_size, SIZE).transpose(1, 2).flatten(0, 1)
-            return blocks[table.flatten().argsort()].contiguous()
+            blocks = blocks[table.flatten().argsort()]
+            return blocks.transpose(1, 2).flatten(2).contiguous() if tokens else blocks.contiguous()
 
+        query, layout = (self.query.transpose(1, 2), "BSND") if tokens else (self.query, "BNSD")
         pages = {"block_table": table.to(torch.int32), "block_size": block_size}
-        return _call(INFER, self.query, scatter(self.key), scatter(self.value), self.kv_heads, "BNSD", **pages)
+        return _call(INFER, query, scatter(self.key), scatter(self.value), self.kv_heads, layout, **pages)
 
-    def run_int8(self) -> Run:
-        """The caches rounded to int8 with a scale per channel."""
+    def run_quantised(self, bits: int) -> Run:
+        """The caches rounded to int8, or to int4 in words of eight, with a scale per channel."""
+        most = 2 ** (bits - 1) - 1
 
         def quantise(cache: Tensor) -> tuple[Tensor, Tensor]:
-            scale = cache.float().abs().amax((0, 2)) / 127
-            return (cache / scale[:, None]).round().to(torch.int8), scale.to(self.query.dtype)
+            scale = cache.float().abs().amax((0, 2)) / most
+            whole = (cache / scale[:, None]).round().to(torch.int32)
+            if bits == 8:
+                return whole.to(torch.int8), scale.to(self.query.dtype)
+            nibbles = (whole & 15).unflatten(-1, (-1, 8)) << torch.arange(0, 32, 4, dtype=torch.int32)
+            return nibbles.sum(-1, dtype=torch.int32), scale.to(self.query.dtype)
 
         (key, key_scale), (value, value_scale) = quantise(self.key), quantise(self.value)
         scales = {"key_antiquant_scale": key_scale, "value_antiquant_scale": value_scale}
@@ -112,17 +125,18 @@ def _against_read(kv_heads: int, dtype: torch.dtype) -> Sides:
     return Sides(problem.run(INFER), problem.read())
 
 
-def _paged(kv_heads: int, dtype: torch.dtype, block_size: int) -> Sides:
+def _paged(kv_heads: int, dtype: torch.dtype, block_size: int, tokens: bool) -> Sides:
     problem = Decode.create(kv_heads, dtype)
-    ours, contiguous = problem.run_paged(block_size), problem.run(INFER)
+    ours = problem.run_paged(block_size, tokens)
+    contiguous = problem.run_tokens() if tokens else problem.run(INFER)
     if not torch.equal(ours()[0], contiguous()[0]):
         raise SystemExit(f"decode paged {block_size}: differs from the contiguous cache")
     return Sides(ours, contiguous)
 
 
-def _int8(kv_heads: int, dtype: torch.dtype) -> Sides:
+def _quantised(kv_heads: int, dtype: torch.dtype, bits: int) -> Sides:
     problem = Decode.create(kv_heads, dtype)
-    return Sides(problem.run_int8(), problem.run(INFER))
+    return Sides(problem.run_quantised(bits), problem.run(INFER))
 
 
 def decode_cases() -> Iterator[Case]:
@@ -146,14 +160,14 @@ def decode_cases() -> Iterator[Case]:
                 lambda n=kv_heads, f=folded, t=dtype: _against_sdpa(INCRE, n, t, f),
             )
         for kv_heads in (HEADS, 8):
-            for block in (16, 128):
+            for block, tokens in product((16, 128), (False, True)):
                 yield case(
-                    INFER, kv_heads, f" paged {block}", dtype, "npufa, contiguous", 0.95, dtype == BF16,
-                    lambda n=kv_heads, t=dtype, b=block: _paged(n, t, b),
+                    INFER, kv_heads, f" paged {block}{' BSND' * tokens}", dtype, "npufa, contiguous", 0.95,
+                    dtype == BF16, lambda n=kv_heads, t=dtype, b=block, k=tokens: _paged(n, t, b, k),
                 )
     for dtype in (BF16, F16):
-        for kv_heads in (HEADS, 8):
+        for kv_heads, bits in product((HEADS, 8), (8, 4)):
             yield case(
-                INFER, kv_heads, " int8 cache", dtype, "npufa, 16-bit cache", 1.7, dtype == BF16,
-                lambda n=kv_heads, t=dtype: _int8(n, t),
+                INFER, kv_heads, f" int{bits} cache", dtype, "npufa, 16-bit cache", 1.7 if bits == 8 else None,
+                dtype == BF16, lambda n=kv_heads, t=dtype, b=bits: _quantised(n, t, b),
             )
