@@ -36,9 +36,9 @@ bool DecodeWorker::Takes(const RowRange& rows) const {
 }
 
 void DecodeWorker::Allocate() {
-  if (query_.data() != nullptr) return;
+  if (query_.data() != nullptr || query16_.data() != nullptr) return;
+  if (products_ == Products::kBFloat16) return query16_.Resize(kMaxRows * query_ld_);
   query_.Resize(kMaxRows * query_ld_);
-  if (products_ == Products::kBFloat16) query16_.Resize(kMaxRows * query_ld_);
   if (products_ == Products::kInt8) {
     query_high_.Resize(kMaxRows * query_ld_);
     query_low_.Resize(kMaxRows * query_ld_);

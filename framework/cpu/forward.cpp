@@ -96,8 +96,7 @@ class ForwardWorker {
       : p_(p), prim_(primitives), decode_(p, primitives), acc_ld_(AccumulatorLd(p)),
         keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
         values_(p, primitives, p.value, p.value_antiquant, p.value_dim),
-        planes_(p.Quantised() || p.quantised_products ? 0 : primitives.planes.Of(p.dtype)), max_rows_(max_rows),
-        pointers_(max_rows) {
+        planes_(p.Quantised() || p.quantised_products ? 0 : primitives.planes.Of(p.dtype)), max_rows_(max_rows) {
     const std::int64_t even = planes_ ? 2 : 1;
     rope_at_ = (p.head_dim + even - 1) / even * even;
     depth_ = p.rope_dim ? rope_at_ + (p.rope_dim + even - 1) / even * even : rope_at_;
@@ -131,6 +130,7 @@ class ForwardWorker {
  private:
   void Allocate() {
     if (scores_.data() != nullptr) return;
+    pointers_.resize(max_rows_);
     scores_.Resize(prim_.tile_rows * kScoreLd);
     if (planes_) {
       query16_.Resize(max_rows_, query_ld_, planes_);
