@@ -1,4 +1,4 @@
-// Positions of the argument names of an operator. A call looks up about ninety names, twice as many as it has arguments:
+// Positions of an operator's argument names. A call looks up about ninety names, twice as many as it has arguments:
 // a hash of the length and three letters, and one comparison, instead of a hash of all letters.
 #pragma once
 

@@ -84,7 +84,8 @@ Step SpeculativeStep(const StepReader& reader, const AdvanceStepCall<std::int64_
     }
     const std::optional<std::int64_t> last = LastValid(sampled.data() + r * width, width);
     if (!last) {
-      Fail(call.op, "sampled_token_ids", "has no token for sequence " + std::to_string(r), -1, "a token before the first -1");
+      Fail(call.op, "sampled_token_ids", "has no token for sequence " + std::to_string(r), -1,
+           "a token before the first -1");
     }
     for (std::int64_t i = 0; i < width; ++i) {
       const std::int64_t at = r * width + i;

@@ -41,7 +41,9 @@ void CacheScales::ScaleScores(const Sequence& s, std::int64_t head, std::int64_t
     Gather(s, head, first, keys);
     const float* offset = Offsets();
     for (std::int64_t g = 0; g < rows; ++g, scores += ld) {
-      for (std::int64_t j = 0; j < keys; ++j) scores[j] = (scores[j] + (offset ? offset[j] * shift[g] : 0.0f)) * scale_[j];
+      for (std::int64_t j = 0; j < keys; ++j) {
+        scores[j] = (scores[j] + (offset ? offset[j] * shift[g] : 0.0f)) * scale_[j];
+      }
     }
   } else if (antiquant_.offset) {
     for (std::int64_t g = 0; g < rows; ++g, scores += ld) {

@@ -10,8 +10,8 @@ constexpr int kQueryBlock = kWidth == 16 ? 8 : 4;
 constexpr int kSums = kRegisters == 32 ? 16 : 8;  // independent accumulators of a block
 constexpr std::int64_t kLineBytes = 64;
 
-// Rows may be scattered over pages, where no hardware prefetcher follows. Into the second-level cache: the first has too
-// few places for lines on their way to cover the time memory takes.
+// Rows may be scattered over pages, where no hardware prefetcher follows. Into the second-level cache: the first has
+// too few places for lines on their way to cover the time memory takes.
 NPUFA_INLINE void PrefetchBytes(const void* p, std::int64_t bytes) {
   const char* c = static_cast<const char*>(p);
   for (std::int64_t at = 0; at < bytes; at += kLineBytes) __builtin_prefetch(c + at, 0, 2);

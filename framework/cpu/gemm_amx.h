@@ -13,8 +13,8 @@ constexpr std::int64_t kSide = 16;       // rows of a tile, and its columns of f
 constexpr std::int64_t kSidePairs = 16;  // pairs of k in a tile
 constexpr std::int64_t kRowBytes = 64;
 
-// How the registers are used. With lower rows: 0, 1 sums of the upper rows, 2, 3 of the lower ones, 4, 5 rows of a, 6, 7
-// columns of b. Without: 0 .. 3 sums of four columns, 4 rows of a, 5 .. 7 columns of b.
+// How the registers are used. With lower rows: 0, 1 sums of the upper rows, 2, 3 of the lower ones, 4, 5 rows of a, 6
+// and 7 columns of b. Without: 0 .. 3 sums of four columns, 4 rows of a, 5 .. 7 columns of b.
 struct TileShape {
   std::uint8_t upper, lower, pairs;
 

@@ -65,7 +65,7 @@ struct Primitives {
   void (*gemm_bf16)(std::int64_t m, std::int64_t n, std::int64_t k, const Bf16Planes& a, const Bf16Planes& b, float* c,
                     std::int64_t ldc, bool accumulate);
 
-  // Packing. rows[j] points at d contiguous elements of `dtype` (float32, float16, bfloat16, int8, float8 types), j < n.
+  // Packing. rows[j], j < n, points at d contiguous elements of `dtype`: float32, float16, bfloat16, int8 or float8.
   // dst[j * ld + x], x < PadLane(d).
   void (*pack_f32)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d, float* dst, std::int64_t ld);
   // dst[x * ld + j], x < d, j < PadLane(n).
@@ -73,7 +73,7 @@ struct Primitives {
                               std::int64_t ld);
   // Into planes, in each: dst[j * ld + x], x < PadLane(d).
   void (*pack_bf16)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d, const Bf16Planes& dst);
-  // dst pairs rows j and j + 1: dst[((j / 2) * ld + x) * 2 + j % 2], x < PadLane(d); an odd n is completed by a zero row.
+  // dst pairs rows j and j + 1: dst[((j / 2) * ld + x) * 2 + j % 2], x < PadLane(d); a zero row completes an odd n.
   void (*pack_vnni_bf16)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d, const Bf16Planes& dst);
   // dst pairs columns x and x + 1: dst[((x / 2) * ld + j) * 2 + x % 2], x < d rounded up to even, j < PadLane(n).
   void (*pack_transposed_vnni_bf16)(const void* const* rows, DType dtype, std::int64_t n, std::int64_t d,
@@ -98,8 +98,8 @@ struct Primitives {
   void (*exp_rows)(std::int64_t m, std::int64_t n, float* scores, std::int64_t ld, RowWindow window, float scale,
                    const float* shift, const float* factor);
   // dp = p * (dp - delta[i]) * scale, in place, columns up to PadLane(n).
-  void (*softmax_grad_rows)(std::int64_t m, std::int64_t n, const float* p, std::int64_t ldp, float* dp, std::int64_t ldd,
-                            const float* delta, float scale);
+  void (*softmax_grad_rows)(std::int64_t m, std::int64_t n, const float* p, std::int64_t ldp, float* dp,
+                            std::int64_t ldd, const float* delta, float scale);
 
   // One row of scores. s = s * scale + bias * bias_scale (bias contiguous, float types).
   void (*bias_row)(std::int64_t n, float* s, float scale, const void* bias, DType dtype, float bias_scale);
@@ -137,8 +137,8 @@ struct Primitives {
   // magnitude of the row / 32512 (NaN when the row is not finite); zeros up to a multiple of 64 columns.
   void (*fixed_rows)(std::int64_t m, std::int64_t n, const float* x, std::int64_t ldx, std::int8_t* high,
                      std::int8_t* low, std::int64_t ld, float* unit);
-  // int4 rows of d (even) elements, two in each byte, the lower half first, as int8: elements[j * d + x], -8 .. 7. Reads
-  // pointers behind the last row, as dot_rows does.
+  // int4 rows of d (even) elements, two in each byte, the lower half first, as int8: elements[j * d + x], -8 .. 7.
+  // Reads pointers behind the last row, as dot_rows does.
   void (*unpack_int4)(std::int64_t n, std::int64_t d, const void* const* rows, std::int8_t* elements);
 
   // x[i * ld + j] *= factor[i].

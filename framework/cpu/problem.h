@@ -20,7 +20,7 @@ struct Sequence {
   std::int64_t mask_row = 0, mask_column = 0;
   // Score (n, i, j) is element dropout_first + (n * dropout_rows + i) * dropout_columns + j of the dropout mask.
   std::int64_t dropout_first = 0, dropout_rows = 0, dropout_columns = 0;
-  // Statistics of (n, i) lie at statistics_first + n * statistics_head + i * statistics_row (in statistics, not floats).
+  // Statistics of (n, i) lie at statistics_first + n * statistics_head + i * statistics_row, in statistics, not floats.
   std::int64_t statistics_first = 0, statistics_head = 0, statistics_row = 0;
 };
 

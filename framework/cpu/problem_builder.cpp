@@ -275,8 +275,9 @@ void CheckBlockIds(const Arguments& a, const Problem& p, std::int64_t num_blocks
     for (std::int64_t block = begin / key.block_size; block * key.block_size < end; ++block) {
       const std::int64_t id = key.block_table[s.batch * key.table_stride + block];
       if (id < 0 || id >= num_blocks) {
-        Fail(a.Op(), "block_table", "has a block id out of range at [" + std::to_string(s.batch) + ", " + std::to_string(block) + "]",
-             id, "0.." + std::to_string(num_blocks - 1));
+        const std::string at = "[" + std::to_string(s.batch) + ", " + std::to_string(block) + "]";
+        Fail(a.Op(), "block_table", "has a block id out of range at " + at, id,
+             "0.." + std::to_string(num_blocks - 1));
       }
     }
   }

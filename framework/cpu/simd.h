@@ -183,8 +183,8 @@ NPUFA_INLINE Vec SwapLanes(Vec v, std::integer_sequence<int, kLanes...>) {
 }
 
 // v[0 .. kCount) become one vector while lanes are combined over the bits [kFrom, kFrom * kCount) of their index:
-// reducing kWidth vectors from 1 on leaves in lane i what the lanes of v[i] come to. A caller short of registers reduces
-// groups of vectors first and what they leave, from kFrom = the size of a group on, later.
+// reducing kWidth vectors from 1 on leaves in lane i what the lanes of v[i] come to. A caller short of registers
+// reduces groups of vectors first and what they leave, from kFrom = the size of a group on, later.
 template <int kFrom, int kCount, class Vec, int kSize, class Combine>
 NPUFA_INLINE Vec ReduceLanes(Vec (&v)[kSize], Combine combine) {
   if constexpr (kCount == 1) {

@@ -1,5 +1,5 @@
-# Python's module npufa.lib.calls, which shortens the way of a call. It is left out where Python.h is missing, or belongs
-# to a Python without a lock, which has no stable ABI: calls then take the way of torch.ops.
+# Python's module npufa.lib.calls, which shortens the way of a call. It is left out where Python.h is missing, or
+# belongs to a Python without a lock, which has no stable ABI: calls then take the way of torch.ops.
 execute_process(
   COMMAND ${Python_EXECUTABLE} -c
     "import sysconfig as s; print('' if s.get_config_var('Py_GIL_DISABLED') else s.get_path('include'))"

@@ -1,6 +1,6 @@
 // Calls of the operators from Python. torch.ops searches the keywords of a call for every name of the schema, which
-// takes longer than a small problem; here every keyword is looked up once. Calls that hold anything unusual are declined
-// and take the way of torch.ops, which knows every type and every error.
+// takes longer than a small problem; here every keyword is looked up once. Calls that hold anything unusual are
+// declined and take the way of torch.ops, which knows every type and every error.
 //
 // Python's stable ABI serves every version of Python; torch's Python headers need more than it.
 #include <Python.h>

@@ -1,6 +1,6 @@
-// Attention of the CPU backend without torch, for tests/cpu/test_capabilities.py and test_sanitizers.py: every tensor is
-// a heap block of exactly its size, results are compared with float64. Arguments: "short" leaves the last key row out;
-// "amx" takes that table, its instructions emulated where the CPU has none.
+// Attention of the CPU backend without torch, for tests/cpu/test_capabilities.py and test_sanitizers.py: every tensor
+// is a heap block of exactly its size, results are compared with float64. Arguments: "short" leaves the last key row
+// out; "amx" takes that table, its instructions emulated where the CPU has none.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
