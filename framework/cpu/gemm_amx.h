@@ -52,6 +52,13 @@ inline void ReleaseTiles() {
   configured = {};
 }
 
+inline void ZeroSums() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+}
+
 // Strides in bytes; ldc in floats.
 struct TileOperands {
   std::int64_t planes;
@@ -89,10 +96,7 @@ inline void MultiplyTwoRows(const TileOperands& t, const char* a, const char* b,
       _tile_loadd(3, lower + kSide, c_row);
     }
   } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    ZeroSums();
   }
   t.ForEachStep(a, b, [&](const char* from_a, const char* from_b) __attribute__((always_inline)) {
     _tile_loadd(6, from_b, t.b_row);
@@ -124,10 +128,7 @@ inline void MultiplyOneRow(const TileOperands& t, const char* a, const char* b, 
     if constexpr (kColumns > 2) _tile_loadd(2, c + 2 * kSide, c_row);
     if constexpr (kColumns > 3) _tile_loadd(3, c + 3 * kSide, c_row);
   } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    ZeroSums();
   }
   t.ForEachStep(a, b, [&](const char* from_a, const char* from_b) __attribute__((always_inline)) {
     _tile_loadd(4, from_a, t.a_row);
