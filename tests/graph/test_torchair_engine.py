@@ -142,6 +142,18 @@ def test_operators_have_converters_once_torchair_is_imported():
 
 
 @on_device
+def test_a_converter_knows_where_every_argument_goes():
+    from npufa.graph.converters import _target
+    from npufa.graph.mappings import MAPPINGS
+    from npufa.graph.op_defs import op_defs
+
+    argument = torch.ops.npufa.npu_advance_step_flashattn.default._schema.arguments[0]
+    mapping = MAPPINGS["npu_prompt_flash_attention"]
+    with pytest.raises(NotImplementedError, match=f"has no input or attribute .* got {argument.name}; expected one"):
+        _target(op_defs()[mapping.op_type], mapping, argument)
+
+
+@on_device
 def test_errors_of_the_conversion_surface():
     """An operator that torchair has no converter for."""
 

@@ -24,7 +24,8 @@ def _target(op_def: OpDef, mapping: Mapping, argument: torch.Argument) -> str | 
     if tensor is not None or op_def.attr(name) is not None:
         return name
     if argument.name not in mapping.unused:
-        raise NotImplementedError(f"npufa.graph: {op_def.type} has no input or attribute for {argument.name}")
+        raise NotImplementedError(f"npufa.graph: {op_def.type} has no input or attribute for an argument of torch's "
+                                  f"operator, got {argument.name}; expected one, or the argument in Mapping.unused")
     return None
 
 
