@@ -165,7 +165,7 @@ void AddBias(const at::Tensor& tensor, const Spec& spec, BuiltProblem* built) {
   if (!spec.IsPackedBatch()) bias.rows_total = spec.q_tokens;
 }
 
-void AddBasics(const Arguments& a, const Call& call, const Spec& spec, double scale, BuiltProblem* built) {
+void AddBasics(const Arguments& a, const Call& call, const Spec& spec, BuiltProblem* built) {
   Problem& p = built->problem;
   p.dtype = spec.dtype;
   p.kv_dtype = spec.kv_dtype;
@@ -176,7 +176,7 @@ void AddBasics(const Arguments& a, const Call& call, const Spec& spec, double sc
   p.head_dim = spec.head_dim;
   p.value_dim = spec.value_dim;
   p.rope_dim = spec.rope_dim;
-  p.scale = static_cast<float>(scale);
+  p.scale = static_cast<float>(call.scale);
   if (spec.IsPackedBatch()) {
     AddPackedSequences(call, spec, built);
   } else {
@@ -301,18 +301,18 @@ Strided View(const at::Tensor& t, Layout layout, std::int64_t heads) {
   return Bytes(t, axes.batch >= 0 ? t.stride(axes.batch) : 0, head, t.stride(axes.token));
 }
 
-BuiltProblem BuildFusion(const Arguments& a, const Call& call, const Spec& spec, double scale) {
+BuiltProblem BuildFusion(const Arguments& a, const Call& call, const Spec& spec) {
   BuiltProblem built;
-  AddBasics(a, call, spec, scale, &built);
+  AddBasics(a, call, spec, &built);
   const auto first = [](const OptionalList<std::int64_t>& list) { return list ? (*list)[0] : 0; };
   built.problem.bias.distance = first(call.kv_start_idx) - first(call.q_start_idx);
   built.problem.dropout.keep_prob = call.keep_prob;
   return built;
 }
 
-BuiltProblem BuildInference(const Arguments& a, const Call& call, const Spec& spec, double scale) {
+BuiltProblem BuildInference(const Arguments& a, const Call& call, const Spec& spec) {
   BuiltProblem built;
-  AddBasics(a, call, spec, scale, &built);
+  AddBasics(a, call, spec, &built);
   Problem& p = built.problem;
   if (spec.cache != CacheLayout::kNone) {
     const at::Tensor table = ContiguousRows(a.Tensor("block_table"), &built);

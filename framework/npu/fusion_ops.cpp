@@ -46,11 +46,11 @@ ForwardRun RunForward(const Arguments& a, const Task& task) {
   if (results[0].numel() > 0) {
     const auto tensor = [&](const char* name) { return a.OptionalTensor(name); };
     CallAclnn(a.Op(), "aclnnNpufaFlashAttention", task, tensor("query"), tensor("key"), tensor("value"), tensor("pse"),
-              DropoutMask(a, call, spec, seed, task), tensor("atten_mask"), call.prefix, call.q_lens, call.kv_lens,
-              call.q_start_idx, call.kv_start_idx, tensor("query_rope"), tensor("key_rope"), tensor("sink"),
+              DropoutMask(a, call, spec, seed, task), tensor("atten_mask"), call.prefix,
+              LengthsForCann(call.q_lens, spec), LengthsForCann(call.kv_lens, spec), call.q_start_idx, call.kv_start_idx, tensor("query_rope"), tensor("key_rope"), tensor("sink"),
               LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor),
               LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor),
-              a.Number("scale"), call.keep_prob, call.pre_tokens, call.next_tokens, call.heads, call.input_layout,
+              call.scale, call.keep_prob, call.pre_tokens, call.next_tokens, call.heads, call.input_layout,
               call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, results[1], results[2],
               results[0]);
   }
@@ -86,11 +86,11 @@ std::vector<at::Tensor> RunBackward(const Arguments& a, const Task& task) {
     const Seed seed = call.keep_prob < 1.0 && task.only_bytes == nullptr ? BackwardSeed(a) : Seed{};
     CallAclnn(a.Op(), "aclnnNpufaFlashAttentionGrad", task, query, tensor("key"), tensor("value"),
               tensor("dy"), tensor("pse"), DropoutMask(a, call, spec, seed, task), tensor("atten_mask"),
-              tensor("softmax_max"), tensor("softmax_sum"), tensor("attention_in"), call.prefix, call.q_lens,
-              call.kv_lens, tensor("query_rope"), tensor("key_rope"), tensor("sink"), call.q_start_idx,
+              tensor("softmax_max"), tensor("softmax_sum"), tensor("attention_in"), call.prefix,
+              LengthsForCann(call.q_lens, spec), LengthsForCann(call.kv_lens, spec), tensor("query_rope"), tensor("key_rope"), tensor("sink"), call.q_start_idx,
               call.kv_start_idx, LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor),
               LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor),
-              a.Number("scale_value"), call.keep_prob, call.pre_tokens, call.next_tokens, call.heads,
+              call.scale, call.keep_prob, call.pre_tokens, call.next_tokens, call.heads,
               call.input_layout, call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, any_lengths,
               results[0], results[1], results[2], result_of("pse", 3, dtype), result_of("query_rope", 4, dtype),
               result_of("key_rope", 5, dtype), result_of("sink", results.size() - 1, at::kFloat));

@@ -27,7 +27,6 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
   const ArgumentNames& names = call.names;
   const auto scales = std::tuple{tensor(names.dequant_scale1), tensor(names.quant_scale1), tensor(names.dequant_scale2),
                                  tensor(names.quant_scale2), tensor(names.quant_offset2)};
-  const double scale = a.Number(names.scale);
   const at::Tensor q_lens = LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor);
   const at::Tensor kv_lens = LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor);
   std::apply(
@@ -35,12 +34,12 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
         switch (call.kind) {
           case OpKind::kPrompt:
             return run("aclnnNpufaPromptFlashAttention", call.q_lens, call.kv_lens, scales..., q_lens, kv_lens,
-                       call.heads, scale, call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads,
+                       call.heads, call.scale, call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads,
                        call.sparse_mode, call.inner_precise, results[0]);
           case OpKind::kIncre:
             return run("aclnnNpufaIncreFlashAttention", call.kv_lens, scales..., tensor("antiquant_scale"),
                        tensor("antiquant_offset"), tensor("block_table"), tensor("kv_padding_size"), kv_lens, call.heads,
-                       scale, call.input_layout, call.kv_heads, call.block_size, call.inner_precise, results[0]);
+                       call.scale, call.input_layout, call.kv_heads, call.block_size, call.inner_precise, results[0]);
           default:
             return run("aclnnNpufaFusedInferAttentionScore", call.q_lens, call.kv_lens, scales...,
                        tensor("antiquant_scale"), tensor("antiquant_offset"), tensor("block_table"),
@@ -48,7 +47,7 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
                        tensor(names.key_antiquant_offset), tensor(names.value_antiquant_scale),
                        tensor(names.value_antiquant_offset), tensor("key_shared_prefix"),
                        tensor("value_shared_prefix"), call.actual_shared_prefix_len, tensor("query_rope"),
-                       tensor("key_rope"), Float32(tensor(names.sink)), q_lens, kv_lens, call.heads, scale,
+                       tensor("key_rope"), Float32(tensor(names.sink)), q_lens, kv_lens, call.heads, call.scale,
                        call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads, call.sparse_mode,
                        call.inner_precise, call.block_size, call.antiquant_mode, call.softmax_lse,
                        call.key_antiquant_mode, call.value_antiquant_mode, results[0],

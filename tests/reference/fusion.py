@@ -87,8 +87,10 @@ def _geometry(leaves, heads, layout, kw):
     q_spans = k_spans = None
     count = 0
     if layouts.is_packed(layout):
-        q_spans, count = lengths.packed_spans(kw["actual_seq_qlen"], query.shape[0], plain_allowed=True)
-        k_spans, _ = lengths.packed_spans(kw["actual_seq_kvlen"], key.shape[0], plain_allowed=True)
+        sides = ((kw["actual_seq_qlen"], query.shape[0]), (kw["actual_seq_kvlen"], key.shape[0]))
+        read = lengths.reading(*sides)
+        assert read in ("cumulative", "plain"), f"lengths with {read} reading: {sides}"
+        (q_spans, count), (k_spans, _) = (lengths.packed_spans(side, read == "plain") for side, _ in sides)
     return kv_heads, q_spans, k_spans, count
 
 

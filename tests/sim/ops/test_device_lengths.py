@@ -182,19 +182,6 @@ def test_illegal_packed_lengths_on_the_device_are_bounded(given, legal):
         torch.testing.assert_close(got.cpu(), expected.cpu(), rtol=1e-4, atol=1e-5)
 
 
-@on_device
-def test_plain_lengths_are_recognised_on_the_device():
-    import npufa
-
-    query, key, value = (torch.randn(100, 2, 32).npu() for _ in range(3))
-    call = lambda q, kv: npufa.npu_fusion_attention_v3(  # noqa: E731
-        query, key, value, head_num=2, input_layout="TND", actual_seq_qlen=q, actual_seq_kvlen=kv)[0].cpu()
-    cumulative, plain = torch.tensor([30, 70, 100]), torch.tensor([30, 40, 30])
-    expected = call(cumulative, cumulative)
-    torch.testing.assert_close(call(plain.npu(), plain.npu()), expected)
-    torch.testing.assert_close(call(cumulative.npu(), plain.npu()), expected)
-
-
 @pytest.mark.parametrize("mask", [True, False])
 @on_device
 def test_a_sequence_beyond_the_mask_takes_part_as_far_as_the_mask_goes(mask):
