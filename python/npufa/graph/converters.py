@@ -12,6 +12,7 @@ from . import dropout
 from .ge_op import add_op
 from .mappings import EMPTY, MAPPINGS, OFFSET, SCORES, SEED, Mapping
 from .op_defs import OpDef, op_defs
+from .scores import make_lengths_cumulative
 
 
 def _target(op_def: OpDef, mapping: Mapping, argument: torch.Argument) -> str | None:
@@ -77,6 +78,7 @@ def _converter(overload: torch._ops.OpOverload, mapping: Mapping) -> Callable[..
         values = {place: arguments[name] for name, place in targets(overload, mapping).items()}
         seeds = {}
         if mapping.trains:
+            make_lengths_cumulative(values)
             seeds = dict(zip((SEED, OFFSET), _draw_mask(op, arguments, values), strict=True))
         outputs = add_op(op_defs()[mapping.op_type], values)
         if seed_is_tensor:
