@@ -158,8 +158,7 @@ void RequireHeads(const AttentionCall<Int>& call, const char* argument, const Te
   const bool four = layout == Layout::kBNSD || layout == Layout::kBSND;
   const bool swapped = four && KnownEq(t.Size(layout == Layout::kBNSD ? 2 : 1), heads);
   const bool by_attribute = call.IsInference();
-  Fail(call.op, argument,
-       by_attribute ? std::string("has a head axis that is not ") + HeadsArgument(call, true) : "differs from key in heads",
+  Fail(call.op, argument, by_attribute ? "has a head axis that is not num_key_value_heads" : "differs from key in heads",
        t.sizes, Show(heads) + " heads" + LayoutHint(layout, swapped));
 }
 

@@ -142,8 +142,8 @@ DENSE, PACKED = 2 * 9 * 9, 2 * (3 * 5 + 6 * 4)
 @pytest.mark.parametrize("layout, lists, elements", [
     ("BNSD", {}, DENSE),
     ("TND", {"actual_seq_qlen": [3, 9], "actual_seq_kvlen": [5, 9]}, PACKED),
-    ("TND", {"actual_seq_qlen": [3, 6, 0], "actual_seq_kvlen": [5, 4, 0]}, PACKED),
-    ("TND", {"actual_seq_qlen": [3, 9, 0], "actual_seq_kvlen": [5, 4, 0]}, PACKED)])  # fmt: skip
+    ("TND", {"actual_seq_qlen": [3, 9, 0], "actual_seq_kvlen": [5, 9, 0]}, PACKED),
+    ("TND", {"actual_seq_qlen": [3, 6], "actual_seq_kvlen": [5, 4]}, PACKED)])  # fmt: skip
 @on_device
 def test_dropout_with_a_seed(layout, lists, elements):
     """Both directions draw the same mask; of a packed batch it has the scores of its sequences only."""
