@@ -9,8 +9,9 @@ usage: ./build.sh <command> [arguments]
   build           compile the operators and install npufa into .venv in development mode
   test [args]     build with the test modules, then run pytest; args go to pytest (-m slow, -k decode, a path)
   bench [args]    build, then print the table of benchmarks/attention.py; args go to it
-  check --cann-include DIR
-                  compile op_host, syntax only, against the headers of a CANN toolkit in DIR
+  check --cann-include DIR [--cann-include DIR]...
+                  compile op_host and op_kernel, syntax only, against the headers of a CANN toolkit or of asc-devkit's
+                  sources in DIR; headers that it does not have are taken from the next DIR
   package [--soc ascend910b|ascend910_93]...
                   build the custom operator package (.run) on a host with a CANN toolkit (ASCEND_HOME_PATH)
   clean           remove everything that was compiled; .venv stays
@@ -144,8 +145,11 @@ case "$command" in
     exec python benchmarks/attention.py "$@"
     ;;
   check)
-    [ $# -eq 2 ] && [ "$1" = --cann-include ] || die "usage: ./build.sh check --cann-include DIR"
-    exec scripts/check_cann_headers.sh "$2"
+    directories=()
+    while [ $# -ge 2 ] && [ "$1" = --cann-include ]; do directories+=("$2"); shift 2; done
+    [ $# -eq 0 ] && [ ${#directories[@]} -gt 0 ] ||
+      die "usage: ./build.sh check --cann-include DIR [--cann-include DIR]..."
+    exec "${PYTHON:-python3}" scripts/check_cann_headers.py "${directories[@]}"
     ;;
   package)
     exec scripts/package_cann.sh "$@"
