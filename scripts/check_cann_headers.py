@@ -81,8 +81,8 @@ class Part:
 
     def _run(self, arguments):
         includes = [argument for root in self.roots for argument in ("-isystem", root)]
-        return subprocess.run([*COMPILER, *includes, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)
+        return subprocess.run([*COMPILER, *includes, *arguments], cwd=ROOT, env=dict(os.environ, LC_ALL="C"),
+                              text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def find_headers(self, label):
         """Adds include directories until the source lacks no header, or none that the toolkit has."""

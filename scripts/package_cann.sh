@@ -36,9 +36,12 @@ config=$(in_toolkit asc-config.cmake)
 template=$(in_toolkit op_project_templates/ascendc/customize/CMakeLists.txt)
 template=${template%/CMakeLists.txt}
 compiler=$(in_toolkit bisheng)
+builder=$(in_toolkit bin/opc)
+[ -n "$builder" ] || builder=$(in_toolkit bin/asc_opc)
 
 missing=()
 [ -n "$compiler" ] || missing+=("the compiler bisheng")
+[ -n "$builder" ] || missing+=("the builder of kernels opc or asc_opc (bin)")
 [ -n "$(in_toolkit opbuild/op_build)" ] || missing+=("the generator op_build (tools/opbuild)")
 if [ -n "$config" ]; then
   flow="CMake package ASC, npu_op_package"
@@ -79,7 +82,7 @@ template_project() {
   printf '\ninclude(%s)\n' "$PWD/cann/template.cmake" >>"$project/op_host/CMakeLists.txt"
 }
 
-export PATH="$(dirname "$compiler"):$PATH" ASCEND_CANN_PACKAGE_PATH="$toolkit"
+export PATH="$(dirname "$compiler"):$(dirname "$builder"):$PATH" ASCEND_CANN_PACKAGE_PATH="$toolkit"
 rm -rf build/cann
 if [ -n "$config" ]; then
   cmake -S cann -B build/cann -DASC_DIR="$(dirname "$config")" -DASCEND_CANN_PACKAGE_PATH="$toolkit" \

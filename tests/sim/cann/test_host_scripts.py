@@ -59,8 +59,8 @@ def test_check_compiles_every_source(project, tmp_path):
         assert f"npufa_flash_attention.cpp, {program} program, tiling keys 0 1 2: passed" in text
 
 
-# A toolkit of a few lines. Cube instructions exist in the cube program alone, as on the chip.
-KERNEL_API = """
+# A toolkit of a few lines, with an instruction that the vector program lacks.
+KERNEL_API = """#pragma once
 #include "intrinsics.h"
 #define __global__
 #define __aicore__
@@ -77,6 +77,8 @@ namespace AscendC {
 inline void Exp(float) {}
 #ifdef __DAV_C220_CUBE__
 template <typename T> void Mmad(T) {}
+#else
+template <typename T> void Mmad(T) = delete;
 #endif
 }
 """
@@ -142,7 +144,7 @@ def test_check_compiles_the_variants_of_all_keys(small):
     change(project / "op_kernel" / "npufa_small.cpp", "AscendC::Exp(T())", "AscendC::Expo(T())")
     status, text = run(project, "check", "--cann-include", toolkit)
     assert status != 0 and "check: 2 of 3 compilations failed" in text
-    assert "op_kernel/npufa_small.cpp:7:47: error: ‘Expo’ is not a member of ‘AscendC’" in text.replace("'", "’")
+    assert "op_kernel/npufa_small.cpp:7:" in text and "'Expo' is not a member of 'AscendC'" in text
 
 
 def test_check_compiles_each_program_for_itself(small):
@@ -151,7 +153,7 @@ def test_check_compiles_each_program_for_itself(small):
     status, text = run(project, "check", "--cann-include", toolkit)
     assert status != 0
     assert "npufa_small.cpp, cube program, tiling keys 0 7: passed" in text
-    assert "npufa_small.cpp, vector program, tiling keys 0 7: failed" in text and "npufa_small.cpp:4:14: error" in text
+    assert "npufa_small.cpp, vector program, tiling keys 0 7: failed" in text and "npufa_small.cpp:4:" in text
 
 
 def test_check_fails_on_another_host_api(small):
@@ -182,7 +184,7 @@ def test_check_takes_missing_headers_from_the_next_directory(small, tmp_path):
     status, text = run(project, "check", "--cann-include", sources, "--cann-include", toolkit)
     assert status == 0 and "check: 3 compilations passed" in text, text
     status, text = run(project, "check", "--cann-include", toolkit, "--cann-include", sources)
-    assert status != 0 and "‘Exp’" in text.replace("'", "’")
+    assert status != 0 and "'Exp'" in text
 
 
 def test_package_without_a_toolkit(project, tmp_path):
@@ -193,7 +195,7 @@ def test_package_without_a_toolkit(project, tmp_path):
     (tmp_path / "empty").mkdir()
     status, text = run(project, "package", ASCEND_HOME_PATH=tmp_path / "empty")
     assert status != 0
-    for missing in ("bisheng", "op_build", "asc-config.cmake", "op_project_templates"):
+    for missing in ("bisheng", "opc", "op_build", "asc-config.cmake", "op_project_templates"):
         assert missing in text
 
 
@@ -276,7 +278,7 @@ def write_files(folder, files):
 def cann(tmp_path):
     """A toolkit with the tools that every flow needs."""
     write_files(tmp_path / "cann", {
-        "compiler/ccec_compiler/bin/bisheng": "", "tools/opbuild/op_build": "",
+        "compiler/ccec_compiler/bin/bisheng": "", "tools/opbuild/op_build": "", "bin/opc": "",
         "x86_64-linux/ascend_toolkit_install.info": "package_name=Ascend-cann-toolkit\nversion=8.1.RC1\n"})
     return tmp_path / "cann"
 
@@ -326,7 +328,7 @@ def test_package_with_the_project_template(project, cann):
 
 
 @pytest.mark.parametrize("lacking", [
-    "compiler/ccec_compiler/bin/bisheng", "tools/opbuild/op_build",
+    "compiler/ccec_compiler/bin/bisheng", "bin/opc", "tools/opbuild/op_build",
     f"{TEMPLATE_PATH}/cmake/util/makeself/makeself.sh", f"{TEMPLATE_PATH}/CMakeLists.txt"])
 def test_package_names_what_is_missing(project, cann, lacking):
     write_files(cann / TEMPLATE_PATH, TEMPLATE)
