@@ -24,11 +24,9 @@ KERNEL = ["-D__CCE_AICORE__=220", "-D__DAV_C220__", "-D__NPU_ARCH__=2201",
           "-D__CCE_KT_TEST__=1", "-DASCENDC_CPU_DEBUG=1"]
 PROGRAMS = {"cube": ["-D__DAV_C220_CUBE__", "-D__DAV_CUBE__", "-DNPUFA_CUBE_PROGRAM=true"],
             "vector": ["-D__DAV_C220_VEC__", "-D__DAV_VEC__", "-DNPUFA_CUBE_PROGRAM=false"]}
-# Included before a kernel: what a toolkit generates with each kernel; a tiling key that is not known before the
-# kernel runs, so that the variants of all keys are compiled; and, where CPU mode has a variable, the program.
+# Included before a kernel: what a toolkit generates with each kernel and, where CPU mode has a variable, the program.
+# CPU mode's tiling key is a variable, too: the variants of all keys are compiled.
 SHIM = """
-extern unsigned long long npufa_tiling_key;
-#define TILING_KEY_VAR npufa_tiling_key
 #include "kernel_operator.h"
 #ifndef GET_TILING_DATA_WITH_STRUCT
 #define GET_TILING_DATA_WITH_STRUCT(type, name, address) type name = *reinterpret_cast<__gm__ type*>(address)
