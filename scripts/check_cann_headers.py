@@ -94,15 +94,15 @@ class Part:
 
     def compile(self, label):
         """Status and output; no status where headers are missing."""
-        done = self._run(self.jobs[label])
-        while "fatal error: " in done.stdout:
-            roots = len(self.roots)
+        while True:
+            known = len(self.roots)  # other threads add to them, too
+            done = self._run(self.jobs[label])
+            if "fatal error: " not in done.stdout:
+                return done.returncode, done.stdout
             missing = self.find_headers(label)
-            if len(self.roots) == roots:
+            if len(self.roots) == known:
                 self.missing |= missing
                 return (None, "") if missing else (done.returncode, done.stdout)
-            done = self._run(self.jobs[label])
-        return done.returncode, done.stdout
 
     def check(self):
         """Compiles what lacks no header. Returns the numbers of compilations that passed and failed."""

@@ -1,4 +1,5 @@
-"""Tests on the simulated NPU: one process with torch_npu for all of them, so that the others run without it.
+"""Tests on the NPU (the simulated one, but where CANN is installed): one process with torch_npu for all of them, so that
+the others run without it.
 
     @on_device
     def test_something(): ...   # executed in that process; arguments (pytest's parameters) are pickled
@@ -73,7 +74,7 @@ _worker: _Worker | None = None
 
 
 def on_device(test):
-    """Runs the test where `torch.npu` is a simulated Ascend910B3."""
+    """Runs the test where `torch.npu` is a simulated Ascend910B3 or, where CANN is installed, a real chip."""
 
     @functools.wraps(test)
     def run(**arguments):
