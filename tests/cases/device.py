@@ -1,5 +1,5 @@
-"""Tests on the NPU (the simulated one, but where CANN is installed): one process with torch_npu for all of them, so that
-the others run without it.
+"""Tests on the NPU (simulated, unless CANN is installed): one process with torch_npu for all of them, so that the others
+run without it.
 
     @on_device
     def test_something(): ...   # executed in that process; arguments (pytest's parameters) are pickled
