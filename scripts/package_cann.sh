@@ -36,17 +36,16 @@ config=$(in_toolkit asc-config.cmake)
 template=$(in_toolkit op_project_templates/ascendc/customize/CMakeLists.txt)
 template=${template%/CMakeLists.txt}
 compiler=$(in_toolkit bisheng)
-builder=$(in_toolkit bin/opc)
-[ -n "$builder" ] || builder=$(in_toolkit bin/asc_opc)
 
 missing=()
 [ -n "$compiler" ] || missing+=("the compiler bisheng")
-[ -n "$builder" ] || missing+=("the builder of kernels opc or asc_opc (bin)")
 [ -n "$(in_toolkit opbuild/op_build)" ] || missing+=("the generator op_build (tools/opbuild)")
 if [ -n "$config" ]; then
   flow="CMake package ASC, npu_op_package"
+  builder=asc_opc
 elif [ -n "$template" ]; then
   flow="project template, tools/op_project_templates"
+  builder=opc
   for file in cmake/func.cmake cmake/util/makeself/makeself.sh op_host/CMakeLists.txt op_kernel/CMakeLists.txt \
     scripts/install.sh; do
     [ -e "$template/$file" ] || missing+=("$file in the project template")
@@ -54,9 +53,12 @@ elif [ -n "$template" ]; then
   command -v make >/dev/null || missing+=("make (on the host)")
 else
   flow=none
+  builder=opc
   missing+=("a way to build packages: the CMake package ASC (asc-config.cmake, CANN 8.5) or the project template \
 (op_project_templates/ascendc/customize, CANN 8.0 to 8.3)")
 fi
+builder_path=$(in_toolkit "bin/$builder")
+[ -n "$builder_path" ] || missing+=("the builder of kernels $builder (bin)")
 command -v cmake >/dev/null || missing+=("cmake 3.16 or newer (on the host)")
 command -v python3 >/dev/null || missing+=("python3 (on the host)")
 version=$(sed -n 's/^[Vv]ersion\(_dir\)\?=//p' "$toolkit"/*/ascend_toolkit_install.info "$toolkit"/*/version.info \
@@ -82,7 +84,7 @@ template_project() {
   printf '\ninclude(%s)\n' "$PWD/cann/template.cmake" >>"$project/op_host/CMakeLists.txt"
 }
 
-export PATH="$(dirname "$compiler"):$(dirname "$builder"):$PATH" ASCEND_CANN_PACKAGE_PATH="$toolkit"
+export PATH="$(dirname "$compiler"):$(dirname "$builder_path"):$PATH" ASCEND_CANN_PACKAGE_PATH="$toolkit"
 rm -rf build/cann
 if [ -n "$config" ]; then
   cmake -S cann -B build/cann -DASC_DIR="$(dirname "$config")" -DASCEND_CANN_PACKAGE_PATH="$toolkit" \
