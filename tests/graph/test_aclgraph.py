@@ -142,6 +142,22 @@ def test_update_of_a_captured_graph(operator):
     assert not torch.equal(results[0], results[1])
 
 
+@pytest.mark.parametrize("version", ["", "_v2", "_v3"])
+@on_device
+def test_each_replay_draws_its_own_dropout(version):
+    """Captured, a call that returns its seed as an integer could not; compiled it is another one."""
+    q = torch.randn(2, 2, 9, 32).half().npu()
+
+    def attend(q):
+        return getattr(npufa, f"npu_fusion_attention{version}")(q, q, q, 2, "BNSD", keep_prob=0.5)[0]
+
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(attend, backend=backend("reduce-overhead"), fullgraph=True)
+        drawn = [compiled(q).cpu() for _ in range(4)]
+    assert len({tuple(t.flatten().tolist()) for t in drawn}) == 4
+
+
 @on_device
 def test_operators_of_torch_npu_stay_their_own():
     import torch_npu

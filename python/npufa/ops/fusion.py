@@ -79,7 +79,8 @@ def npu_fusion_attention(
         softmax_max, softmax_sum: float32 (B, N, Sq, 8), each value eight times; TND (T, N, 8), heads first within a
             sequence unless `softmax_layout` is "TND".
         softmax_out: empty.
-        seed, offset, numels: of the dropout mask, for the gradient.
+        seed, offset, numels: of the dropout mask, for the gradient. In a traced graph a drawn seed and its offset are
+            symbols; meta tensors draw none and give 0.
 
     Raises:
         RuntimeError, ValueError: an illegal argument; the message names it and what was expected.
