@@ -2,6 +2,8 @@
 #include <ATen/ops/empty.h>
 
 #include "attention_calls.h"
+#include "cpu/problem_builder.h"
+#include "describe.h"
 #include "inference_results.h"
 #include "npu/aclnn_call.h"
 #include "npu/lengths.h"
@@ -64,6 +66,23 @@ void RequireConvertibleCache(const Call& call) {
        "an int8 or int4 (int32) cache, or tensors on the CPU");
 }
 
+// Block ids are values of the device, at which the host looks where a kernel has failed: the likely cause comes first.
+template <OpKind kind>
+void LaunchPaged(const Arguments& a, const Call& call, const std::vector<at::Tensor>& results, const Task& task) {
+  try {
+    Launch(a, call, results, task);
+  } catch (const c10::Error& error) {
+    try {
+      const Call with_lengths = InferenceCall<std::int64_t>(a, kind);
+      cpu::CheckBlockIds(a, with_lengths, Describe(with_lengths));
+    } catch (const ArgumentError& cause) {
+      TORCH_CHECK(false, cause.what(), "\n", error.what_without_backtrace());
+    } catch (const c10::Error&) {  // nothing can be read from the device any more
+    }
+    throw;
+  }
+}
+
 // Results of a call that was launched with `task`, or without results to compute not launched at all.
 template <OpKind kind>
 std::vector<at::Tensor> RunInference(const Arguments& a, const Task& task) {
@@ -72,7 +91,12 @@ std::vector<at::Tensor> RunInference(const Arguments& a, const Task& task) {
   const Spec spec = Describe(call);
   RequireConvertibleCache(call);
   std::vector<at::Tensor> results = MakeResults(a, InferenceResults(call, spec));
-  if (results[0].numel() > 0) Launch(a, call, results, task);
+  if (results[0].numel() == 0) return results;
+  if (call.block_table) {
+    LaunchPaged<kind>(a, call, results, task);
+  } else {
+    Launch(a, call, results, task);
+  }
   return results;
 }
 
