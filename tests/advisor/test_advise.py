@@ -73,6 +73,7 @@ CASES = [
     ("head_dim", "info", lambda: (tensors(dim=20), INFER), lambda: (tensors(dim=48), INFER)),
     ("dense_mask", "warning", with_mask(causal(8, 8)), with_mask(torch.rand(8, 8) < 0.5)),
     ("dense_mask", "warning", with_mask(causal(8, 8)), with_mask(causal(8, 8), pre_tokens=2)),
+    ("dense_mask", "warning", with_mask((torch.arange(8) > 5)[None, None, None]), with_mask(torch.eye(8)[None, 3:4] > 0)),
     ("inverted_mask", "warning", with_mask(~causal(8, 8)), with_mask(causal(8, 8))),
     ("compressed_mask", "info", with_mask(torch.ones(2048, 2048).bool(), sparse_mode=3), with_mask(causal(8, 8))),
     ("additive_mask", "warning", with_bias(NO_MASK.masked_fill(causal(8, 8), -torch.inf)), with_bias(NO_MASK + 1)),

@@ -26,14 +26,14 @@ class MaskRule(NamedTuple):
 
 
 def recognise(mask: Tensor, rows: int, keys: int) -> MaskRule | None:
-    """Returns the rule of a full mask (..., Sq, Skv), True masked out, or None.
+    """Returns the rule of a full mask (..., Sq or 1, Skv), True masked out, or None.
 
     A mask beyond 16 million elements is compared in the first and last 32 rows and 64 evenly spaced ones.
     """
-    mask = mask.bool()[..., :rows, :keys].reshape(-1, rows, keys)
+    mask = mask.bool()[..., :rows, :keys].expand(*mask.shape[:-2], rows, keys)
     whole = mask.numel() <= WHOLE
     index = torch.arange(rows, device=mask.device) if whole else _sample(rows).to(mask.device)
-    keep = ~mask[:, index]
+    keep = ~mask[..., index, :].reshape(-1, len(index), keys)
     if keep.all():
         return MaskRule("no atten_mask", whole)
     if bool((keep == keep[:, :1]).all()):

@@ -55,7 +55,7 @@ def mask(call: Call) -> Iterator[Finding]:
     given, mode = call["atten_mask"], call["sparse_mode"] or 0
     if given is None:
         return
-    if mode in (2, 3, 4, 6, 7, 8):
+    if call.has_compressed_mask:
         yield Finding("info", "compressed_mask", f"atten_mask is not read with sparse_mode {mode}", "pass None",
                       "atten_mask", _bytes(given))
         return
