@@ -18,6 +18,7 @@ using Spec = AttentionSpec<std::int64_t>;
 using Sizes = std::vector<std::int64_t>;
 
 constexpr std::int64_t kUnknownSize = -1;
+constexpr std::uint32_t kVectorsPerCube = 2;
 constexpr std::uint32_t kStartTogether = 1;  // kernels wait for all cores between their phases
 
 bool HasUnknownSize(const Call& call) {
@@ -64,7 +65,9 @@ struct TilingTarget {
 
 TilingTarget TargetOf(gert::TilingContext& context) {
   const platform_ascendc::PlatformAscendC platform(context.GetPlatformInfo());
-  return {{platform.GetCoreNumAic()}, platform.GetLibApiWorkSpaceSize()};
+  // A process may be left fewer cores than the chip has, and not two vector cores for each cube core.
+  const std::uint32_t groups = std::min(platform.GetCoreNumAic(), platform.GetCoreNumAiv() / kVectorsPerCube);
+  return {{std::max(groups, 1U)}, platform.GetLibApiWorkSpaceSize()};
 }
 
 template <class Tiling>

@@ -8,6 +8,7 @@ run without it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib.util
 import multiprocessing
@@ -71,6 +72,28 @@ class _Worker:
 
 
 _worker: _Worker | None = None
+
+
+@contextlib.contextmanager
+def core_groups(count: int):
+    """Inside such a test: a chip with `count` cube cores and two vector cores for each, so that a group sees many tiles.
+
+    torch.npu.set_device_limit does this once per process.
+    """
+    import torch
+    import torch_npu
+
+    def limit(cube_core_num: int, vector_core_num: int) -> None:
+        for kind, number in enumerate((cube_core_num, vector_core_num)):
+            torch_npu._C._npu_set_device_res_limit(0, kind, number)
+
+    torch.npu.set_device(0)
+    before = torch.npu.get_device_limit(0)
+    limit(count, 2 * count)
+    try:
+        yield
+    finally:
+        limit(**before)
 
 
 def on_device(test):
