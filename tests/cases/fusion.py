@@ -137,7 +137,7 @@ def _pse(d, kw, shape, dtype, version, packed):
     if version == 2:
         kw["pse_type"] = d.pick(0, 1, 2, 3)
     if kw.get("pse_type", 1) in (2, 3):
-        kw["pse"] = d.uniform((heads,), 0.0, 0.5)
+        kw["pse"] = d.uniform((batch, heads) if d.seed % 2 else (heads,), 0.0, 0.5)
         if d.chance(0.5):
             kw["q_start_idx"], kw["kv_start_idx"] = [d.integer(-20, 20)], [d.integer(-20, 20)]
         return
