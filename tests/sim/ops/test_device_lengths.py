@@ -8,6 +8,7 @@ from cases import random_case
 from cases.device import on_device
 from cases.lengths import with_tensor_lengths
 from cases.on_npu import on_npu
+from sim.ops.random_calls import few_or_all_groups
 
 KINDS = ["prompt", "incre", "fused_infer", "fusion_grad"]
 COUNT = 60
@@ -23,7 +24,8 @@ def verify_calls(kind: str, first: int, count: int, long: bool = False) -> None:
         integers = torch.int64 if kind == "fusion_grad" or seed % 2 else torch.int32
         if (changed := with_tensor_lengths(case, integers)) is None:
             continue
-        on_npu(changed).verify()
+        with few_or_all_groups(seed):
+            on_npu(changed).verify()
         calls += 1
     assert calls > 0
 
