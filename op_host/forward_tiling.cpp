@@ -92,7 +92,6 @@ void SetOutputs(const Call& call, ForwardTiling* tiling) {
   tiling->keepScale = static_cast<float>(1.0 / call.keep_prob);
   if (call.quant_scale2) {
     tiling->outputScale.kind = call.quant_scale2.Numel() > 1 ? SCALE_PER_CHANNEL : SCALE_ONE;
-    tiling->outputScale.number = NumberOf(call.quant_scale2.dtype);
     tiling->outputScale.hasOffset = call.quant_offset2.defined;
   }
 }

@@ -6,6 +6,7 @@
 #include "describe.h"
 #include "inference_results.h"
 #include "npu/aclnn_call.h"
+#include "npu/conversions.h"
 #include "npu/lengths.h"
 #include "registration.h"
 
@@ -17,20 +18,21 @@ using torch::jit::Stack;
 using Call = AttentionCall<std::int64_t>;
 using Spec = AttentionSpec<std::int64_t>;
 
-at::Tensor Float32(const at::Tensor& t) { return t.defined() ? t.to(at::kFloat) : t; }
-
 // Parameters in the order of the operator's definition in op_host: inputs, attributes, outputs.
-void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>& results, const Task& task) {
+void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>& results, Task task) {
   const auto tensor = [&](const char* name) { return a.OptionalTensor(name); };
+  const auto numbers = [&](const char* name) { return task.Convert(tensor(name), at::kFloat); };
+  const auto combined = [&](const char* name) { return task.Convert(WithChannelShape(tensor(name)), at::kFloat); };
   const auto run = [&](const char* name, const auto&... values) {
     CallAclnn(a.Op(), name, task, tensor("query"), tensor("key"), tensor("value"), tensor("pse_shift"),
-              tensor("atten_mask"), values...);
+              Bytes(tensor("atten_mask")), values...);
   };
   const ArgumentNames& names = call.names;
-  const auto scales = std::tuple{tensor(names.dequant_scale1), tensor(names.quant_scale1), tensor(names.dequant_scale2),
-                                 tensor(names.quant_scale2), tensor(names.quant_offset2)};
-  const at::Tensor q_lens = LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor);
-  const at::Tensor kv_lens = LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor);
+  const auto scales = std::tuple{FloatOfBits(tensor(names.dequant_scale1)), tensor(names.quant_scale1),
+                                 FloatOfBits(tensor(names.dequant_scale2)), numbers(names.quant_scale2),
+                                 numbers(names.quant_offset2)};
+  const at::Tensor q_lens = LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor, &task);
+  const at::Tensor kv_lens = LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task);
   std::apply(
       [&](const auto&... scales) {
         switch (call.kind) {
@@ -39,17 +41,18 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
                        call.heads, call.scale, call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads,
                        call.sparse_mode, call.inner_precise, results[0]);
           case OpKind::kIncre:
-            return run("aclnnNpufaIncreFlashAttention", call.kv_lens, scales..., tensor("antiquant_scale"),
-                       tensor("antiquant_offset"), tensor("block_table"), tensor("kv_padding_size"), kv_lens, call.heads,
-                       call.scale, call.input_layout, call.kv_heads, call.block_size, call.inner_precise, results[0]);
+            return run("aclnnNpufaIncreFlashAttention", call.kv_lens, scales..., combined("antiquant_scale"),
+                       combined("antiquant_offset"), tensor("block_table"), tensor("kv_padding_size"), kv_lens,
+                       call.heads, call.scale, call.input_layout, call.kv_heads, call.block_size, call.inner_precise,
+                       results[0]);
           default:
             return run("aclnnNpufaFusedInferAttentionScore", call.q_lens, call.kv_lens, scales...,
-                       tensor("antiquant_scale"), tensor("antiquant_offset"), tensor("block_table"),
-                       tensor("query_padding_size"), tensor("kv_padding_size"), tensor(names.key_antiquant_scale),
-                       tensor(names.key_antiquant_offset), tensor(names.value_antiquant_scale),
-                       tensor(names.value_antiquant_offset), tensor("key_shared_prefix"),
+                       combined("antiquant_scale"), combined("antiquant_offset"), tensor("block_table"),
+                       tensor("query_padding_size"), tensor("kv_padding_size"), numbers(names.key_antiquant_scale),
+                       numbers(names.key_antiquant_offset), numbers(names.value_antiquant_scale),
+                       numbers(names.value_antiquant_offset), tensor("key_shared_prefix"),
                        tensor("value_shared_prefix"), call.actual_shared_prefix_len, tensor("query_rope"),
-                       tensor("key_rope"), Float32(tensor(names.sink)), q_lens, kv_lens, call.heads, call.scale,
+                       tensor("key_rope"), numbers(names.sink), q_lens, kv_lens, call.heads, call.scale,
                        call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads, call.sparse_mode,
                        call.inner_precise, call.block_size, call.antiquant_mode, call.softmax_lse,
                        call.key_antiquant_mode, call.value_antiquant_mode, results[0],

@@ -111,40 +111,28 @@ __aicore__ inline uint32_t NumberCapacity(const ForwardTiling& tiling) {
   return AlignUp(Max(Max(tiling.headDim, tiling.valueDim), CUBE_BLOCK / 2), FLOATS_PER_REPEAT);
 }
 
-// Numbers of a type known at run time.
+// float32 numbers from global memory.
 class NumberReader {
  public:
   __aicore__ inline void Init(AscendC::TPipe& pipe, uint32_t capacity) {
     pipe.InitBuffer(queue_, 1, capacity * sizeof(float));
   }
 
-  // Numbers [first, first + count) of a tensor of `type`.
-  __aicore__ inline void Read(const AscendC::LocalTensor<float>& result, GM_ADDR source, uint32_t type, uint64_t first,
+  // Numbers [first, first + count) of a tensor.
+  __aicore__ inline void Read(const AscendC::LocalTensor<float>& result, GM_ADDR source, uint64_t first,
                               uint32_t count) {
-    if (type == NUMBER_FLOAT) {
-      ReadAs<float>(result, source, first, count);
-    } else if (type == NUMBER_HALF) {
-      ReadAs<half>(result, source, first, count);
-    } else {
-      ReadAs<bfloat16_t>(result, source, first, count);
-    }
+    AscendC::GlobalTensor<float> numbers;
+    numbers.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(source));
+    AscendC::LocalTensor<float> raw = queue_.AllocTensor<float>();
+    LoadRows(raw, numbers[first], 1, count, count, AlignUp(count, FLOATS_PER_BLOCK));
+    queue_.EnQue(raw);
+    raw = queue_.DeQue<float>();
+    Widen(result, raw, count);
+    queue_.FreeTensor(raw);
     AscendC::PipeBarrier<PIPE_V>();
   }
 
  private:
-  template <typename U>
-  __aicore__ inline void ReadAs(const AscendC::LocalTensor<float>& result, GM_ADDR source, uint64_t first,
-                                uint32_t count) {
-    AscendC::GlobalTensor<U> numbers;
-    numbers.SetGlobalBuffer(reinterpret_cast<__gm__ U*>(source));
-    AscendC::LocalTensor<U> raw = queue_.template AllocTensor<U>();
-    LoadRows(raw, numbers[first], 1, count, count, AlignUp(count, BLOCK_BYTES / sizeof(U)));
-    queue_.EnQue(raw);
-    raw = queue_.template DeQue<U>();
-    Widen(result, raw, count);
-    queue_.FreeTensor(raw);
-  }
-
   AscendC::TQue<AscendC::TPosition::VECIN, 1> queue_;
 };
 

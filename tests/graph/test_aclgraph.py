@@ -159,6 +159,29 @@ def test_each_replay_draws_its_own_dropout(version):
 
 
 @on_device
+def test_update_keeps_what_was_converted():
+    """Memory that is allocated for scales of another type while a graph is updated is somebody else's at its replay."""
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 2, 1, 16).half().npu(), torch.randint(-99, 99, (2, 2, 64, 16), dtype=torch.int8).npu()
+    scale = torch.full((2, 16), 0.03).half().npu()
+
+    def run(lengths):
+        return torch.ops.npufa.npu_fused_infer_attention_score(
+            query, key, key, input_layout="BNSD", num_heads=2, scale=0.25, actual_seq_lengths_kv=lengths,
+            key_antiquant_scale=scale, value_antiquant_scale=scale)[0].float()
+
+    graph = torch.npu.NPUGraph()
+    with torch.npu.graph(graph, auto_dispatch_capture=True):
+        result = run([1, 1])
+    for lengths in ([5, 6], [64, 3]):
+        graph.update(cpu_update_input=[{"actual_seq_lengths_kv": lengths}])
+        others = [torch.full((256,), float("nan")).npu() for _ in range(50)]
+        scale.mul_(2)
+        graph.replay()
+        assert torch.equal(result, run(lengths)), len(others)
+
+
+@on_device
 def test_operators_of_torch_npu_stay_their_own():
     import torch_npu
 
