@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "aclnn_error.h"
+#include "contiguous_copies.h"
 #include "exe_graph/runtime/tiling_context.h"
 #include "op_check.h"
 #include "op_executor.h"
@@ -203,7 +204,7 @@ aclnnStatus OpCall::Prepare(std::uint64_t* workspace_size, aclOpExecutor** execu
     }
     prepared->inputs = std::move(inputs_);
     prepared->outputs = std::move(outputs_);
-    *workspace_size = prepared->workspace_bytes;
+    *workspace_size = prepared->AllWorkspaceBytes();
     *executor = prepared.release();
     return OK;
   } catch (const AclnnError& error) {

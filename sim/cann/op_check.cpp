@@ -138,18 +138,6 @@ void CheckSupported(const ops::OpDef& def, const std::vector<CallParam>& inputs,
   throw AclnnError(kParamInvalid, def.type + " does not support these types together: " + ShowTypes(params));
 }
 
-void CheckContiguous(const std::vector<CallParam>& inputs, const std::vector<CallParam>& outputs) {
-  const auto require = [](const CallParam& param) {
-    for (const TensorView& tensor : param.tensors) {
-      if (!tensor.IsContiguous()) throw AclnnError(kParamInvalid, CamelCase(param.def->name) + " is not contiguous");
-    }
-  };
-  for (const CallParam& input : inputs) {
-    if (!input.def->auto_contiguous && !input.def->ignore_contiguous) require(input);
-  }
-  for (const CallParam& output : outputs) require(output);
-}
-
 void CheckInferred(const ops::OpDef& def, CallState* state, const std::vector<CallParam>& outputs) {
   state->inferred_shapes.resize(state->outputs.size());
   state->inferred_types.assign(state->outputs.size(), ge::DT_UNDEFINED);
