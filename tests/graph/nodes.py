@@ -12,7 +12,7 @@ from npufa.sim._native import LIBRARY_DIR, native
 _DTYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.int32: 3, torch.uint8: 4, torch.int64: 9,
            torch.uint64: 10, torch.bool: 12, torch.bfloat16: 27}
 _ND = 2
-_TYPES = {"DT_FLOAT": torch.float32, "DT_INT64": torch.int64, "DT_UINT8": torch.uint8, "DT_INT32": torch.int32}
+_TYPES = {number: dtype for dtype, number in _DTYPES.items()}
 _SCALARS = {"Bool": ctypes.c_bool, "Float": ctypes.c_double, "Int": ctypes.c_int64}
 
 
@@ -55,9 +55,8 @@ class _Call:
 
 
 def _target(node):
-    """The element type of a node's result."""
-    enum = node.output_desc[0].DESCRIPTOR.fields_by_name["dtype"].enum_type
-    return _TYPES[enum.values_by_number[node.output_desc[0].dtype].name]
+    """The element type that a Cast or Bitcast makes."""
+    return _TYPES[node.attr["dst_type"].i if node.type == "Cast" else node.attr["type"].dt]
 
 
 def _value(graph, edge, data):

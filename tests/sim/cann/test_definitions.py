@@ -2,6 +2,8 @@
 
 import ctypes
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from npufa.sim._native import LIBRARY_DIR
@@ -51,6 +53,18 @@ def test_every_list_goes_with_every_combination():
         for y in ("DT_INT8", "DT_INT32", "DT_INT64")
         for format in ("FORMAT_ND", "FORMAT_NCHW")
     ]
+
+
+def test_entry_points_are_those_of_op_build():
+    """Order, types and names as CANN's generator made them of the same definitions."""
+    headers = (Path(entry).parent / "npufa_test_ops_aclnn" / "aclnn_ops.h" for entry in sys.path)
+    text = " ".join(next(path for path in headers if path.exists()).read_text().split())
+    assert ("aclnnTestListTotalGetWorkspaceSize( const aclTensorList* parts, aclTensor* totalRef, "
+            "uint64_t* workspaceSize, aclOpExecutor** executor);") in text  # fmt: skip
+    assert ("aclnnTestScaledAddGetWorkspaceSize( const aclTensor* x, const aclTensor* yOptional, "
+            "const aclIntArray* extraAddendsOptional, double scale, int64_t bias, char* modeOptional, bool flip, "
+            "const aclIntArray* intsOptional, const aclFloatArray* floatsOptional, const aclBoolArray* flagsOptional, "
+            "const aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor);") in text  # fmt: skip
 
 
 def test_npufas_own_types_are_columns():
