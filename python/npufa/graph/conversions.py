@@ -3,7 +3,6 @@ framework/npu/conversions.h. Imported once torchair is there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torchair import ge
@@ -23,8 +22,7 @@ def _float_of_bits(scale: Any) -> Any:
     return ge_apis.Slice(halves, ge.Const([0], dtype=_Type.DT_INT64), ge.Const([1], dtype=_Type.DT_INT64))
 
 
-def with_type(value: Any, target: Any) -> Any:
-    """A tensor or list as a tensor of type `target`, without a change of bits for masks and for scales in 64 bits."""
+def _with_type(value: Any, target: Any) -> Any:
     source = value.dtype if isinstance(value, ge.Tensor) else target
     if source != target and source in _BYTES and target in _BYTES:
         return ge_apis.Bitcast(value, type=target)
@@ -33,11 +31,12 @@ def with_type(value: Any, target: Any) -> Any:
     return dtype_promote(value, target_dtype=target)
 
 
-def with_channel_shape(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Combined antiquant scale and offset as (2, Nkv, 1, D) where their type alone says that they are per channel."""
+def converted(name: str, value: Any, target: Any) -> Any:
+    """A tensor or list for the input `name`, whose type is `target`.
 
-    def converted(name: str, value: Any) -> Any:
-        by_type = name in _COMBINED and value is not None and value.rank == 3 and value.dtype != _Type.DT_FLOAT
-        return ge_apis.Unsqueeze(value, axes=[2]) if by_type else value
-
-    return {name: converted(name, value) for name, value in values.items()}
+    Bits stay what they are for masks and for scales in 64 bits. A combined antiquant scale or offset becomes
+    (2, Nkv, 1, D) where its type alone says that it is per channel.
+    """
+    result = _with_type(value, target)
+    by_type = name in _COMBINED and value.rank == 3 and value.dtype != target
+    return ge_apis.Unsqueeze(result, axes=[2]) if by_type else result

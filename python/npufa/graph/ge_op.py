@@ -7,7 +7,7 @@ from typing import Any
 
 from torchair import ge
 
-from .conversions import with_channel_shape, with_type
+from .conversions import converted
 from .op_defs import AttrDef, OpDef, TensorDef
 
 
@@ -22,7 +22,7 @@ def _input(op: str, tensor: TensorDef, value: Any) -> Any:
         return None
     if isinstance(value, ge.Tensor) and (len(tensor.types) > 1 or value.dtype == ge.DataType.DT_UNDEFINED):
         return value
-    return with_type(value, getattr(ge.DataType, tensor.types[0]))
+    return converted(tensor.name, value, getattr(ge.DataType, tensor.types[0]))
 
 
 def _attr(op: str, attr: AttrDef, values: Mapping[str, Any]) -> Any:
@@ -42,7 +42,6 @@ def add_op(op_def: OpDef, values: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         GE tensor for each output, by name.
     """
-    values = with_channel_shape(values)
     outputs = [tensor.name for tensor in op_def.outputs]
     result = ge.custom_op(
         op_def.type,
