@@ -1,5 +1,6 @@
 // Copies of non-contiguous tensors, which the entry points that CANN generates make at the end of the workspace: of
-// inputs before the kernel, and back after it where the kernel changed them in place.
+// inputs before the kernel, and back after it where the kernel changed them in place. Each takes its bytes in units of
+// 512; CANN's room for one is the business of a closed library.
 #pragma once
 
 #include <cstdint>
