@@ -10,9 +10,10 @@ namespace npufa_sim {
 
 namespace {
 
-constexpr std::uint64_t kAlignment = 512;
-
-std::uint64_t RoomFor(const TensorView& view) { return (view.Bytes() + kAlignment - 1) / kAlignment * kAlignment; }
+std::uint64_t InUnits(std::uint64_t bytes) {
+  constexpr std::uint64_t kUnit = 512;
+  return (bytes + kUnit - 1) / kUnit * kUnit;
+}
 
 bool NeedsCopy(const CallParam& param, const TensorView& view) {
   return !view.IsContiguous() && !param.def->ignore_contiguous;
@@ -22,11 +23,9 @@ bool SameView(const TensorView& a, const TensorView& b) {
   return a.data == b.data && a.sizes == b.sizes && a.strides == b.strides;
 }
 
-// The input that an output is in the place of.
-const CallParam* InPlace(const std::vector<CallParam>& inputs, const CallParam& output) {
-  const auto found = std::find_if(inputs.begin(), inputs.end(),
-                                  [&](const CallParam& input) { return input.def->name == output.def->name; });
-  return found == inputs.end() ? nullptr : &*found;
+bool IsInPlace(const std::vector<CallParam>& inputs, const CallParam& output) {
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [&](const CallParam& input) { return input.def->name == output.def->name; });
 }
 
 void RequireContiguous(const CallParam& param) {
@@ -51,16 +50,21 @@ void CheckContiguous(const std::vector<CallParam>& inputs, const std::vector<Cal
     if (!copied && !input.def->ignore_contiguous) RequireContiguous(input);
   }
   for (const CallParam& output : outputs) {
-    if (!copied || InPlace(inputs, output) == nullptr) RequireContiguous(output);
+    if (!copied || !IsInPlace(inputs, output)) RequireContiguous(output);
   }
 }
 
 std::uint64_t BytesOfCopies(const std::vector<CallParam>& inputs) {
   std::uint64_t bytes = 0;
   for (const CallParam& input : inputs) {
-    for (const TensorView& view : input.tensors) bytes += NeedsCopy(input, view) ? RoomFor(view) : 0;
+    for (const TensorView& view : input.tensors) bytes += NeedsCopy(input, view) ? InUnits(view.Bytes()) : 0;
   }
   return bytes;
+}
+
+std::uint64_t BytesWithCopies(std::uint64_t kernel_bytes, const std::vector<CallParam>& inputs) {
+  const std::uint64_t copies = BytesOfCopies(inputs);
+  return copies == 0 ? kernel_bytes : InUnits(kernel_bytes) + copies;
 }
 
 ContiguousCopies::ContiguousCopies(const std::vector<CallParam>& inputs, const std::vector<CallParam>& outputs,
@@ -73,7 +77,7 @@ ContiguousCopies::ContiguousCopies(const std::vector<CallParam>& inputs, const s
       if (!NeedsCopy(input, view)) continue;
       RequireDeviceMemory(input, view);
       copies.push_back({view, CopyAt(view, next)});
-      next += RoomFor(view);
+      next += InUnits(view.Bytes());
       CopyContiguous(view, static_cast<unsigned char*>(copies.back().copy.data));
       view = copies.back().copy;
     }

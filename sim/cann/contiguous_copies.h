@@ -14,8 +14,9 @@ namespace npufa_sim {
 // for views that stay what they are.
 void CheckContiguous(const std::vector<CallParam>& inputs, const std::vector<CallParam>& outputs);
 
-// Bytes that the copies take.
+// Bytes that the copies take, and those of a workspace for a kernel and them.
 std::uint64_t BytesOfCopies(const std::vector<CallParam>& inputs);
+std::uint64_t BytesWithCopies(std::uint64_t kernel_bytes, const std::vector<CallParam>& inputs);
 
 // The parameters of one launch.
 class ContiguousCopies {

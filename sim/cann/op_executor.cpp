@@ -13,9 +13,7 @@
 namespace npufa_sim {
 
 std::uint64_t OpExecutor::AllWorkspaceBytes() const {
-  constexpr std::uint64_t kAlignment = 512;
-  const std::uint64_t copies = empty ? 0 : BytesOfCopies(inputs);
-  return copies == 0 ? workspace_bytes : (workspace_bytes + kAlignment - 1) / kAlignment * kAlignment + copies;
+  return empty ? workspace_bytes : BytesWithCopies(workspace_bytes, inputs);
 }
 
 int OpExecutor::LaunchKernel(const std::string& api, void* workspace, std::uint64_t workspace_size) const {
