@@ -19,7 +19,7 @@ using Sizes = std::vector<std::int64_t>;
 
 constexpr std::int64_t kUnknownSize = -1;
 constexpr std::uint32_t kVectorsPerCube = 2;
-constexpr std::uint32_t kStartTogether = 1;  // kernels wait for all cores between their phases
+constexpr std::uint32_t kStartTogether = 1;  // no block waits for another to end
 
 bool HasUnknownSize(const Call& call) {
   for (const auto* tensor : {&call.query, &call.key, &call.value}) {
@@ -84,7 +84,7 @@ void SetLaunch(const Launch& launch, const TilingTarget& target, gert::TilingCon
   *workspace = target.toolkit_workspace + launch.workspace_bytes;
   context->SetBlockDim(launch.block_dim);
   context->SetTilingKey(launch.tiling_key);
-  context->SetScheduleMode(kStartTogether);
+  if (launch.waits_for_all) context->SetScheduleMode(kStartTogether);
 }
 
 // Torch's operators draw a mask where the caller gives none; a kernel needs one.

@@ -6,6 +6,12 @@
 
 namespace npufa {
 
+// Whether one copy can have rows with so many elements between them.
+template <typename T>
+__aicore__ inline bool GapFits(uint64_t elements) {
+  return elements * sizeof(T) <= 0xFFFFFFFFull;
+}
+
 // Copies `rows` rows of `columns` elements into rows of `pitch` elements; surplus elements of the last block are 0.
 template <typename T>
 __aicore__ inline void LoadRows(const AscendC::LocalTensor<T>& tile, const AscendC::GlobalTensor<T>& source,
@@ -13,10 +19,11 @@ __aicore__ inline void LoadRows(const AscendC::LocalTensor<T>& tile, const Ascen
   constexpr uint32_t perBlock = BLOCK_BYTES / sizeof(T);
   const uint32_t padded = AlignUp(columns, perBlock);
   // A copy's rows do not overlap: one row for all is copied again and again.
-  const uint32_t rowsPerCopy = sourcePitch >= columns ? rows : 1;
-  const uint64_t gap = sourcePitch >= columns ? sourcePitch - columns : 0;
+  const bool together = sourcePitch >= columns && GapFits<T>(sourcePitch - columns);
+  const uint32_t rowsPerCopy = together ? rows : 1;
   AscendC::DataCopyExtParams copy(static_cast<uint16_t>(rowsPerCopy), columns * sizeof(T),
-                                  static_cast<uint32_t>(gap * sizeof(T)), (pitch - padded) / perBlock, 0);
+                                  together ? static_cast<uint32_t>((sourcePitch - columns) * sizeof(T)) : 0,
+                                  (pitch - padded) / perBlock, 0);
   AscendC::DataCopyPadExtParams<T> pad;
   pad.isPad = true;
   pad.rightPadding = static_cast<uint8_t>(padded - columns);
@@ -30,10 +37,14 @@ template <typename T>
 __aicore__ inline void StoreRows(const AscendC::GlobalTensor<T>& target, const AscendC::LocalTensor<T>& tile,
                                  uint32_t rows, uint32_t columns, uint64_t targetPitch, uint32_t pitch) {
   constexpr uint32_t perBlock = BLOCK_BYTES / sizeof(T);
-  const AscendC::DataCopyExtParams copy(static_cast<uint16_t>(rows), columns * sizeof(T),
+  const bool together = GapFits<T>(targetPitch - columns);
+  const uint32_t rowsPerCopy = together ? rows : 1;
+  const AscendC::DataCopyExtParams copy(static_cast<uint16_t>(rowsPerCopy), columns * sizeof(T),
                                         (pitch - AlignUp(columns, perBlock)) / perBlock,
-                                        static_cast<uint32_t>((targetPitch - columns) * sizeof(T)), 0);
-  AscendC::DataCopyPad(target, tile, copy);
+                                        together ? static_cast<uint32_t>((targetPitch - columns) * sizeof(T)) : 0, 0);
+  for (uint32_t row = 0; row < rows; row += rowsPerCopy) {
+    AscendC::DataCopyPad(target[row * targetPitch], tile[row * pitch], copy);
+  }
 }
 
 // float to the type of a tensor, and back.

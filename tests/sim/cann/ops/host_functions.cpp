@@ -144,6 +144,7 @@ TEST_API const char* test_fill_tiling(const TestCall* test, std::uint32_t cores,
     launch[0] = made.tiling_key;
     launch[1] = made.block_dim;
     launch[2] = made.workspace_bytes;
+    launch[3] = made.waits_for_all;
     return "";
   } catch (const std::exception& error) {
     return Kept(error.what());
