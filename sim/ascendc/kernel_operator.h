@@ -5,6 +5,7 @@
 #error "compile a kernel with exactly one of -D__DAV_C220_CUBE__ (cube program) and -D__DAV_C220_VEC__ (vector program)"
 #endif
 
+#include "ascendc/control.h"
 #include "ascendc/cube.h"
 #include "ascendc/data_copy.h"
 #include "ascendc/dtypes.h"

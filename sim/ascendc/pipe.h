@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <exception>
 
 #include "sync.h"
@@ -22,9 +23,15 @@ struct TBufType {
 
 class TPipe {
  public:
-  TPipe() { npufa_sim::Scratch()[kSlot] = reinterpret_cast<uint64_t>(this); }
+  TPipe(npufa_sim::Site site = npufa_sim::Site::Here()) {
+    npufa_sim::Scratch()[kSlot] = reinterpret_cast<uint64_t>(this);
+    ForKept([&](TEventID id) {
+      Take(kKept, site);
+      npufa_sim::SetFlag(PipesOf(kKept).src, PipesOf(kKept).dst, id, site);
+    });
+  }
   ~TPipe() noexcept(false) {
-    if (std::uncaught_exceptions() == 0) Destroy();
+    if (!destroyed_ && std::uncaught_exceptions() == 0) Destroy();
   }
   TPipe(const TPipe&) = delete;
 
@@ -80,10 +87,16 @@ class TPipe {
       buffer.freeBufEvtID = INVALID_TEVENTID;
     }
     queue_buffers_ = buffer_count_ = 0;
+    std::memset(taken_, 0, sizeof taken_);  // as the toolkit, which forgets those it keeps as well
     npufa_sim::ResetLocal();
   }
   void Destroy(npufa_sim::Site site = npufa_sim::Site::Here()) {
+    destroyed_ = true;
     Reset(site);
+    ForKept([&](TEventID id) {
+      npufa_sim::WaitFlag(PipesOf(kKept).src, PipesOf(kKept).dst, id, site);
+      Give(kKept, id);
+    });
     npufa_sim::PipeBarrierAll(site);
   }
 
@@ -105,6 +118,15 @@ class TPipe {
   static constexpr TEventID kIds = 8;
   static constexpr int kMaxBuffers = 64;
 
+  // On a cube core the toolkit's matrix products own the first event ids of this kind, and find them set.
+  static constexpr HardEvent kKept = HardEvent::M_MTE1;
+  template <class F>
+  static void ForKept(F&& f) {
+    if ASCEND_IS_AIC {
+      for (TEventID id = 0; id < 3; ++id) f(id);
+    }
+  }
+
   // Lengths are rounded up to blocks of 32 bytes.
   static uint32_t WholeBlocks(uint32_t len) { return (len + 31) / 32 * 32; }
 
@@ -118,6 +140,7 @@ class TPipe {
 
   std::array<TBufType, kMaxBuffers> buffers_;  // of queues, in the order of InitBuffer
   int queue_buffers_ = 0, buffer_count_ = 0;
+  bool destroyed_ = false;
   uint8_t taken_[static_cast<int>(HardEvent::MAX)] = {};
 };
 

@@ -81,6 +81,8 @@ class VectorInstruction {
   void CheckOverlap(bool accumulates_into_last_source);
   void Describe();
   void Issue(OpClass op);
+  const char* name() const { return ins_.name(); }
+  Site site() const { return ins_.site(); }
 
   // Calls f(pointers, elements, walk) for every block of the walks.
   template <class F>

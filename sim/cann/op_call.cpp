@@ -72,6 +72,7 @@ void Tile(const ops::OpDef& def, CallState* state, OpExecutor* executor) {
   executor->tiling_data.assign(data, data + bytes);
   executor->tiling_key = state->tiling_key;
   executor->block_dim = state->block_dim;
+  executor->schedule_mode = state->schedule_mode;
   if (state->workspaces.GetSize() == 1) executor->workspace_bytes = state->workspaces.GetData()[0];
 }
 

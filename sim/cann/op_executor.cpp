@@ -27,6 +27,7 @@ int OpExecutor::LaunchKernel(const std::string& api, void* workspace, std::uint6
     launch.tiling_key = tiling_key;
     auto* const end = static_cast<unsigned char*>(workspace) + workspace_size;
     const ContiguousCopies params(inputs, outputs, end - BytesOfCopies(inputs));
+    launch.starts_together = schedule_mode == 1;
     KernelArguments arguments(&launch);
     for (const CallParam& input : params.Inputs()) arguments.AddInput(input);
     for (const CallParam& output : params.Outputs()) arguments.AddOutput(output);

@@ -19,6 +19,7 @@ struct OpExecutor : aclOpExecutor {
   std::uint64_t workspace_bytes = 0;  // of the kernel
   std::uint64_t tiling_key = 0;
   std::uint32_t block_dim = 0;
+  std::uint32_t schedule_mode = 0;
   std::vector<unsigned char> tiling_data;
 
   // The kernel's, then that of copies of non-contiguous tensors.

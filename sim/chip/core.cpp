@@ -11,6 +11,11 @@ namespace {
 
 constexpr Pipe kAllPipes[kPipes] = {Pipe::kS, Pipe::kV, Pipe::kM, Pipe::kMTE1, Pipe::kMTE2, Pipe::kMTE3, Pipe::kFIX};
 
+// What a kernel finds: the defaults, or whatever an earlier one did to it.
+constexpr ControlRegister kDefaults{std::uint64_t{1} << kNoSaturationBit, ~std::uint64_t{0}};
+constexpr ControlRegister kInherited{kDefaults.value | std::uint64_t{1} << kHf32Bit |
+                                     std::uint64_t{1} << kIntegerSaturationBit};
+
 std::string PairName(Pipe src, Pipe dst) { return std::string(NameOf(src)) + "_" + NameOf(dst); }
 
 }  // namespace
@@ -31,6 +36,9 @@ void Core::Start(LaunchState* state, int group, int index_in_group) {
   for (LocalMemory& memory : memories_) memory.Reset();
   mask = {};
   atomic = {};
+  shuffle.Start(state->options.shuffle, id());
+  takes_chip_wide = !shuffle.on();
+  control = shuffle.on() ? kInherited : kDefaults;
   std::memset(scratch, 0, sizeof scratch);
   ResetAllocation();
   open_instructions = 0;
@@ -192,6 +200,13 @@ void Core::CheckScheduler(const char* instruction, Site site) {
   Fault(std::move(finding));
 }
 
+void Core::ReportSchedule(Site site) {
+  KernelFinding finding = NewFinding("schedule-mode", site, "CrossCoreSetFlag");
+  finding.message = "waits for all cores, whose blocks need not run at the same time: beside other streams the chip hangs";
+  finding.advice = "SetScheduleMode(1) in the tiling function of such a launch";
+  Report(std::move(finding));
+}
+
 void Core::CrossSet(int mode, Pipe pipe, int flag, Site site) {
   CheckScheduler("CrossCoreSetFlag", site);
   if (mode < 0 || mode > 2 || flag < 0 || flag >= kCrossFlags || pipe == Pipe::kS) {
@@ -210,6 +225,7 @@ void Core::CrossSet(int mode, Pipe pipe, int flag, Site site) {
   };
   int scope = group_;
   if (mode == 0) {
+    if (!state_->launch.starts_together) ReportSchedule(site);
     scope = -1;
     for (int group = 0; group < state_->groups; ++group) add_group(group, cube);
     if (state_->type == TaskType::kAivOnly) receivers.resize(state_->launch.block_dim);
@@ -225,11 +241,11 @@ void Core::CrossSet(int mode, Pipe pipe, int flag, Site site) {
   Record record;
   record.op = OpClass::kCrossSet;
   record.pipe = pipe;
-  record.event = state_->cross.Signal({scope, channel_kind, flag}, id(), participants, Snapshot(pipe), receivers, site);
+  const std::tuple<int, int, int> channel{scope, channel_kind, flag};
+  record.event = state_->cross.Signal(channel, id(), participants, Snapshot(pipe), receivers, site);
   Append(record, "CrossCoreSetFlag", site);
   constexpr int kCounterLimit = 15;
-  for (const int receiver : receivers) {
-    if (state_->cross.Pending(receiver, flag) <= kCounterLimit) continue;
+  if (state_->cross.Pending(channel, id(), receivers) > kCounterLimit) {
     KernelFinding finding = NewFinding("flag-overflow", site, "CrossCoreSetFlag");
     finding.message = "flag " + std::to_string(flag) + " was set more than 15 times without a wait";
     finding.advice = "the hardware counter holds 15: let the other core answer before setting again";
@@ -249,12 +265,15 @@ void Core::CrossWait(int flag, Site site, const char* instruction) {
   waiting_flag = flag;
   waiting_instruction = instruction;
   waiting_site = site;
-  while (!state_->cross.Take(id(), flag, &delivery)) {
+  bool late = shuffle.Below(2) == 1;  // others go first
+  while (late || !state_->cross.Take(id(), flag, takes_chip_wide, shuffle, &delivery)) {
+    late = false;
     waiting = true;
     YieldCurrent();
     if (state_->failed) throw KernelFault();
   }
   waiting = false;
+  takes_chip_wide = !shuffle.on();
   if (delivery.clock.chip) {
     for (int i = 0; i < kGroupSlots; ++i) {
       delivery.clock.own[i] = std::max(delivery.clock.own[i], (*delivery.clock.chip)[group_ * kGroupSlots + i]);

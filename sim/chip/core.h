@@ -13,6 +13,7 @@
 #include "global_memory.h"
 #include "instruction.h"
 #include "local_memory.h"
+#include "shuffle.h"
 #include "site_table.h"
 
 namespace npufa_sim {
@@ -84,11 +85,14 @@ class Core {
 
   VectorMask mask;
   AtomicMode atomic;
+  ControlRegister control;
+  Shuffle shuffle;
   std::uint64_t scratch[kScratchWords];
   std::vector<std::vector<Instruction::Operand>> operand_storage;
   int open_instructions = 0;
   bool waiting = false;  // for a cross-core flag
   int waiting_flag = 0;
+  bool takes_chip_wide = true;  // flags that all cores of the chip have set, at its next wait
   const char* waiting_instruction = "";
   Site waiting_site;
 
@@ -118,6 +122,7 @@ class Core {
           }
   }
   void CheckScheduler(const char* instruction, Site site);
+  void ReportSchedule(Site site);
   void CheckEventId(int id, const char* instruction, Site site);
   void Append(const Record& record, const char* instruction, Site site);
   std::uint32_t SiteIndex(const char* instruction, Site site);

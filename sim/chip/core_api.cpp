@@ -45,6 +45,12 @@ void ForgetLocal(Space space, std::uint64_t address, std::uint32_t bytes) {
 
 VectorMask& CurrentMask() { return Current().mask; }
 AtomicMode& CurrentAtomic() { return Current().atomic; }
+ControlRegister& Control() { return Current().control; }
+void SetControlBit(int bit, bool on) {
+  const std::uint64_t mask = std::uint64_t{1} << bit;
+  Control().value = on ? Control().value | mask : Control().value & ~mask;
+  Control().set |= mask;
+}
 std::uint64_t* Scratch() { return Current().scratch; }
 
 void Fault(const char* check, Site site, const char* instruction, const char* message, const char* advice) {

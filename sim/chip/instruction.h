@@ -32,6 +32,7 @@ struct OperandRule {
   bool atomic = false;             // writes that combine with others' in any order
   bool ordered_in_pipe = false;    // the pipe itself orders this operand after earlier instructions of the same pipe
   bool whole_blocks = false;       // a 32-byte block counts as written as soon as any byte of it is
+  std::uint8_t numbers = 0;        // bytes of elements none of which may be the NaN that unwritten memory holds
   bool undefined = false;          // a write of bytes that nobody may use: they count as unwritten afterwards
 };
 

@@ -7,6 +7,7 @@
 
 #include "description.h"
 #include "record.h"
+#include "shuffle.h"
 
 namespace npufa_sim {
 
@@ -26,6 +27,9 @@ struct LaunchOptions {
   bool check = true;
   bool trace = false;   // keep what the time model needs
   int threads = 0;      // host threads; 0: as many as the host has
+  // Not 0: flags and cores take their turns as this seed decides, and control registers hold what an earlier kernel
+  // may have left.
+  std::uint64_t shuffle = ShuffleSeed();
 };
 
 struct Launch {
@@ -34,6 +38,7 @@ struct Launch {
   void* vector_entry = nullptr;  // likewise for vector cores
   std::uint32_t block_dim = 1;
   std::uint64_t tiling_key = 0;
+  bool starts_together = true;   // no block waits for another to end: waits for all cores need it
   std::vector<void*> arguments;  // GM addresses in the order of the kernel's parameters
   std::vector<GmRegion> regions;
 };

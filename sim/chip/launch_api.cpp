@@ -54,7 +54,7 @@ struct npufa_sim_argument {
 // JSON: completed, findings, text; or {"error": ...}. The string lives until the next call on this thread.
 const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cube_path, const char* vector_path,
                              std::uint32_t block_dim, std::uint64_t tiling_key, const npufa_sim_argument* arguments,
-                             int count, int check, int threads) {
+                             int count, int check, int threads, std::uint64_t shuffle, int together) {
   using namespace npufa_sim;
   static thread_local std::string reply;
   try {
@@ -66,13 +66,14 @@ const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cu
     launch.vector_entry = Load(vector_path, kernel);
     launch.block_dim = block_dim;
     launch.tiling_key = tiling_key;
+    launch.starts_together = together != 0;
     for (int i = 0; i < count; ++i) {
       launch.arguments.push_back(arguments[i].data);
       if (!arguments[i].data) continue;
       launch.regions.push_back({arguments[i].name, arguments[i].data, arguments[i].bytes, arguments[i].writable != 0,
                                 arguments[i].written != 0});
     }
-    LaunchResult result = Run(*chip, launch, {check != 0, Profiling(), threads});
+    LaunchResult result = Run(*chip, launch, {check != 0, Profiling(), threads, shuffle});
     reply = ToJson(result, launch.kernel);
     if (Profiling() && result.completed) KeepTrace(*chip, std::move(result.trace));
   } catch (const std::exception& error) {

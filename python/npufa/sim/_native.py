@@ -13,7 +13,8 @@ _FUNCTIONS = {
     "npufa_sim_launch": (
         ctypes.c_char_p,
         [ctypes.c_char_p] * 4
-        + [ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int],
+        + [ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int]
+        + [ctypes.c_uint64, ctypes.c_int],
     ),
     "npufa_sim_profile_begin": (ctypes.c_int, [ctypes.c_char_p]),
     "npufa_sim_profile_end": (ctypes.c_char_p, []),

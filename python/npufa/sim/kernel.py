@@ -100,6 +100,8 @@ class KernelLibrary:
         soc: str = "Ascend910B3",
         check: bool = True,
         threads: int = 0,
+        shuffle: int | None = None,
+        together: bool = True,
         raise_on_findings: bool = True,
     ) -> list[Finding]:
         """Run `kernel` once and return what the checks found.
@@ -114,6 +116,9 @@ class KernelLibrary:
             soc: chip to simulate, see `npufa.sim.chips()`.
             check: look for races and unwritten bytes; bounds and alignment are always checked.
             threads: host threads, 0 for all cores.
+            shuffle: seed of what the hardware leaves open (the order of flags and cores, modes left by earlier
+                kernels); 0 for none, the environment's NPUFA_SIM_SHUFFLE by default.
+            together: all blocks start at the same time, as after SetScheduleMode(1); else kernels must not wait for all cores.
             raise_on_findings: raise `KernelError` when anything was found.
 
         Raises:
@@ -140,6 +145,7 @@ class KernelLibrary:
             native().npufa_sim_launch(
                 soc.encode(), kernel.encode(), os.fsencode(self.cube), os.fsencode(self.vector), block_dim, tiling_key,
                 packed, len(entries), check, threads,
+                int(os.environ.get("NPUFA_SIM_SHUFFLE", 0)) if shuffle is None else shuffle, together,
             )
         )  # fmt: skip
         if "error" in reply:
