@@ -201,6 +201,7 @@ class TQueBind {
       cursor_ = (cursor_ + i + 1) % count_;
       buffer.state = TBufState::OCCUPIED;
       if (buffer.freeBufEvtID != INVALID_TEVENTID) {
+        npufa_sim::QueueStep();
         npufa_sim::WaitFlag(PipesOf(freeBufEvt).src, PipesOf(freeBufEvt).dst, buffer.freeBufEvtID, site);
         GetTPipePtr()->Give(freeBufEvt, buffer.freeBufEvtID);
         buffer.freeBufEvtID = INVALID_TEVENTID;
@@ -221,6 +222,7 @@ class TQueBind {
                        "free a tensor once, after DeQue");
     }
     buffer.freeBufEvtID = GetTPipePtr()->Take(freeBufEvt, site);
+    npufa_sim::QueueStep();
     npufa_sim::SetFlag(PipesOf(freeBufEvt).src, PipesOf(freeBufEvt).dst, buffer.freeBufEvtID, site);
     buffer.state = TBufState::FREE;
   }
@@ -237,6 +239,7 @@ class TQueBind {
                        "DeQue before the next EnQue, or raise the queue's depth");
     }
     buffer.enQueEvtID = GetTPipePtr()->Take(enQueEvt, site);
+    npufa_sim::QueueStep();
     npufa_sim::SetFlag(PipesOf(enQueEvt).src, PipesOf(enQueEvt).dst, buffer.enQueEvtID, site);
     buffer.state = TBufState::ENQUE;
     queue_[(oldest_ + queued_++) % kSlots] = &buffer;
@@ -251,6 +254,7 @@ class TQueBind {
     TBufType& buffer = *queue_[oldest_];
     oldest_ = (oldest_ + 1) % kSlots;
     --queued_;
+    npufa_sim::QueueStep();
     npufa_sim::WaitFlag(PipesOf(enQueEvt).src, PipesOf(enQueEvt).dst, buffer.enQueEvtID, site);
     GetTPipePtr()->Give(enQueEvt, buffer.enQueEvtID);
     buffer.enQueEvtID = INVALID_TEVENTID;

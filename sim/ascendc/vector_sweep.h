@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "chip/bank_conflicts.h"
 #include "vector_ops.h"
 
 namespace npufa_sim {
@@ -147,6 +148,7 @@ class VectorInstruction {
   void AddRun(std::int64_t element, std::int64_t count, std::int64_t row, std::int64_t rows);
   void Append(Walk walk);
   void CheckOverlapWith(const OperandUse& source);
+  BankUse Banks() const;
 
   Instruction ins_;
   const VectorSweep& sweep_;

@@ -1,6 +1,7 @@
 #include "core.h"
 
 #include <cstring>
+#include <utility>
 
 #include "access_check.h"
 #include "gm_bursts.h"
@@ -43,6 +44,7 @@ void Core::Start(LaunchState* state, int group, int index_in_group) {
   ResetAllocation();
   open_instructions = 0;
   waiting = false;
+  next_manner = Manner::kPlain;
   next_index_ = 1;
   std::memset(last_index_, 0, sizeof last_index_);
   for (Clock& clock : pipe_clocks_) clock = {};
@@ -93,6 +95,7 @@ void Core::Append(const Record& record, const char* instruction, Site site) {
   if (!state_->options.trace) return;
   trace_.records.push_back(record);
   trace_.records.back().site = SiteIndex(instruction, site);
+  trace_.records.back().manner = std::exchange(next_manner, Manner::kPlain);
 }
 
 void Core::Execute(Instruction& ins, const Cost& cost) {
@@ -110,6 +113,8 @@ void Core::Execute(Instruction& ins, const Cost& cost) {
   record.a = cost.a;
   record.b = cost.b;
   record.c = cost.c;
+  record.event = cost.event;
+  record.manner = cost.manner;
   for (const Instruction::Operand& operand : ins.operands()) {
     if (operand.tensor.space == Space::kGM) SetGmBursts(record, operand.tensor, operand.extent);
   }
@@ -149,7 +154,6 @@ void Core::SetFlag(Pipe src, Pipe dst, int id, Site site) {
   Record record;
   record.op = OpClass::kSetFlag;
   record.pipe = src;
-  record.peer = dst;
   record.event = flag.event;
   Append(record, "SetFlag", site);
 }
@@ -169,7 +173,6 @@ void Core::WaitFlag(Pipe src, Pipe dst, int id, Site site) {
   Record record;
   record.op = OpClass::kWaitFlag;
   record.pipe = dst;
-  record.peer = src;
   record.event = flag.event;
   Append(record, "WaitFlag", site);
 }

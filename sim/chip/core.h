@@ -90,6 +90,7 @@ class Core {
   std::uint64_t scratch[kScratchWords];
   std::vector<std::vector<Instruction::Operand>> operand_storage;
   int open_instructions = 0;
+  Manner next_manner = Manner::kPlain;  // of the flag that comes next
   bool waiting = false;  // for a cross-core flag
   int waiting_flag = 0;
   bool takes_chip_wide = true;  // flags that all cores of the chip have set, at its next wait

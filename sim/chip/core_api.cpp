@@ -9,6 +9,8 @@ void SetFlag(Pipe src, Pipe dst, int id, Site site) { Current().SetFlag(src, dst
 void WaitFlag(Pipe src, Pipe dst, int id, Site site) { Current().WaitFlag(src, dst, id, site); }
 void PipeBarrier(Pipe pipe, Site site) { Current().Barrier(pipe, site); }
 void PipeBarrierAll(Site site) { Current().BarrierAll(site); }
+void QueueStep() { Current().next_manner = Manner::kQueued; }
+bool Profiled() { return Current().state().options.trace; }
 void CrossCoreSet(int mode, Pipe pipe, int flag, Site site) { Current().CrossSet(mode, pipe, flag, site); }
 void CrossCoreWait(int flag, Site site) { Current().CrossWait(flag, site); }
 void SyncAll(bool vector_only, Site site) { Current().SyncAll(vector_only, site); }

@@ -12,6 +12,10 @@ void SetFlag(Pipe src, Pipe dst, int id, Site site);
 void WaitFlag(Pipe src, Pipe dst, int id, Site site);
 void PipeBarrier(Pipe pipe, Site site);
 void PipeBarrierAll(Site site);
+// The next flag belongs to a queue, which does its bookkeeping around it.
+void QueueStep();
+// Instructions are recorded for the time model.
+bool Profiled();
 
 // Modes as CrossCoreSetFlag: 0 all cores of this kind, 1 the vector cores of a group, 2 cube and vectors of a group.
 void CrossCoreSet(int mode, Pipe pipe, int flag, Site site);

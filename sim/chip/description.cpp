@@ -27,6 +27,11 @@ constexpr Parameter kParameters[] = {
     NPUFA_PARAMETER(l2_bandwidth),     NPUFA_PARAMETER(issue),            NPUFA_PARAMETER(flag_issue),
     NPUFA_PARAMETER(flag_latency),     NPUFA_PARAMETER(cross_latency),    NPUFA_PARAMETER(scalar_access),
     NPUFA_PARAMETER(queue_depth),      NPUFA_PARAMETER(launch),           NPUFA_PARAMETER(fixpipe),
+    NPUFA_PARAMETER(gm_burst),         NPUFA_PARAMETER(gm_burst_past_l2), NPUFA_PARAMETER(hbm_efficiency),
+    NPUFA_PARAMETER(hbm_write),        NPUFA_PARAMETER(hbm_access),       NPUFA_PARAMETER(shared_read),
+    NPUFA_PARAMETER(hbm_short),        NPUFA_PARAMETER(hbm_short_bytes),
+    NPUFA_PARAMETER(shared_read_window), NPUFA_PARAMETER(hbm_access_shared), NPUFA_PARAMETER(ub_read_write),
+    NPUFA_PARAMETER(mask_issue),       NPUFA_PARAMETER(counter_issue),    NPUFA_PARAMETER(queue_issue),
 };
 #undef NPUFA_PARAMETER
 

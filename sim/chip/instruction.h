@@ -23,6 +23,8 @@ struct Cost {
   OpClass op = OpClass::kScalar;
   std::uint32_t a = 0, b = 0, c = 0;
   std::uint8_t dtype = 0;
+  Manner manner = Manner::kPlain;
+  std::uint32_t event = 0;
 };
 
 // What an operand demands beyond lying inside its buffer.
