@@ -65,8 +65,9 @@ def test_report_reaches_python(library_dir):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.rstrip().endswith("works again")
     assert "no error" not in done.stdout
-    assert done.stdout.count("npufa::npu_prompt_flash_attention: ") == 2
-    report = ("[race] ", "attention/tile_copy.h:", "DataCopyPad src in GM", " of workspace ", "[flag-left-set] ",
+    reports = done.stdout.split("npufa::npu_prompt_flash_attention: ")[1:]
+    assert len(reports) == 2
+    parts = ("[race] ", "attention/tile_copy.h:", "DataCopyPad src in GM", " of workspace ", "[flag-left-set] ",
               "forward_cube.h:")  # fmt: skip
-    for part in report:
-        assert done.stdout.count(part) == 2, done.stdout
+    for report in reports:  # how many races there are depends on the order of the cores
+        assert all(part in report for part in parts), report
