@@ -182,6 +182,7 @@ enum class CO2Layout : uint8_t { NZ = 0, ROW_MAJOR, COLUMN_MAJOR };
 
 struct FixpipeConfig {
   CO2Layout format;
+  bool isToUB = false;
 };
 
 inline constexpr FixpipeConfig CFG_NZ = {CO2Layout::NZ};

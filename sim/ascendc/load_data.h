@@ -108,4 +108,11 @@ void InitConstValue(const LocalTensor<T>& dstLocal, const InitConstValueParams<U
                           initConstValueParams.dstGap.value(), bits, site);
 }
 
+// The name of CANN 9.
+template <typename T, typename U = T>
+void Fill(const LocalTensor<T>& dst, const InitConstValueParams<U>& initConstValueParams,
+          npufa_sim::Site site = npufa_sim::Site::Here()) {
+  InitConstValue(dst, initConstValueParams, site);
+}
+
 }  // namespace AscendC

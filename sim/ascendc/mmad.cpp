@@ -114,9 +114,6 @@ void SetHf32Register(int bit, bool on) {
 void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& params, Site site) {
   if (!CoreHas(Space::kL0C)) return;
   RequireSpaces(operands, site);
-  if (params.unitFlag != 0) {
-    Unsupported(site, kName, "with a unit flag; order the fixpipe by SetFlag<HardEvent::M_FIX>");
-  }
   Instruction ins(kName, Pipe::kM, site);
   const std::int64_t m = Checked(ins, "m", params.m, 0, 4095, "0 to 4095");
   const std::int64_t n = Checked(ins, "n", params.n, 0, 4095, "0 to 4095");
@@ -134,6 +131,7 @@ void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& par
   const TensorRef table{"bias", Space::kBT, 0, 0, SpaceBytes(Space::kBT)};
   const TensorRef& initial = operands.bias ? *operands.bias : table;
   OperandRule rule{1024};
+  rule.unit_flag = params.unitFlag != 0;
   rule.ordered_in_pipe = (m / kSize) * (n / kSize) >= kUnorderedFractals;
   if (start == MmadStart::kBiasRow) ins.Read(initial, {0, n * kAccumulator}, {64});
   if (start == MmadStart::kOtherTile) ForTile(m, n, [&](const Extent& e) { ins.Read(initial, e, rule); });

@@ -47,7 +47,7 @@ void PlatformAscendC::GetCoreMemSize(const CoreMemType& memory, std::uint64_t& s
       size = chip.l2_bytes;
       break;
     case CoreMemType::UB:
-      size = Bytes(chip, Space::kUB);
+      size = chip.UbForTiling();
       break;
     case CoreMemType::HBM:
       size = chip.hbm_bytes;

@@ -9,7 +9,22 @@
 namespace npufa_sim {
 namespace {
 
+// Programs that do more are taken to be without an end.
+constexpr std::uint32_t kMaxInstructions = 1u << 25;
+constexpr std::uint32_t kPollsBeforeYield = 16, kMaxPolls = 1u << 24;
+constexpr std::int64_t kPollBytes = 64;  // a copy that may be a look at a flag
+
 constexpr Pipe kAllPipes[kPipes] = {Pipe::kS, Pipe::kV, Pipe::kM, Pipe::kMTE1, Pipe::kMTE2, Pipe::kMTE3, Pipe::kFIX};
+
+std::uint64_t LineOf(const void* address) { return reinterpret_cast<std::uint64_t>(address) / 64; }
+
+bool LooksAtFlag(const Instruction& ins) {
+  for (const Instruction::Operand& operand : ins.operands()) {
+    if (operand.tensor.space != Space::kGM || operand.write || operand.extent.bytes > kPollBytes) continue;
+    return true;
+  }
+  return false;
+}
 
 std::string PairName(Pipe src, Pipe dst) { return std::string(NameOf(src)) + "_" + NameOf(dst); }
 
@@ -36,6 +51,10 @@ void Core::Start(LaunchState* state, int group, int index_in_group) {
   open_instructions = 0;
   waiting = false;
   next_index_ = 1;
+  polls_ = 0;
+  manages_cache_ = false;
+  polling = false;
+  last_site_ = {};
   std::memset(last_index_, 0, sizeof last_index_);
   for (Clock& clock : pipe_clocks_) clock = {};
   issue_clock_ = {};
@@ -90,6 +109,17 @@ void Core::Append(const Record& record, const char* instruction, Site site) {
 void Core::Execute(Instruction& ins, const Cost& cost) {
   EndProbe();
   const std::uint32_t index = next_index_++;
+  last_site_ = ins.site();
+  if (index >= kMaxInstructions) {
+    KernelFinding finding = NewFinding("endless-loop", ins.site(), ins.name());
+    finding.message = "the core has issued " + std::to_string(kMaxInstructions) + " instructions without an end";
+    finding.advice = "check the loop's step and its end; a step from tiling data may be zero";
+    Fault(std::move(finding));
+  }
+  if (ins.pipe() != Pipe::kS) {
+    if (LooksAtFlag(ins)) PollGm(ins.site());
+    else polls_ = 0;
+  }
   const std::uint32_t site = WantsSites() ? SiteIndex(ins.name(), ins.site()) : 0;
   if (state_->options.check) site_of_index_.push_back(site);
   AccessCheck(*this, ins, index, site).Run();
@@ -174,6 +204,34 @@ void Core::Barrier(Pipe pipe, Site site) {
   Append(record, "PipeBarrier", site);
 }
 
+bool Core::AutoSync(Pipe earlier, Pipe pipe, Site site) {
+  if (!state_->options.auto_sync || kind_ != CoreKind::kVector) return false;
+  const bool moves = earlier == Pipe::kMTE2 || earlier == Pipe::kMTE3;
+  const bool covered = earlier == Pipe::kS || (pipe == Pipe::kS && (moves || earlier == Pipe::kV)) ||
+                       (pipe == Pipe::kV && earlier == Pipe::kV);
+  if (!covered) return false;
+  if (earlier == pipe) {
+    Barrier(pipe, site);
+  } else {
+    OrderPipes(earlier, pipe, "auto sync", site);
+  }
+  return true;
+}
+
+void Core::OrderPipes(Pipe earlier, Pipe pipe, const char* why, Site site) {
+  Join(pipe, Snapshot(earlier));
+  Record record;
+  record.op = OpClass::kSetFlag;
+  record.pipe = earlier;
+  record.peer = pipe;
+  record.event = ++next_event_;
+  Append(record, why, site);
+  record.op = OpClass::kWaitFlag;
+  record.pipe = pipe;
+  record.peer = earlier;
+  Append(record, why, site);
+}
+
 void Core::BarrierAll(Site site) {
   for (const Pipe pipe : kAllPipes) issue_clock_.Join(Snapshot(pipe));
   ++issue_version_;
@@ -186,10 +244,10 @@ void Core::BarrierAll(Site site) {
 void Core::CheckScheduler(const char* instruction, Site site) {
   if (state_->scheduler) return;
   KernelFinding finding = NewFinding("task-type", site, instruction);
-  finding.message = "kernels of type KERNEL_TYPE_AIV_ONLY and KERNEL_TYPE_AIC_ONLY run without the scheduler that "
-                    "carries flags between cores: the core hangs";
-  finding.advice = "declare KERNEL_TYPE_MIX_AIV_1_0 or KERNEL_TYPE_MIX_AIC_1_0";
-  Fault(std::move(finding));
+  finding.message = "the documentation says that kernels of type KERNEL_TYPE_AIV_ONLY and KERNEL_TYPE_AIC_ONLY run "
+                    "without the scheduler that carries flags between cores";
+  finding.advice = "declare KERNEL_TYPE_MIX_AIV_1_0 or KERNEL_TYPE_MIX_AIC_1_0: __mix__(0, 1) or __mix__(1, 0)";
+  Note(std::move(finding));
 }
 
 void Core::CrossSet(int mode, Pipe pipe, int flag, Site site) {
@@ -252,7 +310,7 @@ void Core::CrossWait(int flag, Site site, const char* instruction) {
   while (!state_->cross.Take(id(), flag, &delivery)) {
     waiting = true;
     YieldCurrent();
-    if (state_->failed) throw KernelFault();
+    if (state_->failed) AbandonCurrent();
   }
   waiting = false;
   if (delivery.clock.chip) {
@@ -293,6 +351,59 @@ void Core::SyncAll(bool vector_only, Site site) {
   }
 }
 
+void Core::Publish(const void* address, Site site, bool traced) {
+  Record record;
+  if (traced) {
+    record.op = OpClass::kCrossSet;
+    record.pipe = Pipe::kS;
+    record.event = state_->cross.NewEvent();
+    Append(record, "global memory flag", site);
+    ++record.event;  // 0: nothing to wait for
+  }
+  state_->gm_flags.Publish(LineOf(address), group_, Snapshot(Pipe::kS), record.event);
+}
+
+void Core::ManageCache(const void* address, Site site) {
+  manages_cache_ = true;
+  PollGm(site);
+  Observe(address, site);
+  Publish(address, site, false);
+}
+
+void Core::Observe(const void* address, Site site) {
+  const std::optional<GmFlag> flag = state_->gm_flags.Look(LineOf(address));
+  if (!flag) return;
+  Clock clock;
+  for (int i = 0; i < kGroupSlots; ++i) clock.own[i] = (*flag->clock)[group_ * kGroupSlots + i];
+  clock.chip = flag->clock;
+  Join(Pipe::kS, clock);
+  if (flag->event == 0) return;
+  Record record;
+  record.op = OpClass::kCrossWait;
+  record.event = flag->event - 1;
+  Append(record, "global memory flag", site);
+}
+
+void Core::PollGm(Site site) {
+  EndProbe();
+  if (++polls_ % kPollsBeforeYield != 0) return;
+  if (polls_ >= kMaxPolls) {
+    KernelFinding finding = NewFinding("endless-loop", site, "GetValue");
+    finding.message = "the core has read global memory " + std::to_string(kMaxPolls) + " times and waits still";
+    finding.advice = "the core that writes the flag must run at the same time and come to its write";
+    Fault(std::move(finding));
+  }
+  polling = true;
+  YieldCurrent();
+  polling = false;
+  if (state_->failed) AbandonCurrent();
+}
+
+void Core::ReportHostFault(KernelFinding finding, bool goes_on) {
+  if (!goes_on) state_->failed = true;
+  state_->findings.Add(std::move(finding));
+}
+
 void Core::ReportLeftOver(const Flag& flag, Pipe src, Pipe dst, int id) {
   KernelFinding finding = NewFinding("flag-left-set", flag.site, "SetFlag");
   finding.message = "event " + PairName(src, dst) + " id " + std::to_string(id) + " is still set when the kernel ends";
@@ -311,14 +422,14 @@ std::uint64_t Core::Allocate(Space space, std::uint32_t bytes, Site site) {
   LocalMemory& target = memory(space);
   std::uint64_t& used = allocated_[static_cast<int>(space)];
   const std::uint64_t begin = used;
-  if (begin + bytes > target.bytes()) {
+  // Only books are kept: a buffer may never be touched, or lie in a memory of the other kind of core.
+  if (target.bytes() != 0 && begin + bytes > target.bytes()) {
     KernelFinding finding = NewFinding("over-allocation", site, "InitBuffer");
     finding.space = NameOf(space);
     finding.message = "needs " + std::to_string(bytes) + " bytes, " + std::to_string(used) + " of " +
                       std::to_string(target.bytes()) + " are taken";
-    finding.advice = target.bytes() == 0 ? "this core has no such memory: UB belongs to vector cores, L1 and L0 to cube cores"
-                                         : "make the buffers smaller, fewer, or share one";
-    Fault(std::move(finding));
+    finding.advice = "make the buffers smaller, fewer, or share one";
+    Note(std::move(finding));
   }
   used += (bytes + kCellBytes - 1) / kCellBytes * kCellBytes;
   target.buffers.push_back({begin, begin + bytes, site});
@@ -344,10 +455,15 @@ void Core::Report(KernelFinding finding) {
   if (state_->options.check) state_->findings.Add(std::move(finding));
 }
 
+void Core::Note(KernelFinding finding) {
+  finding.note = true;
+  Report(std::move(finding));
+}
+
 void Core::Fault(KernelFinding finding) {
   state_->findings.Add(std::move(finding));
   state_->failed = true;
-  throw KernelFault();
+  AbandonCurrent();
 }
 
 }  // namespace npufa_sim

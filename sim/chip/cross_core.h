@@ -54,6 +54,10 @@ class CrossCoreFlags {
   bool Ready(int core, int flag);
   int Pending(int core, int flag);
   std::vector<CrossLeftOver> LeftOver();
+  std::uint32_t NewEvent() {
+    const std::lock_guard lock(mutex_);
+    return next_event_++;
+  }
   std::uint32_t events() const { return next_event_; }
 
  private:

@@ -6,7 +6,7 @@
 //   ins.Issue({OpClass::kVecAdd, repeats, elements, sizeof(T)});
 //   ... then the arithmetic on Bytes(dst), Bytes(src0) ...
 //
-// Issue() throws KernelFault (after reporting) when executing the instruction would touch memory it may not touch or has
+// Issue() ends the program (after reporting) when executing the instruction would touch memory it may not touch or has
 // no meaning; races, unwritten operands and other findings are collected and the kernel goes on.
 #pragma once
 
@@ -32,13 +32,11 @@ struct OperandRule {
   bool atomic = false;             // writes that combine with others' in any order
   bool ordered_in_pipe = false;    // the pipe itself orders this operand after earlier instructions of the same pipe
   bool whole_blocks = false;       // a 32-byte block counts as written as soon as any byte of it is
+  bool unit_flag = false;          // L0C: Mmad and Fixpipe with unit flags wait for each other
   bool undefined = false;          // a write of bytes that nobody may use: they count as unwritten afterwards
 };
 
 inline constexpr OperandRule kBlockAligned{32};
-
-// Thrown to leave the kernel; the finding is already in the report.
-struct KernelFault {};
 
 class Core;
 

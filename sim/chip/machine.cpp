@@ -8,13 +8,13 @@
 #include <utility>
 
 #include "core_group.h"
+#include "host_faults.h"
 #include "progress.h"
 
 namespace npufa_sim {
 namespace {
 
 thread_local Core* current_core = nullptr;
-thread_local Fiber* current_fiber = nullptr;
 
 struct Probe {
   bool active = false;
@@ -22,7 +22,6 @@ struct Probe {
   TaskDeclaration task;
 };
 thread_local Probe probe;
-struct ProbeDone {};
 
 constexpr std::size_t kMaxArguments = 64;
 
@@ -39,8 +38,9 @@ void Dispatch(void* entry, const std::vector<void*>& arguments, std::index_seque
   table[arguments.size()](entry, arguments);
 }
 
-void CallKernel(void* entry, const std::vector<void*>& arguments) {
-  Dispatch(entry, arguments, std::make_index_sequence<kMaxArguments + 1>());
+void CallKernel(void* entry, const Launch& launch) {
+  if (launch.call) return launch.call(entry);
+  Dispatch(entry, launch.arguments, std::make_index_sequence<kMaxArguments + 1>());
 }
 
 class Machine {
@@ -59,12 +59,13 @@ class Machine {
 
  private:
   void Work() {
+    const HostFaultScope faults;
     std::vector<std::unique_ptr<CoreGroup>> running, idle;
     while (true) {
       const std::uint64_t seen = Arrivals();
-      bool moved = false;
+      bool moved = false, polled = false;
       for (std::size_t i = 0; i < running.size();) {
-        moved |= Advance(*running[i]);
+        moved |= Advance(*running[i], &polled);
         if (running[i]->done()) {
           Collect(*running[i]);
           idle.push_back(std::move(running[i]));
@@ -83,6 +84,10 @@ class Machine {
         continue;
       }
       if (running.empty()) break;
+      if (polled) {
+        std::this_thread::yield();
+        continue;
+      }
       if (!Sleep(seen)) ReportDeadlock(running);
     }
     for (auto& group : idle) CoreGroup::Give(std::move(group));
@@ -110,9 +115,8 @@ class Machine {
   void Program(Core& core) {
     const Launch& launch = state_.launch;
     try {
-      CallKernel(core.kind() == CoreKind::kCube ? launch.cube_entry : launch.vector_entry, launch.arguments);
+      CallKernel(core.kind() == CoreKind::kCube ? launch.cube_entry : launch.vector_entry, launch);
       if (!state_.failed) core.Finish();
-    } catch (const KernelFault&) {
     } catch (...) {
       std::lock_guard lock(mutex_);
       error_ = std::current_exception();
@@ -120,8 +124,9 @@ class Machine {
     }
   }
 
-  // Runs each core of the group until it waits; true when any of them got on.
-  bool Advance(CoreGroup& group) {
+  // Runs each core of the group until it waits; true when any of them got on. `polled`: one reads global memory in a
+  // loop and must be asked again.
+  bool Advance(CoreGroup& group, bool* polled) {
     bool moved = false;
     for (int i = 0; i < kGroupCores; ++i) {
       Runner& runner = group.runners[i];
@@ -129,10 +134,11 @@ class Machine {
       Core& core = runner.core;
       if (core.waiting && !state_.failed && !state_.cross.Ready(core.id(), core.waiting_flag)) continue;
       SetCurrent(&core);
-      current_fiber = &runner.fiber;
-      runner.fiber.Resume();
+      ResumeCore(core, runner.fiber);
       SetCurrent(nullptr);
-      moved = true;
+      const bool polls = core.polling && !runner.fiber.done();
+      *polled |= polls;
+      moved |= !polls;
     }
     if (moved) {
       std::lock_guard lock(mutex_);
@@ -247,16 +253,10 @@ TaskDeclaration ProbeTaskType(const ChipDescription& chip, const Launch& launch,
   Runner& runner = group->runners[vector ? 1 : 0];
   runner.core.Start(&state, 0, vector ? 1 : 0);
   probe = {true, launch.tiling_key, {}};
-  runner.fiber.Start([&] {
-    try {
-      CallKernel(entry, launch.arguments);
-    } catch (const ProbeDone&) {
-    } catch (const KernelFault&) {
-    }
-  });
+  runner.fiber.Start([&] { CallKernel(entry, launch); });
+  const HostFaultScope faults;
   SetCurrent(&runner.core);
-  current_fiber = &runner.fiber;
-  runner.fiber.Resume();
+  ResumeCore(runner.core, runner.fiber);
   SetCurrent(nullptr);
   CoreGroup::Give(std::move(group));
   probe.active = false;
@@ -279,19 +279,20 @@ void Validate(const ChipDescription& chip, const Launch& launch, TaskType type) 
 
 Core& Current() { return *current_core; }
 void SetCurrent(Core* core) { current_core = core; }
+void AbandonCurrent() { RunningFiber()->Abandon(); }
 void EndProbe() {
-  if (probe.active) throw ProbeDone();
+  if (probe.active) AbandonCurrent();
 }
 
 void YieldCurrent() {
   EndProbe();
-  current_fiber->Yield();
+  RunningFiber()->Yield();
 }
 
 void ProbedTaskType(std::uint64_t tiling_key, bool any_key, TaskDeclaration task) {
   if (!probe.active || (!any_key && tiling_key != probe.tiling_key)) return;
   probe.task = task;
-  throw ProbeDone();
+  AbandonCurrent();
 }
 
 LaunchResult Run(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
@@ -311,6 +312,7 @@ LaunchResult Run(const ChipDescription& chip, const Launch& launch, const Launch
   result.completed = !state.failed;
   if (result.completed && options.check) ReportLeftOver(state);
   result.findings = state.findings.Take();
+  result.used = state.memory.Used();
   if (options.trace) {
     result.trace.kernel = launch.kernel;
     result.trace.block_dim = launch.block_dim;
