@@ -60,11 +60,13 @@ namespace AscendC {
 
 template <class... Args>
 __attribute__((always_inline)) inline void printf(const char* fmt, Args&&... args) {
-  npufa_sim::PrintFromKernel(npufa_sim::FormatText(fmt, args...), npufa_sim::CodeAddress());
+  const std::uintptr_t here = npufa_sim::CodeAddress();
+  npufa_sim::PrintFromKernel(npufa_sim::FormatText(fmt, args...), here);
 }
 template <class... Args>
 __attribute__((always_inline)) inline void PRINTF(const char* fmt, Args&&... args) {
-  npufa_sim::PrintFromKernel(npufa_sim::FormatText(fmt, args...), npufa_sim::CodeAddress());
+  const std::uintptr_t here = npufa_sim::CodeAddress();
+  npufa_sim::PrintFromKernel(npufa_sim::FormatText(fmt, args...), here);
 }
 
 struct ShapeInfo {

@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kHandlerStack = 64 * 1024;
 constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 // The clock of a thread ticks once in this many seconds of its own; a core that has issued nothing for some ticks hangs.
-constexpr int kTickSeconds = 1, kPatience = 5;
+constexpr int kTickSeconds = 1, kPatience = 3;
 
 int TickSignal() { return SIGRTMIN + 7; }
 
@@ -125,6 +125,10 @@ void InstallHandlers() {
   });
 }
 
+bool IsSystemLibrary(const std::string& path) {
+  return path.rfind("/lib", 0) == 0 || path.rfind("/usr/", 0) == 0;
+}
+
 KernelFinding Describe(const Core& core, const HostFault& fault) {
   KernelFinding finding = core.NewFinding("", core.last_site(), "scalar code");
   std::string place = SourceOf(fault.code);
@@ -224,7 +228,9 @@ std::string SourceOf(std::uintptr_t code) {
   const std::lock_guard lock(mutex);
   const auto [found, is_new] = known.try_emplace(code);
   Dl_info info;
-  if (!is_new || dladdr(reinterpret_cast<void*>(code), &info) == 0) return found->second;
+  if (!is_new || dladdr(reinterpret_cast<void*>(code), &info) == 0 || IsSystemLibrary(info.dli_fname)) {
+    return found->second;
+  }
   std::ostringstream command;
   command << "addr2line -i -e '" << info.dli_fname << "' 0x" << std::hex
           << code - reinterpret_cast<std::uintptr_t>(info.dli_fbase) << " 2>/dev/null";
@@ -234,7 +240,7 @@ std::string SourceOf(std::uintptr_t code) {
   while (std::fgets(line, sizeof line, pipe) != nullptr) {
     std::string place = line;
     place.resize(place.find_first_of(" \n"));
-    const bool own = place.find("/ascendc/") != std::string::npos || place.find("/sim/chip/") != std::string::npos;
+    const bool own = place.rfind("/usr/", 0) == 0 || place.find("/ascendc/") != std::string::npos || place.find("/sim/chip/") != std::string::npos;
     if (found->second.empty() && !own && place[0] != '?' && place.find(":?") == std::string::npos) {
       found->second = place;
     }

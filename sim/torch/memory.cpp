@@ -22,9 +22,12 @@ class Heap {
     const std::lock_guard<std::mutex> lock(mutex_);
     const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
     if (rounded < bytes || rounded > limit || used_ > limit - rounded) return nullptr;
-    void* memory = std::aligned_alloc(kAlignment, rounded);
-    if (memory == nullptr) return nullptr;
-    blocks_[static_cast<char*>(memory)] = {rounded, bytes, false};
+    // Fresh memory is zero, which programs rely on although nobody promises it.
+    void* storage = std::calloc(1, rounded + kAlignment);
+    if (storage == nullptr) return nullptr;
+    char* memory = static_cast<char*>(storage);
+    memory += kAlignment - reinterpret_cast<std::uintptr_t>(storage) % kAlignment;
+    blocks_[memory] = {rounded, bytes, storage, false};
     used_ += rounded;
     return memory;
   }
@@ -34,8 +37,8 @@ class Heap {
     const auto block = blocks_.find(static_cast<char*>(memory));
     if (block == blocks_.end()) return false;
     used_ -= block->second.rounded;
+    std::free(block->second.storage);
     blocks_.erase(block);
-    std::free(memory);
     return true;
   }
 
@@ -71,6 +74,7 @@ class Heap {
  private:
   struct Block {
     std::size_t rounded, bytes;
+    void* storage;  // what calloc returned
     mutable bool written;
   };
   using Blocks = std::map<const char*, Block>;
