@@ -96,6 +96,9 @@ inline void InitSocState() {
 
 inline void DisableDmaAtomic() { SetAtomicNone(); }
 
+// Where the flags of the cores lie is the runtime's affair.
+inline void SetSyncBaseAddr(uint64_t) {}
+
 template <class T>
 constexpr T ScalarMin(T a, T b) {
   return a < b ? a : b;

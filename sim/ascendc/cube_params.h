@@ -26,6 +26,16 @@ struct LoadData2DParams {
 };
 using LoadData2dParams = LoadData2DParams;
 
+// Of later chips; here so that programs for several of them compile.
+struct LoadData2DParamsV2 {
+  uint32_t mStartPosition = 0, kStartPosition = 0;
+  uint16_t mStep = 0, kStep = 0;
+  int32_t srcStride = 0;
+  uint16_t dstStride = 0;
+  bool ifTranspose = false;
+  uint8_t sid = 0;
+};
+
 // startIndex and srcStride count square matrices (fractals put together until they are square), gaps 512 bytes.
 struct LoadData2dTransposeParams {
   LoadData2dTransposeParams() {}

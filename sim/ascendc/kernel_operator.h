@@ -12,6 +12,7 @@
 #include "ascendc/debug.h"
 #include "ascendc/dtypes.h"
 #include "ascendc/gm_sync.h"
+#include "ascendc/intrinsics.h"
 #include "ascendc/launch_syntax.h"
 #include "ascendc/list_tensor.h"
 #include "ascendc/macros.h"

@@ -46,10 +46,36 @@ class KernelLauncher {
   void* stream_;
 };
 
-// The second value of <<<>>> is reserved.
-template <class... P, class Control>
-KernelLauncher<P...> LaunchKernel(void (*kernel)(P...), std::uint32_t blocks, Control, void* stream = nullptr) {
-  return {kernel, blocks, stream};
+// Of kernels that share a name, the one whose parameters have the types of the arguments.
+template <class Name>
+class OverloadLauncher {
+ public:
+  OverloadLauncher(Name name, std::uint32_t blocks, void* stream) : name_(name), blocks_(blocks), stream_(stream) {}
+
+  template <class... A>
+  void operator()(A... arguments) const {
+    const auto kernel = name_([](void (*k)(A...)) { return k; });
+    KernelLauncher<A...>(kernel, blocks_, stream_)(arguments...);
+  }
+
+ private:
+  Name name_;
+  std::uint32_t blocks_;
+  void* stream_;
+};
+
+struct AnyKernel {
+  template <class... P>
+  auto operator()(void (*kernel)(P...)) const {
+    return [kernel](std::uint32_t blocks, void* stream) { return KernelLauncher<P...>(kernel, blocks, stream); };
+  }
+};
+
+// `name` calls what it is given with the kernel. The second value of <<<>>> is reserved.
+template <class Name, class Control>
+auto LaunchKernel(Name name, std::uint32_t blocks, Control, void* stream = nullptr) {
+  if constexpr (std::is_invocable_v<Name, AnyKernel>) return name(AnyKernel())(blocks, stream);
+  else return OverloadLauncher<Name>(name, blocks, stream);
 }
 
 template <class... P, std::size_t... I>

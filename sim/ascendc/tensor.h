@@ -139,6 +139,12 @@ class LocalTensor {
   uint64_t GetPhyAddr() const { return address_.bufferAddr; }
   uint64_t GetPhyAddr(uint32_t offset) const { return address_.bufferAddr + BytesOf<T>(offset); }
   int32_t GetPosition() const { return address_.logicPos; }
+  void SetAddr(uint32_t address) {
+    address_.bufferAddr = address;
+    begin_ = address;
+    end_ = address + address_.dataLen;
+    declared_ = true;
+  }
   void SetSize(uint32_t elements) { address_.dataLen = static_cast<uint32_t>(BytesOf<T>(elements)); }
   uint32_t GetSize() const { return static_cast<uint32_t>(ElementsOf<T>(address_.dataLen)); }
 

@@ -144,6 +144,7 @@ void VectorBinary(BinaryOp op, const VectorTensor& dst, const VectorTensor& src0
   ins.Operand(src1, true, false);
   ins.Resolve();
   ins.CheckOverlap(entry.documented_accumulation);
+  ins.CarryUndefined();
   ins.Describe();
   ins.Issue(entry.cost);
   switch (op) {
@@ -257,6 +258,7 @@ void VectorScalar(ScalarOp op, const VectorTensor& dst, const VectorTensor& src,
   }
   ins.Resolve();
   ins.CheckOverlap(false);
+  ins.CarryUndefined();
   ins.Describe();
   ins.Issue(shift ? OpClass::kVecAdd : OpClass::kVecScalar);
   if (op == ScalarOp::kAxpy) {
@@ -331,6 +333,7 @@ void VectorUnary(UnaryOp op, const VectorTensor& dst, const VectorTensor& src, c
   ins.Operand(src, true, false);
   ins.Resolve();
   ins.CheckOverlap(false);
+  ins.CarryUndefined();
   ins.Describe();
   ins.Issue(entry.cost);
   WithType(dst.dtype, [&](auto element) {

@@ -1,6 +1,7 @@
 #include "platform.h"
 
 #include "tiling/platform/platform_ascendc.h"
+#include "torch/runtime.h"
 
 namespace platform_ascendc {
 
@@ -59,5 +60,11 @@ void PlatformAscendC::GetCoreMemSize(const CoreMemType& memory, std::uint64_t& s
 }
 
 SocVersion PlatformAscendC::GetSocVersion() const { return SocVersion::ASCEND910B; }
+
+PlatformAscendC* PlatformAscendCManager::GetInstance() {
+  static fe::PlatFormInfos infos(npufa_sim::CurrentChip());
+  static PlatformAscendC platform(&infos);
+  return &platform;
+}
 
 }  // namespace platform_ascendc

@@ -212,7 +212,8 @@ void AccessCheck::Unwritten(const Operand& operand, std::int64_t address) {
   finding.advice = operand.tensor.space == Space::kGM
                        ? "write or clear the bytes first, or wait (CrossCoreWaitFlag, SyncAll) for the core that does"
                        : "write or clear the bytes first, or leave them out by length or mask";
-  core_.Report(std::move(finding));
+  if (operand.rule.carries) core_.Note(std::move(finding));
+  else core_.Report(std::move(finding));
 }
 
 void AccessCheck::Local(const Operand& operand) {

@@ -29,6 +29,7 @@ struct Cost {
 struct OperandRule {
   std::uint32_t align = 1;         // of every block's address, in bytes
   bool may_be_unwritten = false;   // moves of whole fractals may carry bytes that nobody wrote and nobody will use
+  bool carries = false;            // what comes of unwritten bytes counts as unwritten; that alone is no mistake
   bool atomic = false;             // writes that combine with others' in any order
   bool ordered_in_pipe = false;    // the pipe itself orders this operand after earlier instructions of the same pipe
   bool whole_blocks = false;       // a 32-byte block counts as written as soon as any byte of it is
@@ -54,6 +55,9 @@ class Instruction {
 
   // Whether every byte was written; true when nothing is checked.
   bool AllWritten(const TensorRef& tensor, const Extent& extent) const;
+
+  // Bytes that Issue() has marked as written hold nothing that anybody may use.
+  void Undefine(const TensorRef& tensor, const Extent& extent);
 
   // Copies which destination bytes count as written from the source instead of marking all of them: for moves between
   // memories, byte ranges pairwise in order. Call after Issue().

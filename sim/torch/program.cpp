@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "acl/acl.h"
+#include "ascendc/dtypes.h"
 #include "ascendc/launch_syntax.h"
 #include "chip/time_api.h"
 #include "errors.h"
@@ -117,6 +118,10 @@ void LaunchFromProgram(ProgramLaunch from) {
 }  // namespace npufa_sim
 
 using namespace npufa_sim;
+
+float aclFloat16ToFloat(aclFloat16 value) { return HalfToFloat(value); }
+
+aclFloat16 aclFloatToFloat16(float value) { return FloatToHalf(value); }
 
 int npufa_sim_run_program(const char* vector_path, const char* cube_path, int count, char** arguments) {
   try {

@@ -14,6 +14,8 @@ from typing import Sequence
 KERNEL_WORD = "__npufa_kernel__"
 _MARK = re.compile(rf"<<<|\b{KERNEL_WORD}\b")
 _ATTRIBUTE = re.compile(r"\b(__vector__|__cube__)\b|\b__mix__\s*\(\s*(\d)\s*,\s*(\d)\s*\)")
+# The compiler's own spelling of __aicore__, and of both sides.
+_SIDE = re.compile(r"\[\s*(?:host\s*,\s*)?aicore\s*\]")
 _PIECE = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|^# .*$|[A-Za-z_]\w*|\S', re.MULTILINE)
 _BEFORE_DECLARATION = re.compile(r'[;{}]|^# .*$', re.MULTILINE)
 _PAIRS = {")": "(", "}": "{", "]": "["}
@@ -60,7 +62,8 @@ def translate(text: str, c_names: bool = False, entries: Sequence[str] = ()) -> 
             edits += _launch(text, mark.start())
         else:
             edits += _kernel(text, mark, c_names, programs)
-    edits += [(m.start(), m.end(), "") for m in _ATTRIBUTE.finditer(text) if not _in_string(text, m.start())]
+    for words in (_ATTRIBUTE, _SIDE):
+        edits += [(m.start(), m.end(), "") for m in words.finditer(text) if not _in_string(text, m.start())]
     parts = []
     at = 0
     for begin, end, new in sorted(edits):
@@ -112,12 +115,14 @@ def _name_before(text: str, at: int) -> int:
     """Where the kernel's name, with namespaces and template arguments, begins that ends at `at`; -1 without one."""
     i = len(text[:at].rstrip())
     if i and text[i - 1] == ">":
-        depth = 0
+        angles = brackets = 0
         while i:
             i -= 1
-            depth += (text[i] in ">)") - (text[i] in "<(")
-            if depth == 0:
-                break
+            brackets += (text[i] == ")") - (text[i] == "(")
+            if brackets == 0:
+                angles += (text[i] == ">") - (text[i] == "<")
+                if angles == 0:
+                    break
         i = len(text[:i].rstrip())
     name = re.search(r"(?:\w+\s*::\s*|::\s*)*[A-Za-z_]\w*$", text[max(0, i - 500) : i])
     return i - len(name.group()) if name else -1
@@ -128,7 +133,11 @@ def _launch(text: str, at: int) -> list[tuple[int, int, str]]:
     end = _close(text, at + 3, ">>>")
     if begin < 0 or end < 0:
         raise SourceError(f"{_place(text, at)}: a launch is written kernel<<<blocks, nullptr, stream>>>(arguments)")
-    return [(begin, begin, "::npufa_sim::LaunchKernel("), (at, at + 3, ", "), (end, end + 3, ")")]
+    name = text[begin:at].strip()
+    call = f"::npufa_sim::LaunchKernel([&](auto f) -> decltype(f({name})) {{ return f({name}); }}, "
+    # Line ends stay where they are.
+    kept = "\n" * text.count("\n", begin, at)
+    return [(begin, at + 3, call.replace("\n", " ") + kept), (end, end + 3, ")")]
 
 
 def _kernel(text: str, mark: re.Match[str], c_names: bool, programs: set[str]) -> list[tuple[int, int, str]]:

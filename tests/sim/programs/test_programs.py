@@ -62,11 +62,12 @@ def test_command_line(files, tmp_path):
 
 def test_kinds_of_kernels(capfd):
     assert sim.run_program([HERE / "kinds.asc"]) == 0
-    one_to_two, one_to_one, cube, vector = capfd.readouterr().out.splitlines()
+    one_to_two, one_to_one, cube, vector, overloaded = capfd.readouterr().out.splitlines()
     assert one_to_two == "1 102 0 0 1 2 103 104 "
     assert one_to_one == "1 102 0 0 1 102 0 0 "
     assert cube == "1 102 0 0 0 0 0 0 "
     assert vector == "0 0 0 0 1 102 0 0 "
+    assert overloaded == "0 0 0 0 0 0 1 1 "
 
 
 def test_flags_in_global_memory(capfd):
