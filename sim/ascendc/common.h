@@ -99,11 +99,6 @@ inline void DisableDmaAtomic() { SetAtomicNone(); }
 // Where the flags of the cores lie is the runtime's affair.
 inline void SetSyncBaseAddr(uint64_t) {}
 
-template <class T>
-constexpr T ScalarMin(T a, T b) {
-  return a < b ? a : b;
-}
-
 // Hands out one memory from its start, without a TPipe.
 enum class Hardware : uint8_t { GM, UB, L1, L0A, L0B, L0C, BIAS, FIXBUF, MAX };
 

@@ -1,6 +1,7 @@
 #include "host_faults.h"
 
 #include <dlfcn.h>
+#include <execinfo.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -77,12 +78,29 @@ std::uintptr_t CallerOf(const ucontext_t* context) { return context->uc_mcontext
 bool StepOverDivision(ucontext_t*) { return false; }  // this processor does not trap either
 #endif
 
+bool IsSystemLibrary(const std::string& path) {
+  return path.rfind("/lib", 0) == 0 || path.rfind("/usr/", 0) == 0;
+}
+
 void Note(int signal, const ucontext_t* context, const void* address) {
   const std::uintptr_t code = CodeOf(context);
   for (const HostFault& known : running.faults) {
     if (known.code == code) return;
   }
   running.faults.push_back({signal, code, CallerOf(context), address});
+}
+
+// A call of abort() stands some frames above what raised the signal.
+std::uintptr_t CallerInKernel() {
+  void* frames[32];
+  const int count = backtrace(frames, 32);
+  for (int i = 0; i < count; ++i) {
+    Dl_info info;
+    if (dladdr(frames[i], &info) == 0 || IsSystemLibrary(info.dli_fname)) continue;
+    if (std::string(info.dli_fname).find("libnpufa_sim") != std::string::npos) continue;
+    return reinterpret_cast<std::uintptr_t>(frames[i]) - 1;
+  }
+  return 0;
 }
 
 void OnFault(int signal, siginfo_t* info, void* opaque) {
@@ -97,6 +115,7 @@ void OnFault(int signal, siginfo_t* info, void* opaque) {
   } else {
     Note(signal, context, info->si_addr);
   }
+  if (signal == SIGABRT) running.faults.back().code = CallerInKernel();
   if (signal == SIGFPE && StepOverDivision(context)) return;
   running.fiber->Abandon();
 }
@@ -123,10 +142,6 @@ void InstallHandlers() {
     action.sa_sigaction = OnTick;
     sigaction(TickSignal(), &action, nullptr);
   });
-}
-
-bool IsSystemLibrary(const std::string& path) {
-  return path.rfind("/lib", 0) == 0 || path.rfind("/usr/", 0) == 0;
 }
 
 KernelFinding Describe(const Core& core, const HostFault& fault) {

@@ -57,7 +57,12 @@ std::string ReadableName(const char* symbol) {
   return name.rfind("void ", 0) == 0 ? name.substr(5) : name;
 }
 
-Launch Prepare(const ProgramLaunch& from) {
+struct Prepared {
+  Launch launch;
+  std::vector<const void*> pointers;
+};
+
+Prepared Prepare(const ProgramLaunch& from) {
   Dl_info info;
   if (dladdr(from.kernel, &info) == 0 || info.dli_saddr != from.kernel || info.dli_sname == nullptr) {
     throw std::invalid_argument("a kernel is not visible outside its file: it must not be static or in a namespace "
@@ -70,20 +75,27 @@ Launch Prepare(const ProgramLaunch& from) {
   const Program& program = Running();
   if (program.vector != nullptr) launch.vector_entry = dlsym(program.vector, info.dli_sname);
   if (program.cube != nullptr) launch.cube_entry = dlsym(program.cube, info.dli_sname);
-  launch.regions = DeviceRegions();
-  for (GmRegion& region : launch.regions) {
+  return {std::move(launch), from.pointers};
+}
+
+// The memory at the time of execution, which a captured graph puts off.
+std::vector<GmRegion> RegionsFor(const std::vector<const void*>& pointers) {
+  std::vector<GmRegion> regions = DeviceRegions();
+  for (GmRegion& region : regions) {
     const auto* begin = static_cast<const char*>(region.data);
-    for (std::size_t i = 0; i < from.pointers.size(); ++i) {
-      const auto* pointer = static_cast<const char*>(from.pointers[i]);
+    for (std::size_t i = 0; i < pointers.size(); ++i) {
+      const auto* pointer = static_cast<const char*>(pointers[i]);
       if (pointer >= begin && pointer < begin + region.bytes) region.name = "argument " + std::to_string(i);
     }
   }
-  return launch;
+  return regions;
 }
 
 void Print(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
 
-int Execute(const Launch& launch) {
+int Execute(const Prepared& prepared) {
+  Launch launch = prepared.launch;
+  launch.regions = RegionsFor(prepared.pointers);
   LaunchOptions options = CurrentOptions();
   options.auto_sync = Running().auto_sync;
   LaunchResult result = Run(CurrentChip(), launch, options);
@@ -99,14 +111,14 @@ int Execute(const Launch& launch) {
 
 void LaunchFromProgram(ProgramLaunch from) {
   try {
-    auto launch = std::make_shared<const Launch>(Prepare(from));
-    SubmitToStream(from.stream, [launch] {
+    auto prepared = std::make_shared<const Prepared>(Prepare(from));
+    SubmitToStream(from.stream, [prepared] {
       try {
-        return Execute(*launch);
+        return Execute(*prepared);
       } catch (const std::exception& error) {
         ++Running().problems;
         Print(error.what());
-        return Fail(ACL_ERROR_INVALID_PARAM, launch->kernel.c_str(), error.what());
+        return Fail(ACL_ERROR_INVALID_PARAM, prepared->launch.kernel.c_str(), error.what());
       }
     });
   } catch (const std::exception& error) {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import _script
 from . import chips, enable, profile, program
 from ._session import DEFAULT_SOC
+from .profiling import ProfileReport
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -17,12 +18,20 @@ def _run(arguments: argparse.Namespace) -> None:
         return _run_program(arguments)
     _script.require(arguments.script, "python -m npufa.sim run")
     enable(arguments.soc, check=not arguments.no_check, force=arguments.force)
-    if arguments.trace is None:
+    if not _profiles(arguments):
         _script.run(arguments.script, arguments.arguments)
         return
-    report = profile(_exit_code, arguments.script, arguments.arguments)
+    _finish(profile(_exit_code, arguments.script, arguments.arguments), arguments)
+
+
+def _profiles(arguments: argparse.Namespace) -> bool:
+    return arguments.profile or arguments.trace is not None
+
+
+def _finish(report: ProfileReport, arguments: argparse.Namespace) -> NoReturn:
     print(report)
-    report.save_trace(arguments.trace)
+    if arguments.trace is not None:
+        report.save_trace(arguments.trace)
     sys.exit(report.result)
 
 
@@ -38,15 +47,12 @@ def _run_program(arguments: argparse.Namespace) -> None:
     options = {"include": arguments.include, "defines": arguments.define, "soc": arguments.soc,
                "check": not arguments.no_check, "auto_sync": not arguments.no_auto_sync}  # fmt: skip
     try:
-        if not arguments.profile and arguments.trace is None:
+        if not _profiles(arguments):
             sys.exit(program.run_program(sources, words, **options))
         report = profile(program.run_program, sources, words, **options)
     except (program.CompileError, program.ProgramError, ValueError) as error:
         sys.exit(f"python -m npufa.sim run: {error}")
-    print(report)
-    if arguments.trace is not None:
-        report.save_trace(arguments.trace)
-    sys.exit(report.result)
+    _finish(report, arguments)
 
 
 def _exit_code(script: str, arguments: list[str]) -> Any:
@@ -75,7 +81,7 @@ def main() -> None:
     run.add_argument("--no-check", action="store_true", help="do not check kernels: faster")
     run.add_argument("--trace", metavar="FILE", help="profile the whole script; print the table and save the trace, "
                      "which ui.perfetto.dev opens")
-    run.add_argument("--profile", action="store_true", help="print the modelled time of every kernel of a program")
+    run.add_argument("--profile", action="store_true", help="print the modelled time of every kernel")
     run.add_argument("-I", dest="include", metavar="DIRECTORY", action="append", default=[],
                      help="of a program: a directory of headers")
     run.add_argument("-D", dest="define", metavar="NAME=VALUE", action="append", default=[],
