@@ -28,6 +28,13 @@ using LoadData2dParams = LoadData2DParams;
 
 // Of later chips; here so that programs for several of them compile.
 struct LoadData2DParamsV2 {
+  LoadData2DParamsV2() {}
+  LoadData2DParamsV2(const uint32_t mStartPositionIn, const uint32_t kStartPositionIn, const uint16_t mStepIn,
+                     const uint16_t kStepIn, const int32_t srcStrideIn, const uint16_t dstStrideIn,
+                     const bool ifTransposeIn, const uint8_t sidIn)
+      : mStartPosition(mStartPositionIn), kStartPosition(kStartPositionIn), mStep(mStepIn), kStep(kStepIn),
+        srcStride(srcStrideIn), dstStride(dstStrideIn), ifTranspose(ifTransposeIn), sid(sidIn) {}
+
   uint32_t mStartPosition = 0, kStartPosition = 0;
   uint16_t mStep = 0, kStep = 0;
   int32_t srcStride = 0;

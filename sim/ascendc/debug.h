@@ -12,7 +12,8 @@ namespace npufa_sim {
 
 template <class T>
 auto Printable(const T& value) {
-  if constexpr (std::is_same_v<T, half> || std::is_same_v<T, bfloat16_t>) return static_cast<double>(static_cast<float>(value));
+  constexpr bool short_float = std::is_same_v<T, half> || std::is_same_v<T, bfloat16_t>;
+  if constexpr (short_float) return static_cast<double>(static_cast<float>(value));
   else if constexpr (std::is_class_v<T>) return static_cast<long long>(value);
   else return value;
 }
@@ -74,6 +75,8 @@ struct ShapeInfo {
   ShapeInfo(const uint8_t shapeDimIn, const uint32_t* shapeIn) : shapeDim(shapeDimIn) {
     for (int i = 0; i < shapeDim; ++i) shape[i] = shapeIn[i];
   }
+  uint32_t Row() const { return shapeDim > 0 ? shape[shapeDim - 1] : 0; }
+
   uint8_t shapeDim = 0;
   uint32_t shape[8] = {};
   uint8_t originalShapeDim = 0;
@@ -93,12 +96,12 @@ void DumpTensor(const GlobalTensor<T>& input, uint32_t desc, uint32_t dumpSize,
 template <class T>
 void DumpTensor(const LocalTensor<T>& input, uint32_t desc, uint32_t dumpSize, const ShapeInfo& shapeInfo,
                 npufa_sim::Site site = npufa_sim::Site::Here()) {
-  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.shapeDim > 0 ? shapeInfo.shape[shapeInfo.shapeDim - 1] : 0, site);
+  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.Row(), site);
 }
 template <class T>
 void DumpTensor(const GlobalTensor<T>& input, uint32_t desc, uint32_t dumpSize, const ShapeInfo& shapeInfo,
                 npufa_sim::Site site = npufa_sim::Site::Here()) {
-  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.shapeDim > 0 ? shapeInfo.shape[shapeInfo.shapeDim - 1] : 0, site);
+  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.Row(), site);
 }
 template <class T>
 void DumpAccChkPoint(const LocalTensor<T>& tensor, uint32_t index, uint32_t countOff, uint32_t dumpSize,
@@ -110,7 +113,8 @@ inline void PrintTimeStamp(uint32_t descId, npufa_sim::Site site = npufa_sim::Si
 }
 
 template <class... Args>
-void AssertImpl(bool holds, npufa_sim::Site site, const char* expression, const char* format = "", const Args&... args) {
+void AssertImpl(bool holds, npufa_sim::Site site, const char* expression, const char* format = "",
+                const Args&... args) {
   if (!holds) npufa_sim::FailAssertion(expression, npufa_sim::FormatText(format, args...), site);
 }
 

@@ -74,7 +74,8 @@ void SyncAll(const GlobalTensor<int32_t>& gmWorkspace, const LocalTensor<int32_t
   const int32_t round = own.Get() + 1;
   own.Set(round);
   for (int64_t core = 0; core < cores; ++core) {
-    npufa_sim::FlagAt(gmWorkspace, core * npufa_sim::kFlagStride, site).WaitUntil([=](int32_t r) { return r >= round; });
+    const npufa_sim::FlagWord other = npufa_sim::FlagAt(gmWorkspace, core * npufa_sim::kFlagStride, site);
+    other.WaitUntil([=](int32_t value) { return value >= round; });
   }
 }
 

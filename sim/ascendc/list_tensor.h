@@ -38,7 +38,8 @@ class ListTensorDesc {
     words_ = static_cast<const uint64_t*>(data);
     pointers_ = reinterpret_cast<void* const*>(static_cast<const uint8_t*>(data) + words_[0]);
     count_ = 0;
-    for (const uint64_t* at = words_ + 1; at < reinterpret_cast<const uint64_t*>(pointers_); at += 1 + Dim(at)) ++count_;
+    const auto* end = reinterpret_cast<const uint64_t*>(pointers_);
+    for (const uint64_t* at = words_ + 1; at < end; at += 1 + Dim(at)) ++count_;
   }
 
   template <class T>

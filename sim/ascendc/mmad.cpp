@@ -96,9 +96,12 @@ class UndefinedResult {
     };
     for (std::int64_t row = 0; row < m; ++row) {
       const std::int64_t first = row / kSize * fractals * kFractalBytes + row % kSize * kRowBytes;
-      rows_[row] = m == 1 ? !ins.AllWritten(operands.a, {0, TailBytes(k, c0)}) : !written(operands.a, first, kFractalBytes);
+      rows_[row] = m == 1 ? !ins.AllWritten(operands.a, {0, TailBytes(k, c0)})
+                          : !written(operands.a, first, kFractalBytes);
     }
-    for (std::int64_t column = 0; column < n; ++column) columns_[column] = !written(operands.b, column * kRowBytes, stride);
+    for (std::int64_t column = 0; column < n; ++column) {
+      columns_[column] = !written(operands.b, column * kRowBytes, stride);
+    }
   }
 
   // The sums start from these: a value for each column, or a tile like the result.

@@ -27,7 +27,8 @@ std::vector<std::uint8_t> Expand(const std::uint8_t* b, const std::uint8_t* indi
       const std::uint8_t* places = indices + fractal * kIndexFractal + c * kIndexFractal / kColumns;
       for (std::int64_t e = 0; e < 32; ++e) {
         const std::int64_t place = PlaceOf(places, e);
-        const std::int64_t to = ((2 * row + place / 32) * columns + column) * kFractalBytes + c * kRowBytes + place % 32;
+        const std::int64_t half = (2 * row + place / 32) * columns + column;
+        const std::int64_t to = half * kFractalBytes + c * kRowBytes + place % 32;
         full[to] = static_cast<std::uint8_t>(full[to] + b[fractal * kFractalBytes + c * kRowBytes + e]);
       }
     }

@@ -14,7 +14,7 @@
     count_ = 0;                                                                                                      \
     address_ = start_;                                                                                               \
   }                                                                                                                  \
-  AscendC::TBufHandle GetBufHandle(uint8_t offset) { return reinterpret_cast<AscendC::TBufHandle>(buffers_ + offset); } \
+  AscendC::TBufHandle GetBufHandle(uint8_t index) { return reinterpret_cast<AscendC::TBufHandle>(buffers_ + index); } \
   uint32_t GetCurAddr() const { return address_; }                                                                   \
   void SetCurAddr(uint32_t address) { address_ = address; }                                                          \
   uint8_t GetCurBufSize() const { return static_cast<uint8_t>(count_); }                                             \

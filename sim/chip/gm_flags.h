@@ -1,5 +1,5 @@
-// Order between cores through words in global memory: who writes one makes known what its core has done by then, and who
-// sees it there knows.
+// Order between cores through words in global memory: who writes one makes known what its core has done by then, and
+// who sees it there knows.
 #pragma once
 
 #include <cstdint>

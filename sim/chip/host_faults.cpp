@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t kHandlerStack = 64 * 1024;
 constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-// The clock of a thread ticks once in this many seconds of its own; a core that has issued nothing for some ticks hangs.
+// The clock of a thread ticks once in so many seconds of its own; a core that has issued nothing for some ticks hangs.
 constexpr int kTickSeconds = 1, kPatience = 3;
 
 int TickSignal() { return SIGRTMIN + 7; }
@@ -255,7 +255,8 @@ std::string SourceOf(std::uintptr_t code) {
   while (std::fgets(line, sizeof line, pipe) != nullptr) {
     std::string place = line;
     place.resize(place.find_first_of(" \n"));
-    const bool own = place.rfind("/usr/", 0) == 0 || place.find("/ascendc/") != std::string::npos || place.find("/sim/chip/") != std::string::npos;
+    const auto in = [&](const char* folder) { return place.find(folder) != std::string::npos; };
+    const bool own = place.rfind("/usr/", 0) == 0 || in("/ascendc/") || in("/sim/chip/");
     if (found->second.empty() && !own && place[0] != '?' && place.find(":?") == std::string::npos) {
       found->second = place;
     }

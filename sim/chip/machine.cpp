@@ -20,6 +20,7 @@ struct Probe {
   bool active = false;
   std::uint64_t tiling_key = 0;
   TaskDeclaration task;
+  bool works = false;
 };
 thread_local Probe probe;
 
@@ -244,10 +245,10 @@ void ReportLeftOver(LaunchState& state) {
   }
 }
 
-TaskDeclaration ProbeTaskType(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
+// What one program of the kernel declares, or whether it works.
+Probe ProbeProgram(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options, bool vector) {
   // Buffers are real, so that whatever stands before the declaration may run.
   LaunchState state(chip, launch, options, TaskType::kMix1To2, 1);
-  const bool vector = launch.vector_entry != nullptr;
   void* entry = vector ? launch.vector_entry : launch.cube_entry;
   std::unique_ptr<CoreGroup> group = CoreGroup::Take(chip);
   Runner& runner = group->runners[vector ? 1 : 0];
@@ -260,7 +261,19 @@ TaskDeclaration ProbeTaskType(const ChipDescription& chip, const Launch& launch,
   SetCurrent(nullptr);
   CoreGroup::Give(std::move(group));
   probe.active = false;
-  return probe.task;
+  return probe;
+}
+
+// Without a declaration the cores that have something to do take part, as with the toolkit's compiler.
+TaskDeclaration ProbeTaskType(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
+  const Probe vector = launch.vector_entry ? ProbeProgram(chip, launch, options, true) : Probe();
+  if (vector.task.type != TaskType::kUndeclared || !launch.cube_entry) return vector.task;
+  const Probe cube = ProbeProgram(chip, launch, options, false);
+  TaskDeclaration task = cube.task;
+  if (task.type == TaskType::kUndeclared && cube.works) {
+    task.type = vector.works ? TaskType::kMix1To2 : TaskType::kAicOnly;
+  }
+  return task;
 }
 
 void Validate(const ChipDescription& chip, const Launch& launch, TaskType type) {
@@ -280,12 +293,14 @@ void Validate(const ChipDescription& chip, const Launch& launch, TaskType type) 
 Core& Current() { return *current_core; }
 void SetCurrent(Core* core) { current_core = core; }
 void AbandonCurrent() { RunningFiber()->Abandon(); }
-void EndProbe() {
-  if (probe.active) AbandonCurrent();
+void EndProbe(bool works) {
+  if (!probe.active) return;
+  probe.works = works;
+  AbandonCurrent();
 }
 
 void YieldCurrent() {
-  EndProbe();
+  EndProbe(true);
   RunningFiber()->Yield();
 }
 

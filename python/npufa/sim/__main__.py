@@ -76,7 +76,7 @@ def _chips() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m npufa.sim", description="The simulated Ascend NPU.")
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run a Python script with torch.npu, or an Ascend C program, on a simulated chip")
+    run = commands.add_parser("run", help="run a Python script, or an Ascend C program, on a simulated chip")
     run.add_argument("--soc", default=DEFAULT_SOC, help="the chip (default: %(default)s)")
     run.add_argument("--no-check", action="store_true", help="do not check kernels: faster")
     run.add_argument("--trace", metavar="FILE", help="profile the whole script; print the table and save the trace, "

@@ -94,7 +94,8 @@ class _Build:
         include = [*self._options.include, headers, headers / "ascendc", headers / "cann"]
         preprocess = [
             *self._compiler, "-E", "-x", "c++", *self._flags, f"-D{PROGRAMS[program]}", f"-D__global__={KERNEL_WORD}",
-            "-D__CCE__", *(f"-D{define}" for define in self._options.defines), *(f"-I{path}" for path in include), str(source),
+            "-D__CCE__", *(f"-D{define}" for define in self._options.defines), *(f"-I{path}" for path in include),
+            str(source),
         ]  # fmt: skip
         with _naming(source, program):
             return translate(_output(preprocess), self._options.c_names, self._options.entries)

@@ -29,7 +29,9 @@ def test_lines_stay_where_they_are():
     assert launched(source).splitlines()[-1] == "int b;"
 
 
-@pytest.mark.parametrize("source", ['const char* a = "x<<<1>>>(2)";', '# 1 "<<<file>>>"\nint a;', "int x = a << b >> c;"])
+@pytest.mark.parametrize(
+    "source", ['const char* a = "x<<<1>>>(2)";', '# 1 "<<<file>>>"\nint a;', "int x = a << b >> c;"]
+)
 def test_what_is_no_launch(source):
     assert launched(source) == source
 
