@@ -8,9 +8,12 @@ usage: ./build.sh <command> [arguments]
   quickstart      build, then run examples/quickstart.py
   build           compile the operators and install npufa into .venv in development mode
   test [args]     build with the test modules, then run pytest; args go to pytest (-m slow, -k decode, a path)
+  test --device npu [args]
+                  the same for the operators' tests on an NPU: a real chip where CANN is installed, else the simulated one
   bench [args]    build, then print the table of benchmarks/attention.py; args go to it
-  check --cann-include DIR
-                  compile op_host, syntax only, against the headers of a CANN toolkit in DIR
+  check --cann-include DIR [--cann-include DIR]...
+                  compile op_host and op_kernel, syntax only, against the headers of a CANN toolkit or of asc-devkit's
+                  sources in DIR; headers that it does not have are taken from the next DIR
   package [--soc ascend910b|ascend910_93]...
                   build the custom operator package (.run) on a host with a CANN toolkit (ASCEND_HOME_PATH)
   clean           remove everything that was compiled; .venv stays
@@ -110,6 +113,12 @@ test_modules() {
   compile -DNPUFA_BUILD_TESTS=ON -- all all_verify_interface_header_sets
 }
 
+has_path() {
+  local argument
+  for argument; do [ ! -e "${argument%%::*}" ] || return 0; done
+  return 1
+}
+
 no_arguments() { [ "$2" -eq 0 ] || die "$1 takes no arguments; see ./build.sh --help"; }
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -132,9 +141,20 @@ case "$command" in
     say "done: .venv/bin/python -m npufa info"
     ;;
   test)
+    device=""
+    if [ "${1-}" = --device ]; then
+      [ "${2-}" = npu ] || die "--device is npu, got '${2-}'; without it tests choose for themselves"
+      device=npu
+      shift 2
+    fi
     environment
     example_requirements
     test_modules
+    if [ -n "$device" ]; then
+      export PYTHONPATH="$PWD/tests${PYTHONPATH:+:$PYTHONPATH}"
+      has_path "$@" || set -- tests/ops tests/sim/ops "$@"
+      set -- -p cases.all_on_npu "$@"
+    fi
     say "pytest $*"
     exec python -m pytest "$@"
     ;;
@@ -144,8 +164,11 @@ case "$command" in
     exec python benchmarks/attention.py "$@"
     ;;
   check)
-    [ $# -eq 2 ] && [ "$1" = --cann-include ] || die "usage: ./build.sh check --cann-include DIR"
-    exec scripts/check_cann_headers.sh "$2"
+    directories=()
+    while [ $# -ge 2 ] && [ "$1" = --cann-include ]; do directories+=("$2"); shift 2; done
+    [ $# -eq 0 ] && [ ${#directories[@]} -gt 0 ] ||
+      die "usage: ./build.sh check --cann-include DIR [--cann-include DIR]..."
+    exec "${PYTHON:-python3}" scripts/check_cann_headers.py "${directories[@]}"
     ;;
   package)
     exec scripts/package_cann.sh "$@"

@@ -27,12 +27,13 @@ inline std::vector<std::int64_t> CopyLengths(const Arguments& a, const char* nam
 
 template <class Int>
 void ReadLengths(const Arguments& a, const char* name, LengthValues where, OptionalList<Int>* list,
-                 TensorDesc<Int>* tensor) {
+                 bool* cumulative, TensorDesc<Int>* tensor) {
   const c10::IValue& value = a.At(name);
   if (!value.isTensor()) {
     *list = a.List<Int>(name);
     return;
   }
+  *cumulative = true;
   if constexpr (std::is_same_v<Int, std::int64_t>) {
     if (where == LengthValues::kHost || value.toTensor().is_cpu()) {
       *list = CopyLengths(a, name, value.toTensor());
@@ -45,8 +46,8 @@ void ReadLengths(const Arguments& a, const char* name, LengthValues where, Optio
 template <class Int>
 AttentionCall<Int> FusionCall(const Arguments& a, LengthValues where = LengthValues::kHost) {
   AttentionCall<Int> c = ReadFusionCall<Int>(a);
-  ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_tensor);
-  ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_tensor);
+  ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_cumulative, &c.q_lens_tensor);
+  ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_cumulative, &c.kv_lens_tensor);
   return c;
 }
 
@@ -54,9 +55,9 @@ template <class Int>
 AttentionCall<Int> InferenceCall(const Arguments& a, OpKind kind, LengthValues where = LengthValues::kHost) {
   RequireSupportedV2(a);
   AttentionCall<Int> c = ReadInferenceCall<Int>(a, kind);
-  ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_tensor);
+  ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_cumulative, &c.kv_lens_tensor);
   if (kind == OpKind::kIncre) return c;  // its one list of lengths is the keys'
-  ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_tensor);
+  ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_cumulative, &c.q_lens_tensor);
   return c;
 }
 

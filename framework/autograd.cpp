@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "arguments.h"
+#include "drawn_in_graph.h"
 #include "registration.h"
 
 namespace npufa {
@@ -29,7 +30,7 @@ struct ForwardCall {
 };
 
 std::string GradOperator(const std::string& forward, bool masked) {
-  if (masked) return "npufa::_npu_fusion_attention_grad_masked";
+  if (masked || forward == "npufa::_npu_fusion_attention_drawn") return "npufa::_npu_fusion_attention_grad_masked";
   const std::string base = "npufa::npu_fusion_attention";
   return base + "_grad" + forward.substr(base.size());
 }
@@ -120,9 +121,10 @@ class FusionFunction : public torch::autograd::Function<FusionFunction> {
     save("attention_in", outputs[0]);
     save("softmax_max", outputs[1]);
     save("softmax_sum", outputs[2]);
-    save("seed", outputs[4]);
-    save("offset", outputs[5]);
-    if (outputs.size() > 6) save("numels", outputs[6]);
+    if (ctx->saved_data.count("tensor:dropout_mask") == 0) {
+      save("seed", outputs[4]);
+      save("offset", outputs[5]);
+    }
     ctx->save_for_backward(std::move(tensors));
   }
 
@@ -169,6 +171,7 @@ void CallBelowAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, 
 }
 
 void FusionAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
+  if (IsDrawnInGraph(op, *stack)) return DrawInGraph(op, stack);
   if (!IsDifferentiated(op, *stack)) return CallBelowAutograd(op, keys, stack);
   Stack call(stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()), stack->end());
   const Arguments a(op, call);

@@ -12,24 +12,16 @@ namespace {
 using c10::SymInt;
 using torch::jit::Stack;
 
-// A random seed becomes a constant of the traced graph where it is returned as an integer.
-void RequireKnownSeed(const Arguments& a) {
-  if (!a.Has("seed") || a.Number("keep_prob") >= 1.0) return;
-  if (a.Integer("seed") != 0 || a.OptionalTensor("dropout_mask").defined()) return;
-  Fail(a.Op(), "seed", "cannot be drawn while a graph is traced", 0,
-       "a seed, a dropout_mask, or npu_fusion_attention_v3, which returns its seed as a tensor");
-}
-
 void FusionMeta(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments a(op, *stack);
   a.RequireOneDevice("query", {"actual_seq_qlen", "actual_seq_kvlen"});
   const AttentionCall<SymInt> call = FusionCall<SymInt>(a);
   const AttentionSpec<SymInt> spec = Describe(call);
-  RequireKnownSeed(a);
   std::vector<at::Tensor> results = MakeResults(a, ForwardResults(a, spec));
   std::vector<c10::IValue> integers;
   if (a.Has("seed")) {
-    integers = {a.Integer("seed"), a.Integer("offset"), CountScores(spec).guard_int(__FILE__, __LINE__)};
+    // A seed to be drawn stays 0: there is nothing to draw it for. Fake tensors get symbols from graph/_drawn_seed.py.
+    integers = {a.At("seed"), a.At("offset"), CountScores(spec)};
   }
   ReturnResults(op, stack, std::move(results));
   for (c10::IValue& integer : integers) stack->push_back(std::move(integer));

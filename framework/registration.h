@@ -6,7 +6,7 @@
 namespace npufa {
 
 inline constexpr const char* kFusionOperators[] = {"npu_fusion_attention", "npu_fusion_attention_v2",
-                                                   "npu_fusion_attention_v3"};
+                                                   "npu_fusion_attention_v3", "_npu_fusion_attention_drawn"};
 inline constexpr const char* kFusionGradOperators[] = {"npu_fusion_attention_grad", "npu_fusion_attention_grad_v2",
                                                        "npu_fusion_attention_grad_v3",
                                                        "_npu_fusion_attention_grad_masked"};

@@ -7,6 +7,13 @@
 namespace {
 
 // Arguments that operators share with their variants.
+constexpr char kFusionV2[] =
+    "Tensor query, Tensor key, Tensor value, int head_num, str input_layout, *, Tensor? pse=None, "
+    "Tensor? padding_mask=None, Tensor? atten_mask=None, Tensor? query_rope=None, Tensor? key_rope=None, "
+    "float scale=1., float keep_prob=1., int pre_tokens=2147483647, int next_tokens=2147483647, "
+    "int inner_precise=0, int[]? prefix=None, int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None, "
+    "int sparse_mode=0, bool gen_mask_parallel=True, bool sync=False, int pse_type=1, int[]? q_start_idx=None, "
+    "int[]? kv_start_idx=None, str softmax_layout=\"\", Tensor? sink=None";
 constexpr char kFusionV3[] =
     "Tensor query, Tensor key, Tensor value, int head_num, str input_layout, Tensor? pse=None, "
     "Tensor? padding_mask=None, Tensor? atten_mask=None, float scale=1., float keep_prob=1., "
@@ -89,37 +96,37 @@ TORCH_LIBRARY(npufa, m) {
       "Tensor? padding_mask=None, Tensor? atten_mask=None, float scale=1., float keep_prob=1., "
       "int pre_tockens=2147483647, int next_tockens=2147483647, int inner_precise=0, int[]? prefix=None, "
       "int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None, int sparse_mode=0, bool gen_mask_parallel=True, "
-      "bool sync=False, str softmax_layout=\"\", Tensor? sink=None, Tensor? dropout_mask=None, int seed=0, "
-      "int offset=0) -> (Tensor, Tensor, Tensor, Tensor, int, int, int)",
+      "bool sync=False, str softmax_layout=\"\", Tensor? sink=None, Tensor? dropout_mask=None, SymInt seed=0, "
+      "SymInt offset=0) -> (Tensor, Tensor, Tensor, Tensor, SymInt, SymInt, SymInt)",
       {at::Tag::nondeterministic_seeded});
   m.def(
       "npu_fusion_attention_grad(Tensor query, Tensor key, Tensor value, Tensor dy, int head_num, str input_layout, *, "
       "Tensor? pse=None, Tensor? padding_mask=None, Tensor? atten_mask=None, Tensor? softmax_max=None, "
       "Tensor? softmax_sum=None, Tensor? softmax_in=None, Tensor? attention_in=None, float scale_value=1., "
-      "float keep_prob=1., int pre_tockens=2147483647, int next_tockens=2147483647, int inner_precise=0, int seed=0, "
-      "int offset=0, int numels=0, int[]? prefix=None, int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None, "
-      "int sparse_mode=0, bool gen_mask_parallel=True, bool sync=False, str softmax_layout=\"\", Tensor? sink=None) -> "
-      "(Tensor, Tensor, Tensor, Tensor, Tensor)");
-  m.def(
-      "npu_fusion_attention_v2(Tensor query, Tensor key, Tensor value, int head_num, str input_layout, *, "
-      "Tensor? pse=None, Tensor? padding_mask=None, Tensor? atten_mask=None, Tensor? query_rope=None, "
-      "Tensor? key_rope=None, float scale=1., float keep_prob=1., int pre_tokens=2147483647, "
-      "int next_tokens=2147483647, int inner_precise=0, int[]? prefix=None, int[]? actual_seq_qlen=None, "
-      "int[]? actual_seq_kvlen=None, int sparse_mode=0, bool gen_mask_parallel=True, bool sync=False, int pse_type=1, "
-      "int[]? q_start_idx=None, int[]? kv_start_idx=None, str softmax_layout=\"\", Tensor? sink=None, "
-      "Tensor? dropout_mask=None, int seed=0, int offset=0) -> (Tensor, Tensor, Tensor, Tensor, int, int, int)",
-      {at::Tag::nondeterministic_seeded});
+      "float keep_prob=1., int pre_tockens=2147483647, int next_tockens=2147483647, int inner_precise=0, "
+      "SymInt seed=0, SymInt offset=0, SymInt numels=0, int[]? prefix=None, int[]? actual_seq_qlen=None, "
+      "int[]? actual_seq_kvlen=None, int sparse_mode=0, bool gen_mask_parallel=True, bool sync=False, "
+      "str softmax_layout=\"\", Tensor? sink=None) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def(Schema("npu_fusion_attention_v2", kFusionV2, "(Tensor, Tensor, Tensor, Tensor, SymInt, SymInt, SymInt)",
+               ", Tensor? dropout_mask=None, SymInt seed=0, SymInt offset=0").c_str(),
+        {at::Tag::nondeterministic_seeded});
+  // v2 that draws, and returns what it has drawn as tensors, and the integer of such a tensor: what v1 and v2 are in a
+  // graph, see autograd.cpp.
+  m.def(Schema("_npu_fusion_attention_drawn", kFusionV2, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)").c_str(),
+        {at::Tag::nondeterministic_seeded});
+  m.def("_npu_dropout_number(Tensor drawn) -> SymInt");
   m.def(
       "npu_fusion_attention_grad_v2(Tensor query, Tensor key, Tensor value, Tensor dy, int head_num, str input_layout, "
       "*, Tensor? pse=None, Tensor? padding_mask=None, Tensor? atten_mask=None, Tensor? softmax_max=None, "
       "Tensor? softmax_sum=None, Tensor? softmax_in=None, Tensor? attention_in=None, Tensor? query_rope=None, "
       "Tensor? key_rope=None, float scale_value=1., float keep_prob=1., int pre_tokens=2147483647, "
-      "int next_tokens=2147483647, int inner_precise=0, int seed=0, int offset=0, int numels=0, int[]? prefix=None, "
-      "int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None, int sparse_mode=0, bool gen_mask_parallel=True, "
-      "bool sync=False, int pse_type=1, int[]? q_start_idx=None, int[]? kv_start_idx=None, str softmax_layout=\"\", "
-      "Tensor? sink=None) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
-  // grad_v2 with the dropout mask that the forward call was given; autograd's, since the public operators have no way
-  // to pass one.
+      "int next_tokens=2147483647, int inner_precise=0, SymInt seed=0, SymInt offset=0, SymInt numels=0, "
+      "int[]? prefix=None, int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None, int sparse_mode=0, "
+      "bool gen_mask_parallel=True, bool sync=False, int pse_type=1, int[]? q_start_idx=None, "
+      "int[]? kv_start_idx=None, str softmax_layout=\"\", Tensor? sink=None) -> "
+      "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  // grad_v2 with the dropout mask that the forward call was given, or the seed that it has drawn in a graph;
+  // autograd's: the public operators have no way to pass them.
   m.def(
       "_npu_fusion_attention_grad_masked(Tensor query, Tensor key, Tensor value, Tensor dy, int head_num, "
       "str input_layout, *, Tensor? pse=None, Tensor? padding_mask=None, Tensor? atten_mask=None, "
@@ -128,7 +135,8 @@ TORCH_LIBRARY(npufa, m) {
       "int pre_tokens=2147483647, int next_tokens=2147483647, int inner_precise=0, int[]? prefix=None, "
       "int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None, int sparse_mode=0, bool gen_mask_parallel=True, "
       "bool sync=False, int pse_type=1, int[]? q_start_idx=None, int[]? kv_start_idx=None, str softmax_layout=\"\", "
-      "Tensor? sink=None, Tensor? dropout_mask=None) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+      "Tensor? sink=None, Tensor? dropout_mask=None, Tensor? seed=None, Tensor? offset=None) -> (Tensor, Tensor, "
+      "Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def(Schema("npu_fusion_attention_v3", kFusionV3, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)").c_str(),
         {at::Tag::nondeterministic_seeded});
   m.def(Schema("npu_fusion_attention_grad_v3", kFusionGradV3, "(Tensor, Tensor, Tensor, Tensor, Tensor)").c_str());

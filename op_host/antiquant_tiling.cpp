@@ -11,7 +11,6 @@ using Spec = AttentionSpec<std::int64_t>;
 AntiquantTiling Of(const TensorDesc<std::int64_t>& scale, bool has_offset, ScaleAxis axis, const Spec& spec,
                    std::int64_t channels) {
   AntiquantTiling tiling{};
-  tiling.number = NumberOf(scale.dtype);
   tiling.hasOffset = has_offset;
   const auto width = static_cast<std::uint64_t>(scale.Dim() > 0 ? scale.Size(-1) : 1);
   const auto heads = static_cast<std::uint64_t>(spec.kv_heads);
@@ -44,10 +43,6 @@ AntiquantTiling Of(const TensorDesc<std::int64_t>& scale, bool has_offset, Scale
 }
 
 }  // namespace
-
-std::uint32_t NumberOf(DType dtype) {
-  return dtype == DType::kFloat16 ? NUMBER_HALF : dtype == DType::kBFloat16 ? NUMBER_BFLOAT16 : NUMBER_FLOAT;
-}
 
 void FillAntiquant(const Call& call, const Spec& spec, AntiquantTiling& key, AntiquantTiling& value) {
   if (spec.quant.combined) {

@@ -6,8 +6,6 @@
 
 namespace npufa {
 
-std::uint32_t NumberOf(DType dtype);
-
 void FillAntiquant(const AttentionCall<std::int64_t>& call, const AttentionSpec<std::int64_t>& spec,
                    AntiquantTiling& key, AntiquantTiling& value);
 

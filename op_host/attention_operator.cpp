@@ -18,7 +18,8 @@ using Spec = AttentionSpec<std::int64_t>;
 using Sizes = std::vector<std::int64_t>;
 
 constexpr std::int64_t kUnknownSize = -1;
-constexpr std::uint32_t kStartTogether = 1;  // kernels wait for all cores between their phases
+constexpr std::uint32_t kVectorsPerCube = 2;
+constexpr std::uint32_t kStartTogether = 1;  // no block waits for another to end
 
 bool HasUnknownSize(const Call& call) {
   for (const auto* tensor : {&call.query, &call.key, &call.value}) {
@@ -64,7 +65,9 @@ struct TilingTarget {
 
 TilingTarget TargetOf(gert::TilingContext& context) {
   const platform_ascendc::PlatformAscendC platform(context.GetPlatformInfo());
-  return {{platform.GetCoreNumAic()}, platform.GetLibApiWorkSpaceSize()};
+  // A process may be left fewer cores than the chip has, and not two vector cores for each cube core.
+  const std::uint32_t groups = std::min(platform.GetCoreNumAic(), platform.GetCoreNumAiv() / kVectorsPerCube);
+  return {{std::max(groups, 1U)}, platform.GetLibApiWorkSpaceSize()};
 }
 
 template <class Tiling>
@@ -81,7 +84,7 @@ void SetLaunch(const Launch& launch, const TilingTarget& target, gert::TilingCon
   *workspace = target.toolkit_workspace + launch.workspace_bytes;
   context->SetBlockDim(launch.block_dim);
   context->SetTilingKey(launch.tiling_key);
-  context->SetScheduleMode(kStartTogether);
+  if (launch.waits_for_all) context->SetScheduleMode(kStartTogether);
 }
 
 // Torch's operators draw a mask where the caller gives none; a kernel needs one.

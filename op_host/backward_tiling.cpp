@@ -83,6 +83,7 @@ BackwardLaunch FillBackwardTiling(const Call& call, const Spec& spec, float scal
   tiling.scoreBytes = ScoreBytes(tiling.keyBlock);
   launch.block_dim = tiling.cores;
   launch.workspace_bytes = WorkspaceOf(tiling);
+  launch.waits_for_all = true;
   return launch;
 }
 

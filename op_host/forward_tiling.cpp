@@ -92,7 +92,6 @@ void SetOutputs(const Call& call, ForwardTiling* tiling) {
   tiling->keepScale = static_cast<float>(1.0 / call.keep_prob);
   if (call.quant_scale2) {
     tiling->outputScale.kind = call.quant_scale2.Numel() > 1 ? SCALE_PER_CHANNEL : SCALE_ONE;
-    tiling->outputScale.number = NumberOf(call.quant_scale2.dtype);
     tiling->outputScale.hasOffset = call.quant_offset2.defined;
   }
 }
@@ -150,7 +149,7 @@ std::uint64_t CubeBytes(const Spec& spec, const ForwardTiling& tiling) {
 
 // Rows and columns of tiles, as large as the cores' memories allow.
 void SetTileSizes(const Spec& spec, Operands operands, ForwardTiling* tiling) {
-  constexpr std::uint64_t kCubeMemory = 512 * 1024;
+  constexpr std::uint64_t kCubeMemory = 512 * 1024 - 256;  // the rest is the system's
   constexpr std::uint32_t kDigitRows = 32;
   // Selections (of masks and dropout) take the last 8 KiB.
   const std::uint64_t vector_memory = tiling->hasMask || tiling->hasDropout ? 184 * 1024 : 192 * 1024;
@@ -217,6 +216,12 @@ std::uint64_t TilingKeyOf(const Spec& spec, Operands operands) {
   return type + (spec.int4_cache ? KEY_INT4_STORED : KEY_INT8_STORED);
 }
 
+// Whether cores wait for one another to merge their parts of a tile, as the kernel sees it.
+bool WaitsForAll(const ForwardTiling& tiling) {
+  const auto cut = [](const WorkStart& start) { return start.keyBlock > 0; };
+  return tiling.sequences.lengthsOnDevice != 0 || std::any_of(tiling.start + 1, tiling.start + tiling.cores, cut);
+}
+
 void RequireSupported(const Call& call, const Spec& spec) {
   if (spec.kv_dtype == DType::kFloat8E4M3 || spec.kv_dtype == DType::kFloat8E5M2) {
     Fail(call.op, "key", "has a dtype that this chip cannot convert", NameOf(spec.kv_dtype), "an int8 or int4 cache");
@@ -251,6 +256,7 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   launch.tiling_key = TilingKeyOf(spec, operands);
   launch.block_dim = tiling.cores;
   launch.workspace_bytes = std::max(any_lengths, WorkspaceOf(tiling, tiling.cores));
+  launch.waits_for_all = WaitsForAll(tiling);
   return launch;
 }
 

@@ -11,6 +11,7 @@ struct ForwardLaunch {
   std::uint64_t tiling_key = 0;
   std::uint32_t block_dim = 1;
   std::uint64_t workspace_bytes = 0;  // of the kernel, without what the toolkit asks for
+  bool waits_for_all = false;         // cores wait for one another
 };
 
 // `spec` = Describe(call); the query is not empty. Throws ArgumentError where the call is beyond what the kernels can do.

@@ -8,49 +8,34 @@ namespace npufa {
 
 namespace {
 
-// Entries of the columns for a tensor that takes part in them.
-std::vector<ge::DataType> Joint(const std::vector<TypeColumn>& columns, ge::DataType TypeColumn::*row) {
-  std::vector<ge::DataType> types;
-  for (const TypeColumn& column : columns) types.push_back(column.*row);
-  return types;
-}
-
-bool IsJoint(Role role) {
-  return role == Role::kQuery || role == Role::kCache || role == Role::kBias || role == Role::kOutput;
-}
-
-std::vector<ge::DataType> TypesOf(const OperatorParts& parts, Role role) {
+ge::DataType TypeOf(const TypeColumn& column, Role role) {
   switch (role) {
     case Role::kQuery:
-      return Joint(parts.types, &TypeColumn::query);
+      return column.query;
     case Role::kCache:
-      return Joint(parts.types, &TypeColumn::cache);
+      return column.cache;
     case Role::kBias:
-      return Joint(parts.types, &TypeColumn::bias);
+      return column.bias;
     case Role::kOutput:
-      return Joint(parts.types, &TypeColumn::output);
-    case Role::kMask:
-      return {ge::DT_BOOL, ge::DT_INT8, ge::DT_UINT8};
-    case Role::kBits:
-      return {ge::DT_UINT8};
+      return column.output;
+    case Role::kBytes:
+      return ge::DT_UINT8;
     case Role::kFloats:
-      return {ge::DT_FLOAT};
-    case Role::kScales:
-      return {ge::DT_FLOAT, ge::DT_FLOAT16, ge::DT_BF16};
-    case Role::kScaleBits:
-      return {ge::DT_FLOAT, ge::DT_UINT64, ge::DT_INT64};
+      return ge::DT_FLOAT;
     case Role::kIndices:
-      return {ge::DT_INT32};
+      return ge::DT_INT32;
     case Role::kInteger:
     case Role::kList:
-      return {ge::DT_INT64};
+      return ge::DT_INT64;
   }
-  return {};
+  return ge::DT_UNDEFINED;
 }
 
+// Columns for every tensor: CANN multiplies DataTypeLists with each other when it builds the package.
 void SetTypes(const OperatorParts& parts, Role role, ops::OpParamDef* tensor) {
-  const std::vector<ge::DataType> types = TypesOf(parts, role);
-  (IsJoint(role) ? tensor->DataType(types) : tensor->DataTypeList(types))
+  std::vector<ge::DataType> types;
+  for (const TypeColumn& column : parts.types) types.push_back(TypeOf(column, role));
+  tensor->DataType(types)
       .DataTypeForBinQuery(std::vector<ge::DataType>(types.size(), types[0]))
       .FormatList({ge::FORMAT_ND});
 }
@@ -111,7 +96,7 @@ void Declare(const OperatorParts& parts, ops::OpDef* def) {
     ops::OpParamDef& input = def->Input(part.name).ParamType(part.presence);
     SetTypes(parts, part.role, &input);
     if (part.role == Role::kList) {
-      input.ValueDepend(ops::REQUIRED);
+      input.ValueDepend(ops::OPTIONAL);
     } else {
       input.AutoContiguous();
     }

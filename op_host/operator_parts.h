@@ -16,11 +16,8 @@ enum class Role {
   kCache,
   kBias,
   kOutput,
-  kMask,     // one byte per element
-  kBits,     // uint8
+  kBytes,    // uint8: masks
   kFloats,   // float32
-  kScales,   // float32, float16 or bfloat16
-  kScaleBits,  // one float32, or a 64-bit integer that holds its bits
   kIndices,  // int32
   kInteger,  // int64, which the device reads
   kList,     // int64 whose values the host sees

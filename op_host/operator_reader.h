@@ -66,7 +66,8 @@ class OperatorReader {
   ContextReader<Context> reader_;
 };
 
-// Lengths that only the device knows have an input of their own beside the list.
+// Lengths that only the device knows have an input of their own beside the list. Packed ones are cumulative, as all of
+// CANN's are: torch's operators hand on no others.
 template <class Context>
 AttentionCall<std::int64_t> ReadCall(const OperatorReader<Context>& reader, OpKind kind) {
   using Int = std::int64_t;
@@ -77,6 +78,7 @@ AttentionCall<std::int64_t> ReadCall(const OperatorReader<Context>& reader, OpKi
   };
   call.kv_lens = reader.template List<Int>(call.names.kv_lens);
   call.kv_lens_tensor = on_device(call.names.kv_lens);
+  call.q_lens_cumulative = call.kv_lens_cumulative = true;
   if (kind == OpKind::kIncre) return call;
   call.q_lens = reader.template List<Int>(call.names.q_lens);
   call.q_lens_tensor = on_device(call.names.q_lens);

@@ -62,7 +62,7 @@ void BoundSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) 
     most = static_cast<std::uint32_t>(std::min<std::int64_t>(most, size));
   };
   if (spec.rule.dense_mask) {
-    bound(tiling.mostQuery, call.atten_mask.Size(-2));
+    if (call.atten_mask.Size(-2) > 1) bound(tiling.mostQuery, call.atten_mask.Size(-2));
     bound(tiling.mostKey, call.atten_mask.Size(-1));
   }
   if (spec.pse == PseForm::kFull) {
@@ -79,7 +79,6 @@ bool KeepsPrefix(const Call& call, const Spec& spec) {
 
 void FillSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) {
   const bool packed_keys = spec.IsPackedBatch() && spec.cache == CacheLayout::kNone;
-  const auto packed = [](bool plain) -> std::uint32_t { return plain ? LENGTH_EACH : LENGTH_CUMULATIVE; };
   tiling.batch = Narrow(call.op, "query", spec.batch);
   tiling.heads = Narrow(call.op, "query", spec.heads);
   tiling.groupSize = static_cast<std::uint32_t>(spec.heads / spec.kv_heads);
@@ -91,17 +90,15 @@ void FillSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) {
   tiling.packedKey = packed_keys;
   tiling.leftPaddedQuery = spec.left_padded_q;
   tiling.leftPaddedKey = spec.left_padded_kv;
-  tiling.qLengths = spec.IsPackedBatch() ? packed(spec.plain_q_lens)
+  tiling.qLengths = spec.IsPackedBatch() ? LENGTH_CUMULATIVE
                                          : SourceOf(spec.q_lens_on_device, spec.q_lens, spec.batch, call.q_lens_tensor);
-  tiling.kvLengths = packed_keys ? packed(spec.plain_kv_lens)
+  tiling.kvLengths = packed_keys ? LENGTH_CUMULATIVE
                                  : SourceOf(spec.kv_lens_on_device, spec.kv_lens, spec.batch, call.kv_lens_tensor);
-  tiling.plainQuery = call.kind == OpKind::kFusion && spec.IsPackedBatch() && spec.q_lens_on_device;
-  tiling.plainKey = call.kind == OpKind::kFusion && packed_keys && spec.kv_lens_on_device;
   BoundSequences(call, spec, tiling);
   tiling.longestQuery = tiling.qTokens;
   if (spec.IsPackedBatch() && !spec.q_lens_on_device) {
-    tiling.longestQuery =
-        static_cast<std::uint32_t>(*std::max_element(spec.q_lens.begin(), spec.q_lens.end()));
+    const auto longest = std::max_element(spec.q_lens.begin(), spec.q_lens.end());
+    tiling.longestQuery = longest == spec.q_lens.end() ? 0 : static_cast<std::uint32_t>(*longest);
   }
   const std::int64_t edge = EdgeSequence(spec);
   tiling.edgeSequence = edge < 0 ? NO_SEQUENCE : static_cast<std::uint32_t>(edge);

@@ -37,7 +37,7 @@ void FusionForward(const c10::OperatorHandle& op, Stack* stack) {
   const Call call = FusionCall<std::int64_t>(a);
   const Spec spec = Describe(call);
   WarnAboutPlainLengths(call, spec);
-  BuiltProblem built = BuildFusion(a, call, spec, a.Number("scale"));
+  BuiltProblem built = BuildFusion(a, call, spec);
   std::vector<at::Tensor> results = MakeResults(a, ForwardResults(a, spec));
   const Seed seed = ForwardSeed(a, call, DrawSeed);
   AddDropout(a, call, seed, &built);
@@ -74,7 +74,7 @@ void FusionBackward(const c10::OperatorHandle& op, Stack* stack) {
   const Call call = FusionCall<std::int64_t>(a);
   const Spec spec = Describe(call);
   CheckGradInputs(a, spec);
-  BuiltProblem built = BuildFusion(a, call, spec, a.Number("scale_value"));
+  BuiltProblem built = BuildFusion(a, call, spec);
   AddDropout(a, call, BackwardSeed(a), &built);
   const Problem& p = built.problem;
 

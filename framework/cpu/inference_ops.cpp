@@ -44,7 +44,7 @@ void Inference(const c10::OperatorHandle& op, Stack* stack) {
   a.RequireOneDevice("query", {});
   const Call call = InferenceCall<std::int64_t>(a, kind);
   const Spec spec = Describe(call);
-  BuiltProblem built = BuildInference(a, call, spec, a.Number(call.names.scale));
+  BuiltProblem built = BuildInference(a, call, spec);
   ForwardOutputs outputs;
   outputs.quantisation = ReadOutputQuantisation(a, call, spec, &built);
 

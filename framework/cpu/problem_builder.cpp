@@ -127,6 +127,32 @@ void AddPackedSequences(const Call& call, const Spec& spec, BuiltProblem* built)
   built->partial_rows = q_first < spec.q_tokens;
 }
 
+void AddSequences(const Arguments& a, const Call& call, const Spec& spec, BuiltProblem* built) {
+  if (spec.IsPackedBatch()) {
+    AddPackedSequences(call, spec, built);
+  } else {
+    AddPaddedSequences(a, call, spec, built);
+  }
+}
+
+// Only blocks that a query row may look into are ever read, so only their ids must be valid.
+void CheckBlockIds(const char* op, const std::vector<Sequence>& sequences, const at::Tensor& table, const Spec& spec) {
+  const auto* ids = table.const_data_ptr<std::int32_t>();
+  for (const Sequence& s : sequences) {
+    if (s.q_len == 0) continue;
+    const std::int64_t begin = s.band.Row(0, s.kv_len).begin;
+    const std::int64_t end = s.band.Row(s.q_len - 1, s.kv_len).end;
+    for (std::int64_t block = begin / spec.block_size; block * spec.block_size < end; ++block) {
+      const std::int64_t id = ids[s.batch * table.stride(0) + block];
+      if (id < 0 || id >= spec.num_blocks) {
+        const std::string at = "[" + std::to_string(s.batch) + ", " + std::to_string(block) + "]";
+        Fail(op, "block_table", "has a block id out of range at " + at, id,
+             "0.." + std::to_string(spec.num_blocks - 1));
+      }
+    }
+  }
+}
+
 void AddMask(const at::Tensor& tensor, const Spec& spec, bool decode, BuiltProblem* built) {
   const at::Tensor t = ContiguousRows(tensor, built);
   const auto stride = [&](std::int64_t axis) { return t.size(axis) == 1 ? 0 : t.stride(axis); };
@@ -165,7 +191,7 @@ void AddBias(const at::Tensor& tensor, const Spec& spec, BuiltProblem* built) {
   if (!spec.IsPackedBatch()) bias.rows_total = spec.q_tokens;
 }
 
-void AddBasics(const Arguments& a, const Call& call, const Spec& spec, double scale, BuiltProblem* built) {
+void AddBasics(const Arguments& a, const Call& call, const Spec& spec, BuiltProblem* built) {
   Problem& p = built->problem;
   p.dtype = spec.dtype;
   p.kv_dtype = spec.kv_dtype;
@@ -176,12 +202,8 @@ void AddBasics(const Arguments& a, const Call& call, const Spec& spec, double sc
   p.head_dim = spec.head_dim;
   p.value_dim = spec.value_dim;
   p.rope_dim = spec.rope_dim;
-  p.scale = static_cast<float>(scale);
-  if (spec.IsPackedBatch()) {
-    AddPackedSequences(call, spec, built);
-  } else {
-    AddPaddedSequences(a, call, spec, built);
-  }
+  p.scale = static_cast<float>(call.scale);
+  AddSequences(a, call, spec, built);
   p.query = View(ContiguousRows(a.Tensor("query"), built), spec.q_layout, spec.heads);
   p.key = Source(a.Tensor("key"), spec, built);
   p.value = Source(a.Tensor("value"), spec, built);
@@ -265,24 +287,6 @@ void AddAntiquant(const Arguments& a, const ArgumentNames& names, const Spec& sp
                                   spec.quant.value_scale, spec, spec.value_dim);
 }
 
-// Only blocks that a query row may look into are ever read, so only their ids must be valid.
-void CheckBlockIds(const Arguments& a, const Problem& p, std::int64_t num_blocks) {
-  const RowSource& key = p.key;
-  for (const Sequence& s : p.sequences) {
-    if (s.q_len == 0) continue;
-    const std::int64_t begin = s.band.Row(0, s.kv_len).begin;
-    const std::int64_t end = s.band.Row(s.q_len - 1, s.kv_len).end;
-    for (std::int64_t block = begin / key.block_size; block * key.block_size < end; ++block) {
-      const std::int64_t id = key.block_table[s.batch * key.table_stride + block];
-      if (id < 0 || id >= num_blocks) {
-        const std::string at = "[" + std::to_string(s.batch) + ", " + std::to_string(block) + "]";
-        Fail(a.Op(), "block_table", "has a block id out of range at " + at, id,
-             "0.." + std::to_string(num_blocks - 1));
-      }
-    }
-  }
-}
-
 }  // namespace
 
 Executor TorchExecutor() {
@@ -301,23 +305,29 @@ Strided View(const at::Tensor& t, Layout layout, std::int64_t heads) {
   return Bytes(t, axes.batch >= 0 ? t.stride(axes.batch) : 0, head, t.stride(axes.token));
 }
 
-BuiltProblem BuildFusion(const Arguments& a, const Call& call, const Spec& spec, double scale) {
+void CheckBlockIds(const Arguments& a, const Call& call, const Spec& spec) {
   BuiltProblem built;
-  AddBasics(a, call, spec, scale, &built);
+  AddSequences(a, call, spec, &built);
+  CheckBlockIds(a.Op(), built.problem.sequences, a.Tensor("block_table").cpu().contiguous(), spec);
+}
+
+BuiltProblem BuildFusion(const Arguments& a, const Call& call, const Spec& spec) {
+  BuiltProblem built;
+  AddBasics(a, call, spec, &built);
   const auto first = [](const OptionalList<std::int64_t>& list) { return list ? (*list)[0] : 0; };
   built.problem.bias.distance = first(call.kv_start_idx) - first(call.q_start_idx);
   built.problem.dropout.keep_prob = call.keep_prob;
   return built;
 }
 
-BuiltProblem BuildInference(const Arguments& a, const Call& call, const Spec& spec, double scale) {
+BuiltProblem BuildInference(const Arguments& a, const Call& call, const Spec& spec) {
   BuiltProblem built;
-  AddBasics(a, call, spec, scale, &built);
+  AddBasics(a, call, spec, &built);
   Problem& p = built.problem;
   if (spec.cache != CacheLayout::kNone) {
     const at::Tensor table = ContiguousRows(a.Tensor("block_table"), &built);
     for (RowSource* source : {&p.key, &p.value, &p.key_rope}) AddPages(table, spec, source);
-    CheckBlockIds(a, p, spec.num_blocks);
+    CheckBlockIds(a.Op(), p.sequences, table, spec);
   }
   if (call.key_shared_prefix) {
     p.key.prefix = View(ContiguousRows(a.Tensor("key_shared_prefix"), &built), spec.q_layout, spec.kv_heads);

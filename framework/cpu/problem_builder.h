@@ -24,7 +24,10 @@ Executor TorchExecutor();
 // Byte strides of a tensor whose channels are contiguous.
 Strided View(const at::Tensor& t, Layout layout, std::int64_t heads);
 
-BuiltProblem BuildFusion(const Arguments& a, const Call& call, const Spec& spec, double scale);
-BuiltProblem BuildInference(const Arguments& a, const Call& call, const Spec& spec, double scale);
+// Raises for an id in `block_table`, on any device, that leads out of the cache. BuildInference() does so, too.
+void CheckBlockIds(const Arguments& a, const Call& call, const Spec& spec);
+
+BuiltProblem BuildFusion(const Arguments& a, const Call& call, const Spec& spec);
+BuiltProblem BuildInference(const Arguments& a, const Call& call, const Spec& spec);
 
 }  // namespace npufa::cpu

@@ -43,6 +43,17 @@ char* AclObjects::Add(const std::string& text) {
   return texts_.back()->data();
 }
 
+at::Tensor Task::Convert(const at::Tensor& t, at::ScalarType type) {
+  if (!t.defined() || t.scalar_type() == type) return t;
+  constexpr std::uint64_t kAlignment = 512;
+  const std::uint64_t begin = converted, bytes = static_cast<std::uint64_t>(t.numel()) * c10::elementSize(type);
+  converted += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (only_bytes != nullptr) return at::empty(t.sizes(), t.options().dtype(type));
+  if (!workspace.defined() || workspace.nbytes() < converted) return t.to(type);  // Launch refuses a small one
+  const auto first = static_cast<std::int64_t>(begin), end = static_cast<std::int64_t>(begin + bytes);
+  return workspace.view({-1}).view(at::kByte).slice(0, first, end).view(type).view(t.sizes()).copy_(t);
+}
+
 AclnnFunctions::AclnnFunctions(const char* op, const std::string& name)
     : op_(op), name_(name), entry_(FindEntryPoint(op_, name)) {}
 
@@ -60,10 +71,11 @@ void AclnnFunctions::Launch(std::uint64_t workspace_bytes, aclOpExecutor* execut
                             std::shared_ptr<AclObjects> objects) const {
   const TorchNpu& torch_npu = TorchNpu::Get();
   at::Tensor workspace = task.workspace;
-  if (workspace.defined() && workspace.nbytes() < workspace_bytes) {
+  const std::uint64_t converted = workspace.defined() ? task.converted : 0;
+  if (workspace.defined() && workspace.nbytes() < converted + workspace_bytes) {
     Drop(executor);
     Fail(op_.c_str(), "workspace", "is too small", (std::to_string(workspace.nbytes()) + " bytes").c_str(),
-         "at least " + std::to_string(workspace_bytes) + " bytes");
+         "at least " + std::to_string(converted + workspace_bytes) + " bytes");
   }
   if (!workspace.defined() && workspace_bytes > 0) {
     workspace = at::empty({static_cast<std::int64_t>(workspace_bytes)}, at::device(task.device).dtype(at::kByte));
@@ -71,8 +83,9 @@ void AclnnFunctions::Launch(std::uint64_t workspace_bytes, aclOpExecutor* execut
   void* stream = torch_npu.CurrentStream(task.device);
   using Second = int (*)(void*, std::uint64_t, aclOpExecutor*, void*);
   const auto second = reinterpret_cast<Second>(entry_.second);
-  torch_npu.Submit(name_, [functions = *this, second, workspace, workspace_bytes, executor, stream, objects] {
-    void* memory = workspace.defined() ? workspace.data_ptr() : nullptr;
+  torch_npu.Submit(name_, [functions = *this, second, workspace, converted, workspace_bytes, executor,
+                           stream, objects] {
+    void* memory = workspace.defined() ? static_cast<char*>(workspace.data_ptr()) + converted : nullptr;
     const int status = second(memory, workspace_bytes, executor, stream);
     functions.Check(status, functions.name());
     return status;

@@ -45,9 +45,14 @@ struct Task {
   Task(c10::Device where, at::Tensor given = {}, std::uint64_t* measured = nullptr)
       : device(where), workspace(std::move(given)), only_bytes(measured) {}
 
+  // `t` in another type. The copy is in the caller's workspace if there is one: of what is allocated while a captured
+  // graph is updated nothing is left when it is replayed.
+  at::Tensor Convert(const at::Tensor& t, at::ScalarType type);
+
   c10::Device device;
   at::Tensor workspace;       // of the caller; undefined: from torch's allocator
   std::uint64_t* only_bytes;  // not null: takes the size of the workspace, and nothing runs
+  std::uint64_t converted = 0;  // bytes at the beginning of the workspace that hold copies
 };
 
 // Both phases of one operator. Raises "npufa::<op>: ..." with the text of ACL's error.
@@ -87,7 +92,7 @@ void CallAclnn(const char* op, const char* name, const Task& task, const Values&
       parameters);
   functions.Check(status, functions.name() + "GetWorkspaceSize");
   if (task.only_bytes != nullptr) {
-    *task.only_bytes = workspace_bytes;
+    *task.only_bytes = task.converted + workspace_bytes;
     return functions.Drop(executor);
   }
   functions.Launch(workspace_bytes, executor, task, std::move(objects));

@@ -5,6 +5,7 @@
 #include "describe.h"
 #include "fusion_results.h"
 #include "npu/aclnn_call.h"
+#include "npu/conversions.h"
 #include "npu/dropout.h"
 #include "npu/lengths.h"
 #include "registration.h"
@@ -34,7 +35,7 @@ struct ForwardRun {
 };
 
 // A call launched with `task`, or without results to compute not launched at all.
-ForwardRun RunForward(const Arguments& a, const Task& task) {
+ForwardRun RunForward(const Arguments& a, Task task) {
   a.RequireOneDevice("query", {"actual_seq_qlen", "actual_seq_kvlen"});
   const Call call = FusionCall<std::int64_t>(a, LengthValuesOf(a, "pse"));
   const Spec spec = Describe(call);
@@ -46,11 +47,12 @@ ForwardRun RunForward(const Arguments& a, const Task& task) {
   if (results[0].numel() > 0) {
     const auto tensor = [&](const char* name) { return a.OptionalTensor(name); };
     CallAclnn(a.Op(), "aclnnNpufaFlashAttention", task, tensor("query"), tensor("key"), tensor("value"), tensor("pse"),
-              DropoutMask(a, call, spec, seed, task), tensor("atten_mask"), call.prefix, call.q_lens, call.kv_lens,
-              call.q_start_idx, call.kv_start_idx, tensor("query_rope"), tensor("key_rope"), tensor("sink"),
-              LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor),
-              LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor),
-              a.Number("scale"), call.keep_prob, call.pre_tokens, call.next_tokens, call.heads, call.input_layout,
+              DropoutMask(a, call, spec, seed, task), Bytes(tensor("atten_mask")), call.prefix,
+              LengthsForCann(call.q_lens, spec), LengthsForCann(call.kv_lens, spec), call.q_start_idx,
+              call.kv_start_idx, tensor("query_rope"), tensor("key_rope"), tensor("sink"),
+              LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor, &task),
+              LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task),
+              call.scale, call.keep_prob, call.pre_tokens, call.next_tokens, call.heads, call.input_layout,
               call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, results[1], results[2],
               results[0]);
   }
@@ -63,7 +65,7 @@ void FusionForward(const c10::OperatorHandle& op, Stack* stack) {
   ReturnForward(op, stack, std::move(run.results), run.seed, run.scores);
 }
 
-std::vector<at::Tensor> RunBackward(const Arguments& a, const Task& task) {
+std::vector<at::Tensor> RunBackward(const Arguments& a, Task task) {
   a.RequireOneDevice("query", {"actual_seq_qlen", "actual_seq_kvlen", "seed", "offset"});
   const Call call = FusionCall<std::int64_t>(a, LengthValuesOf(a, "pse"));
   const Spec spec = Describe(call);
@@ -85,12 +87,13 @@ std::vector<at::Tensor> RunBackward(const Arguments& a, const Task& task) {
     const bool any_lengths = task.only_bytes != nullptr;
     const Seed seed = call.keep_prob < 1.0 && task.only_bytes == nullptr ? BackwardSeed(a) : Seed{};
     CallAclnn(a.Op(), "aclnnNpufaFlashAttentionGrad", task, query, tensor("key"), tensor("value"),
-              tensor("dy"), tensor("pse"), DropoutMask(a, call, spec, seed, task), tensor("atten_mask"),
-              tensor("softmax_max"), tensor("softmax_sum"), tensor("attention_in"), call.prefix, call.q_lens,
-              call.kv_lens, tensor("query_rope"), tensor("key_rope"), tensor("sink"), call.q_start_idx,
-              call.kv_start_idx, LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor),
-              LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor),
-              a.Number("scale_value"), call.keep_prob, call.pre_tokens, call.next_tokens, call.heads,
+              tensor("dy"), tensor("pse"), DropoutMask(a, call, spec, seed, task), Bytes(tensor("atten_mask")),
+              tensor("softmax_max"), tensor("softmax_sum"), tensor("attention_in"), call.prefix,
+              LengthsForCann(call.q_lens, spec), LengthsForCann(call.kv_lens, spec), tensor("query_rope"),
+              tensor("key_rope"), tensor("sink"), call.q_start_idx, call.kv_start_idx,
+              LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor, &task),
+              LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task),
+              call.scale, call.keep_prob, call.pre_tokens, call.next_tokens, call.heads,
               call.input_layout, call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, any_lengths,
               results[0], results[1], results[2], result_of("pse", 3, dtype), result_of("query_rope", 4, dtype),
               result_of("key_rope", 5, dtype), result_of("sink", results.size() - 1, at::kFloat));

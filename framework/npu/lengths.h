@@ -2,6 +2,8 @@
 #pragma once
 
 #include "attention_calls.h"
+#include "npu/aclnn_call.h"
+#include "packed_lengths.h"
 
 namespace npufa::npu {
 
@@ -12,9 +14,16 @@ inline LengthValues LengthValuesOf(const Arguments& a, const char* bias) {
   return a.Number("keep_prob") < 1.0 || maybe_compressed ? LengthValues::kHost : LengthValues::kDevice;
 }
 
-// What the kernel reads: int64, one after the other. Undefined where the host knows the values.
-inline at::Tensor LengthsOnDevice(const Arguments& a, const char* name, const TensorDesc<std::int64_t>& lengths) {
-  return lengths ? a.Tensor(name).to(at::kLong).contiguous() : at::Tensor();
+// What the kernel reads: int64. Undefined where the host knows the values.
+inline at::Tensor LengthsOnDevice(const Arguments& a, const char* name, const TensorDesc<std::int64_t>& lengths,
+                                  Task* task) {
+  return lengths ? task->Convert(a.Tensor(name), at::kLong) : at::Tensor();
+}
+
+// CANN's lists of a packed batch are cumulative.
+inline OptionalList<std::int64_t> LengthsForCann(const OptionalList<std::int64_t>& lengths,
+                                                 const AttentionSpec<std::int64_t>& spec) {
+  return lengths && spec.plain_lens ? CumulativeLengths(*lengths) : lengths;
 }
 
 }  // namespace npufa::npu

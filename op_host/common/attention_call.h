@@ -26,8 +26,10 @@ struct AttentionCall {
   std::int64_t pre_tokens = std::numeric_limits<std::int32_t>::max();
   std::int64_t next_tokens = std::numeric_limits<std::int32_t>::max();
   std::int64_t sparse_mode = 0;
+  double scale = 1.0;
   std::int64_t inner_precise = 0;
   OptionalList<Int> q_lens, kv_lens;
+  bool q_lens_cumulative = false, kv_lens_cumulative = false;  // lists of a packed batch that cannot be plain lengths
   // Lengths whose values are not known before the launch: their number is.
   TensorDesc<Int> q_lens_tensor, kv_lens_tensor;
 

@@ -56,7 +56,7 @@ struct AttentionSpec {
   // Per sequence; empty: every sequence has Sq / Skv, or only the device knows. kv_lens without the prefix.
   std::vector<Int> q_lens, kv_lens;
   bool q_lens_on_device = false, kv_lens_on_device = false;
-  bool plain_q_lens = false, plain_kv_lens = false;  // packed lengths were recognised as plain ones
+  bool plain_lens = false;  // lists of a packed batch were recognised as plain lengths
 
   bool IsPackedBatch() const { return IsPacked(q_layout); }
   bool LengthsOnDevice() const { return q_lens_on_device || kv_lens_on_device; }

@@ -5,6 +5,7 @@
 #include "describe_masks.h"
 #include "describe_shapes.h"
 
+#include <cmath>
 #include <type_traits>
 
 namespace npufa {
@@ -18,7 +19,7 @@ inline constexpr std::string_view LayoutsOf(OpKind kind) {
     case OpKind::kIncre:
       return "BSH BSND BNSD";
     case OpKind::kFusedInfer:
-      return "BSH BSND BNSD TND BNSD_BSND BSH_NBSD BSND_NBSD BNSD_NBSD TND_NTD NTD_TND";
+      return "BSH BSND BNSD TND NTD BNSD_BSND BSH_NBSD BSND_NBSD BNSD_NBSD TND_NTD NTD_TND";
   }
   return "";
 }
@@ -35,11 +36,12 @@ constexpr std::int64_t MaxInnerPrecise(OpKind kind) {
 }
 
 template <class Int>
-void CheckReserved(const AttentionCall<Int>& call) {
+void CheckNumbers(const AttentionCall<Int>& call) {
   if (call.padding_mask) Fail(call.op, "padding_mask", "is reserved", "a tensor", "None");
   if (call.key_rope_antiquant_scale) {
     Fail(call.op, call.names.key_rope_antiquant_scale, "is reserved", "a tensor", "None");
   }
+  if (std::isnan(call.scale)) Fail(call.op, call.names.scale, "is not a number", call.scale, "a number, 1/sqrt(D) by custom");
   if (call.inner_precise < 0 || call.inner_precise > MaxInnerPrecise(call.kind)) {
     Fail(call.op, "inner_precise", "is unknown", call.inner_precise, "0.." + std::to_string(MaxInnerPrecise(call.kind)));
   }
@@ -65,7 +67,7 @@ void CheckSink(const AttentionCall<Int>& call, const Int& heads) {
     RequireDType(call.op, call.names.sink, call.sink, {DType::kFloat32});
   }
   if (call.sink.Dim() != 1 || KnownNe(call.sink.Size(0), heads)) {
-    Fail(call.op, call.names.sink, "has the wrong shape", call.sink.sizes, "(N,) = (" + Show(heads) + ",)");
+    Fail(call.op, call.names.sink, "has the wrong shape", call.sink.sizes, std::string("(N,), N = ") + call.names.heads + " = " + Show(heads));
   }
 }
 
@@ -136,7 +138,7 @@ void CheckDropoutMask(const AttentionCall<Int>& call, const AttentionSpec<Int>& 
 template <class Int>
 AttentionSpec<Int> Describe(const AttentionCall<Int>& call) {
   AttentionSpec<Int> spec;
-  CheckReserved(call);
+  CheckNumbers(call);
   const LayoutPair& layouts = ParseLayout(call.op, call.input_layout, LayoutsOf(call.kind));
   spec.q_layout = layouts.input;
   spec.out_layout = layouts.output;

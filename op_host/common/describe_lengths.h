@@ -2,15 +2,17 @@
 #pragma once
 
 #include "attention_spec.h"
+#include "packed_lengths.h"
 
 namespace npufa {
 
-// Per-batch lengths: one entry for all, or at least one per sequence.
+// Per-batch lengths: one entry for all, or at least one per sequence; none for an empty batch.
 template <class Int>
 std::vector<Int> BatchLengths(const char* op, const char* argument, const std::vector<Int>& list, const Int& batch,
                               const Int& most) {
   const Int count(static_cast<std::int64_t>(list.size()));
   const bool broadcast = list.size() == 1;
+  if (list.empty() && KnownEq(batch, Int(0))) return {};
   if (list.empty() || (!broadcast && KnownLt(count, batch))) {
     Fail(op, argument, "has the wrong number of entries", list.size(), "1 or at least the batch size " + Show(batch));
   }
@@ -25,36 +27,12 @@ std::vector<Int> BatchLengths(const char* op, const char* argument, const std::v
   return lengths;
 }
 
-// Per-sequence lengths of a packed batch from a cumulative list; trailing zeros are sequences without part.
-// `plain` (training only): a list that sums to `tokens` while its last entry does not reach it holds plain lengths.
+// One query row takes part or not, and its length says no more: CANN ignores it there, and vLLM passes cumulative ones.
 template <class Int>
-std::vector<Int> PackedLengths(const char* op, const char* argument, const std::vector<Int>& list, const Int& tokens,
-                               bool* plain) {
-  if (list.empty()) Fail(op, argument, "is empty", "[]", "cumulative lengths");
-  std::size_t used = list.size();
-  while (used > 0 && KnownEq(list[used - 1], Int(0))) --used;
-  Int sum(0);
-  for (std::size_t i = 0; i < used; ++i) {
-    if (KnownLt(list[i], Int(0))) Fail(op, argument, "has a negative entry", list[i], "cumulative lengths");
-    sum = sum + list[i];
-  }
-  const bool is_plain = plain != nullptr && used > 0 && KnownNe(list[used - 1], tokens) && KnownEq(sum, tokens);
-  if (is_plain) {
-    *plain = true;
-    return list;
-  }
-  std::vector<Int> lengths;
-  Int before(0);
-  for (std::size_t i = 0; i < used; ++i) {
-    if (KnownLt(list[i], before)) {
-      Fail(op, argument, "decreases", list, "cumulative lengths (2, 5, 9 for sequences of 2, 3, 4 tokens)");
-    }
-    lengths.push_back(list[i] - before);
-    before = list[i];
-  }
-  if (KnownLt(tokens, before)) Fail(op, argument, "goes beyond the packed tokens", before, "at most T = " + Show(tokens));
-  lengths.resize(list.size(), Int(0));
-  return lengths;
+std::vector<Int> OneRowLengths(const char* op, const char* argument, const std::vector<Int>& list, const Int& batch) {
+  std::vector<Int> rows = BatchLengths(op, argument, list, batch, Int(std::numeric_limits<std::int64_t>::max()));
+  for (Int& length : rows) length = KnownEq(length, Int(0)) ? Int(0) : Int(1);
+  return rows;
 }
 
 // The number of lengths, wherever they are; raises without any.
@@ -74,16 +52,22 @@ void DescribePackedLengths(const AttentionCall<Int>& call, AttentionSpec<Int>* s
   if (KnownNe(kv_count, spec->batch)) {
     Fail(op, call.names.kv_lens, "has another number of sequences than the query", kv_count, Show(spec->batch));
   }
-  const bool training = call.kind == OpKind::kFusion;
-  if (call.q_lens) {
-    spec->q_lens = PackedLengths(op, call.names.q_lens, *call.q_lens, spec->q_tokens,
-                                 training ? &spec->plain_q_lens : nullptr);
+  const bool packed_keys = spec->cache == CacheLayout::kNone;
+  PackedList<Int> query, key;
+  if (call.q_lens) query = ReadPackedList(call.names.q_lens, *call.q_lens, spec->q_tokens, call.q_lens_cumulative);
+  query.plain = query.plain && !call.q_lens_tensor;
+  if (packed_keys) {
+    if (call.kv_lens) key = ReadPackedList(call.names.kv_lens, *call.kv_lens, spec->kv_tokens, call.kv_lens_cumulative);
+    key.plain = key.plain && !call.kv_lens_tensor;
   }
-  if (!call.kv_lens) return;
-  if (spec->cache == CacheLayout::kNone) {
-    spec->kv_lens = PackedLengths(op, call.names.kv_lens, *call.kv_lens, spec->kv_tokens,
-                                  training ? &spec->plain_kv_lens : nullptr);
-  } else {
+  spec->plain_lens = ArePlainLengths(op, query, key, call.kind == OpKind::kFusion);
+  const auto lengths = [&](const PackedList<Int>& list) {
+    return spec->plain_lens ? list.entries : SequenceLengths(list.entries);
+  };
+  spec->q_lens = lengths(query);
+  if (packed_keys) {
+    spec->kv_lens = lengths(key);
+  } else if (call.kv_lens) {
     spec->kv_lens = BatchLengths(op, call.names.kv_lens, *call.kv_lens, spec->batch, spec->kv_tokens);
   }
 }
@@ -95,9 +79,9 @@ void CheckLengthTensor(const AttentionCall<Int>& call, const char* argument, con
   RequireDType(call.op, argument, t, {DType::kInt64, DType::kInt32});
   if (t.Dim() != 1) Fail(call.op, argument, "has the wrong number of dimensions", t.sizes, "one dimension");
   const Int& count = t.Size(0);
-  if (KnownEq(count, Int(0)) || (!spec.IsPackedBatch() && KnownNe(count, Int(1)) && KnownLt(count, spec.batch))) {
+  if (!spec.IsPackedBatch() && KnownNe(count, Int(1)) && KnownLt(count, spec.batch)) {
     Fail(call.op, argument, "has the wrong number of entries", count,
-         spec.IsPackedBatch() ? "one per sequence" : "1 or at least the batch size " + Show(spec.batch));
+         "1 or at least the batch size " + Show(spec.batch));
   }
 }
 
@@ -125,7 +109,9 @@ void DescribeLengths(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
     DescribePackedLengths(call, spec);
   } else {
     if (call.q_lens && call.kind != OpKind::kIncre) {
-      spec->q_lens = BatchLengths(call.op, call.names.q_lens, *call.q_lens, spec->batch, spec->q_tokens);
+      const bool one_row = call.IsInference() && KnownEq(spec->q_tokens, Int(1));
+      spec->q_lens = one_row ? OneRowLengths(call.op, call.names.q_lens, *call.q_lens, spec->batch)
+                             : BatchLengths(call.op, call.names.q_lens, *call.q_lens, spec->batch, spec->q_tokens);
     }
     if (call.kv_lens) {
       spec->kv_lens = BatchLengths(call.op, call.names.kv_lens, *call.kv_lens, spec->batch, spec->kv_tokens);

@@ -30,12 +30,11 @@ ScoreExtents<Int> ScoreExtentsOf(const AttentionSpec<Int>& spec) {
   return {spec.q_lens, spec.kv_lens};
 }
 
-// One query token per sequence outside packed layouts and without rope: fused_infer's decode branch, and incre.
+// One query token per sequence outside packed layouts, where masks may be (B,Skv): fused_infer's decode branch, and incre.
 template <class Int>
 bool IsDecode(const AttentionSpec<Int>& spec, OpKind kind) {
   if (kind == OpKind::kIncre) return true;
-  return kind == OpKind::kFusedInfer && !spec.IsPackedBatch() && KnownEq(spec.q_tokens, Int(1)) &&
-         KnownEq(spec.rope_dim, Int(0));
+  return kind == OpKind::kFusedInfer && !spec.IsPackedBatch() && KnownEq(spec.q_tokens, Int(1));
 }
 
 template <class Int>
@@ -52,19 +51,46 @@ bool IsOneOr(const Int& got, const Int& other) {
   return KnownEq(got, Int(1)) || !KnownNe(got, other);
 }
 
-// A full mask: the last two axes cover rows and columns, leading axes are (B or 1), (1 or N).
+template <class Int>
+void CheckMaskType(const AttentionCall<Int>& call) {
+  const DType dtype = call.atten_mask.dtype;
+  if (dtype == DType::kBool || dtype == DType::kUInt8 || (call.IsInference() && dtype == DType::kInt8)) return;
+  const std::string types = call.IsInference() ? "bool, uint8 or int8" : "bool or uint8";
+  const bool additive = IsFloating(dtype) || dtype == DType::kFloat64;
+  const std::string fix = additive ? std::string("an additive mask goes into ") + call.names.pse + ", or becomes mask < 0"
+                                   : "mask != 0 makes one";
+  Fail(call.op, "atten_mask", "has the wrong dtype", NameOf(dtype),
+       types + " where 1 means masked out, the opposite of scaled_dot_product_attention's (" + fix + ")");
+}
+
+// (B,Skv) where (Sq,Skv) is meant to be: at more than one row, the first axis of two is that of the rows.
+template <class Int>
+void RefuseKeyPaddingMask(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec, const std::vector<Int>& rows) {
+  const auto& t = call.atten_mask;
+  if (t.Dim() != 2 || rows.empty() || KnownEq(t.Size(0), Int(1)) || !KnownEq(t.Size(0), spec.batch)) return;
+  for (const Int& n : rows) {
+    if (!KnownNe(n, t.Size(0))) return;
+  }
+  Fail(call.op, "atten_mask", "has the batch size where the rows of the query belong", t.sizes,
+       spec.IsPackedBatch() ? std::string("(maxSq,maxSkv)")
+                            : "mask[:, None, None, :] of shape (B,1,1,Skv) for a mask of keys, or (Sq,Skv)");
+}
+
+// A full mask: the last two axes cover rows (or are one row for all) and columns, leading axes are (B or 1), (1 or N).
 template <class Int>
 void CheckFullMask(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec, bool decode) {
   const auto& t = call.atten_mask;
   const ScoreExtents<Int> x = ScoreExtentsOf(spec);
   const std::string expected =
       decode ? "(B, Skv) or broadcastable, Skv = " + ScoreExtents<Int>::Text(x.columns)
-             : "(Sq,Skv), (B or 1,Sq,Skv) or (B or 1,1 or N,Sq,Skv) with Sq >= " + ScoreExtents<Int>::Text(x.rows) +
-                   ", Skv >= " + ScoreExtents<Int>::Text(x.columns);
+             : "(Sq,Skv), (B,Sq,Skv) or (B,N,Sq,Skv), every axis but the last 1 or Sq >= " +
+                   ScoreExtents<Int>::Text(x.rows) + ", B = " + Show(spec.batch) + ", N = " + Show(spec.heads) +
+                   "; Skv >= " + ScoreExtents<Int>::Text(x.columns);
   const bool per_batch = decode && t.Dim() <= 2;
+  if (!decode) RefuseKeyPaddingMask(call, spec, x.rows);
   bool legal = t.Dim() >= (decode ? 1 : 2) && t.Dim() <= 4 && ScoreExtents<Int>::Fits(t.Size(-1), x.columns);
   if (legal && per_batch && t.Dim() == 2) legal = IsOneOr(t.Size(0), spec.batch);
-  if (legal && !per_batch) legal = ScoreExtents<Int>::Fits(t.Size(-2), x.rows);
+  if (legal && !per_batch) legal = KnownEq(t.Size(-2), Int(1)) || ScoreExtents<Int>::Fits(t.Size(-2), x.rows);
   if (legal && t.Dim() >= 3) {
     legal = IsOneOr(t.Size(0), spec.IsPackedBatch() ? Int(1) : spec.batch);
   }
@@ -101,30 +127,33 @@ void CheckPrefixLengths(const AttentionCall<Int>& call, const AttentionSpec<Int>
   }
 }
 
+// One row: a mask of its keys rules alone; without one the mode's rule does, but for mode 2, whose single key nobody means.
+template <class Int>
+void DescribeDecodeMask(const AttentionCall<Int>& call, bool causal_mode, AttentionSpec<Int>* spec) {
+  const auto& t = call.atten_mask;
+  const bool compressed = t.defined && causal_mode && IsCompressedMask(t, kCompressedMask);
+  if (compressed && t.Dim() == 2 && KnownEq(spec->batch, Int(kCompressedMask))) {
+    Fail(call.op, "atten_mask", "has two readings, the compressed mask of sparse_mode " + std::to_string(call.sparse_mode) +
+         " and (B,Skv)", t.sizes, "None for the mode's rule, or mask[:, None] of shape (B,1,Skv) for a mask of keys");
+  }
+  if (t && !compressed) {
+    CheckFullMask(call, *spec, true);
+    spec->rule.mode = kAllMask;
+    spec->rule.dense_mask = true;
+  } else if (call.sparse_mode == kLeftUpCausal) {
+    spec->rule.mode = kAllMask;
+  }
+}
+
 template <class Int>
 void DescribeMask(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   const auto& t = call.atten_mask;
   CheckModeAllowed(call, *spec);
-  if (t) {
-    if (call.IsInference()) {
-      RequireDType(call.op, "atten_mask", t, {DType::kBool, DType::kUInt8, DType::kInt8});
-    } else {
-      RequireDType(call.op, "atten_mask", t, {DType::kBool, DType::kUInt8});
-    }
-  }
-  const bool decode = IsDecode(*spec, call.kind);
+  if (t) CheckMaskType(call);
   const std::int64_t mode = call.sparse_mode;
   const bool causal_mode = mode == kLeftUpCausal || mode == kRightDownCausal || mode == kBand || mode >= kVarlenRightDown;
   spec->rule = {mode, call.pre_tokens, call.next_tokens, false};
-  if (decode) {
-    const bool unread = t && causal_mode && IsCompressedMask(t, kCompressedMask) &&
-                        !(t.Dim() == 2 && KnownEq(spec->batch, Int(kCompressedMask)));
-    spec->rule.mode = kAllMask;
-    spec->rule.dense_mask = t.defined && !unread;
-    if (spec->rule.dense_mask) CheckFullMask(call, *spec, true);
-    return;
-  }
-  if (mode == kAllMask && !t) Fail(call.op, "atten_mask", "is missing", "None", "a full mask for sparse_mode 1");
+  if (IsDecode(*spec, call.kind)) return DescribeDecodeMask(call, causal_mode, spec);
   const bool prefix_mode = mode == kPrefix || mode == kPrefixCompressed;
   const bool full = t.defined && (mode == kDefaultMask || mode == kAllMask || mode == kPrefix);
   if (prefix_mode) CheckPrefixLengths(call, *spec, !full);
@@ -146,7 +175,7 @@ void DescribeSlopes(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   RequireDType(call.op, call.names.pse, t, {DType::kFloat32});
   const bool legal = (t.Dim() == 1 && !KnownNe(t.Size(0), spec->heads)) ||
                      (t.Dim() == 2 && IsOneOr(t.Size(0), spec->batch) && !KnownNe(t.Size(1), spec->heads));
-  if (!legal) Fail(call.op, call.names.pse, "has the wrong shape for slopes", t.sizes, "(N,) or (B,N), N = " + Show(spec->heads));
+  if (!legal) Fail(call.op, call.names.pse, "has the wrong shape for slopes", t.sizes, std::string("(N,) or (B,N), N = ") + call.names.heads + " = " + Show(spec->heads));
   spec->pse = PseForm::kSlopes;
 }
 

@@ -23,10 +23,16 @@ void RequireRank(const AttentionCall<Int>& call, const char* argument, const Ten
   }
 }
 
+// The argument that says how many heads the query has, or key and value.
+template <class Int>
+const char* HeadsArgument(const AttentionCall<Int>& call, bool of_key) {
+  return of_key && call.IsInference() && call.kv_heads != 0 ? "num_key_value_heads" : call.names.heads;
+}
+
 // `heads` is the head count where the layout folds heads and channels into one axis.
 template <class Int>
 Extents<Int> ReadExtents(const AttentionCall<Int>& call, const char* argument, const TensorDesc<Int>& t, Layout layout,
-                         const Int& heads) {
+                         const Int& heads, bool of_key = true) {
   const Axes axes = AxesOf(layout);
   RequireRank(call, argument, t, axes.rank);
   Extents<Int> x;
@@ -39,7 +45,10 @@ Extents<Int> ReadExtents(const AttentionCall<Int>& call, const char* argument, c
   }
   const Int width = t.Size(axes.channel);
   if (KnownNe(width % heads, Int(0))) {
-    Fail(call.op, argument, "has a last axis that the heads do not divide", t.sizes, "a multiple of " + Show(heads) + " heads");
+    const bool derived = of_key && !call.IsInference();
+    Fail(call.op, argument, "has a last axis that the heads do not divide", t.sizes,
+         derived ? "a multiple of key's " + Show(heads) + " heads, that follow from " + call.names.heads
+                 : "a multiple of " + std::string(HeadsArgument(call, of_key)) + " = " + Show(heads));
   }
   x.heads = heads;
   x.channels = width / heads;
@@ -63,7 +72,7 @@ Extents<Int> DescribeQuery(const AttentionCall<Int>& call, AttentionSpec<Int>* s
   } else {
     RequireDType(op, "query", call.query, {DType::kFloat16, DType::kBFloat16, DType::kFloat32});
   }
-  const Extents<Int> q = ReadExtents(call, "query", call.query, layout, Int(call.heads));
+  const Extents<Int> q = ReadExtents(call, "query", call.query, layout, Int(call.heads), false);
   if (KnownNe(q.heads, Int(call.heads))) {
     const bool swapped = (layout == Layout::kBNSD || layout == Layout::kBSND) &&
                          KnownEq(call.query.Size(layout == Layout::kBNSD ? 2 : 1), Int(call.heads));
@@ -114,7 +123,7 @@ template <class Int>
 void RequireDivisibleHeads(const AttentionCall<Int>& call, const Int& heads, const Int& kv_heads, const char* argument) {
   if (KnownLt(kv_heads, Int(1)) || KnownNe(heads % kv_heads, Int(0))) {
     Fail(call.op, argument, "has a number of heads that does not divide the query's", kv_heads,
-         "a divisor of " + Show(heads));
+         std::string("a divisor of ") + call.names.heads + " = " + Show(heads));
   }
 }
 
@@ -136,7 +145,7 @@ Int KeyHeads(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec) {
   const Int width = call.key.Size(axes.channel);
   if (KnownNe(width % spec.head_dim, Int(0))) {
     Fail(call.op, "key", "has a last axis that the query's head size does not divide", call.key.sizes,
-         "a multiple of " + Show(spec.head_dim));
+         "a multiple of " + Show(spec.head_dim) + ", the query's last axis by " + call.names.heads + " = " + Show(spec.heads));
   }
   return width / spec.head_dim;
 }
@@ -309,7 +318,7 @@ void DescribeRope(const AttentionCall<Int>& call, const Extents<Int>& q, Attenti
   if (spec->quant.int8_products) Fail(op, "query_rope", "does not go with an int8 query", "a tensor", "None");
   RequireDType(op, "query_rope", qr, {spec->dtype});
   RequireDType(op, "key_rope", kr, {spec->dtype});
-  const Extents<Int> qx = ReadExtents(call, "query_rope", qr, spec->q_layout, spec->heads);
+  const Extents<Int> qx = ReadExtents(call, "query_rope", qr, spec->q_layout, spec->heads, false);
   if (KnownNe(qx.batch, q.batch) || KnownNe(qx.tokens, q.tokens) || KnownNe(qx.heads, q.heads)) {
     Fail(op, "query_rope", "differs from query in more than the head size", qr.sizes, "the other sizes of " + Show(call.query.sizes));
   }

@@ -18,12 +18,13 @@ struct LayoutPair {
   Layout output;
 };
 
-inline constexpr std::array<LayoutPair, 11> kLayouts = {{
+inline constexpr std::array<LayoutPair, 12> kLayouts = {{
     {"BSH", Layout::kBSH, Layout::kBSH},
     {"SBH", Layout::kSBH, Layout::kSBH},
     {"BSND", Layout::kBSND, Layout::kBSND},
     {"BNSD", Layout::kBNSD, Layout::kBNSD},
     {"TND", Layout::kTND, Layout::kTND},
+    {"NTD", Layout::kNTD, Layout::kNTD},
     {"BNSD_BSND", Layout::kBNSD, Layout::kBSND},
     {"BSH_NBSD", Layout::kBSH, Layout::kNBSD},
     {"BSND_NBSD", Layout::kBSND, Layout::kNBSD},

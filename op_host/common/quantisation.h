@@ -122,7 +122,8 @@ bool IsPerChannel(const std::vector<Int>& sizes, const Int& kv_heads, const Int&
   return equal(split) || equal(flat);
 }
 
-// The axis a combined antiquant tensor varies over, from its shape; per token only when the mode or the dtype says so.
+// The axis a combined antiquant tensor varies over, from its shape; per token only when the mode or the dtype says so:
+// beside a float16 or bfloat16 query, scales per channel have the query's dtype.
 template <class Int>
 ScaleAxis CombinedAxis(const AttentionCall<Int>& call, const ScaleExtents<Int>& x) {
   const auto& t = call.antiquant_scale;
@@ -132,9 +133,12 @@ ScaleAxis CombinedAxis(const AttentionCall<Int>& call, const ScaleExtents<Int>& 
   const std::vector<Int> rest(t.sizes.begin() + 1, t.sizes.end());
   const bool token_shape = rest.size() == 2 && !KnownNe(rest[0], x.batch) && !KnownLt(rest[1], x.kv_tokens);
   const bool channel_shape = !rest.empty() && IsPerChannel(rest, x.kv_heads, x.head_dim);
-  const bool per_token = has_mode ? call.antiquant_mode == 1
-                                  : token_shape && t.dtype == DType::kFloat32 &&
-                                        (!channel_shape || call.query.dtype != DType::kFloat32);
+  const bool maybe_token = token_shape && t.dtype == DType::kFloat32;
+  if (!has_mode && maybe_token && channel_shape && call.query.dtype == DType::kFloat32) {
+    Fail(call.op, "antiquant_scale", "has two readings, (2,Nkv,D) per channel and (2,B,Skv) per token", t.sizes,
+         "(2,Nkv,1,D) per channel, or npu_fused_infer_attention_score with antiquant_mode=1 per token");
+  }
+  const bool per_token = has_mode ? call.antiquant_mode == 1 : maybe_token;
   if (per_token) {
     if (!token_shape) {
       Fail(call.op, "antiquant_scale", "does not fit antiquant_mode 1 (per token)", t.sizes,
@@ -157,7 +161,12 @@ ScaleAxis CombinedAxis(const AttentionCall<Int>& call, const ScaleExtents<Int>& 
 template <class Int>
 ScaleAxis SplitAxis(const char* op, const char* argument, const TensorDesc<Int>& t, std::int64_t mode,
                     const Int& channels, const ScaleExtents<Int>& x) {
-  RequireDType(op, argument, t, {DType::kFloat16, DType::kBFloat16, DType::kFloat32});
+  const bool per_token = mode == 1 || mode >= 3;
+  if (per_token) {
+    RequireDType(op, argument, t, {DType::kFloat32});
+  } else {
+    RequireDType(op, argument, t, {DType::kFloat16, DType::kBFloat16, DType::kFloat32});
+  }
   auto fail = [&](const std::string& expected) {
     Fail(op, argument, "does not fit antiquant mode " + std::to_string(mode), t.sizes, expected);
   };

@@ -11,6 +11,13 @@ namespace npufa {
 
 inline constexpr std::int64_t kUnboundedTokens = std::numeric_limits<std::int32_t>::max();
 
+// Gradients and CANN's operators have one spelling for all.
+template <class Int, class Source>
+void ReadScale(const Source& a, AttentionCall<Int>* call) {
+  if (!a.Has(call->names.scale)) call->names.scale = "scale_value";
+  call->scale = a.Number(call->names.scale);
+}
+
 // Without the lengths, which operators take as lists or as tensors.
 template <class Int, class Source>
 AttentionCall<Int> ReadFusionCall(const Source& a) {
@@ -32,6 +39,7 @@ AttentionCall<Int> ReadFusionCall(const Source& a) {
   c.pre_tokens = a.Integer(a.Has("pre_tockens") ? "pre_tockens" : "pre_tokens");
   c.next_tokens = a.Integer(a.Has("next_tockens") ? "next_tockens" : "next_tokens");
   c.sparse_mode = a.Integer("sparse_mode");
+  ReadScale(a, &c);
   c.inner_precise = a.Integer("inner_precise");
   c.keep_prob = a.Number("keep_prob");
   c.prefix = a.template List<Int>("prefix");
@@ -69,6 +77,7 @@ AttentionCall<Int> ReadInferenceCall(const Source& a, OpKind kind) {
   c.pre_tokens = a.Integer("pre_tokens", kUnboundedTokens);
   c.next_tokens = a.Integer("next_tokens", kUnboundedTokens);
   c.sparse_mode = a.Integer("sparse_mode");
+  ReadScale(a, &c);
   c.inner_precise = a.Integer("inner_precise");
   c.dequant_scale1 = tensor(c.names.dequant_scale1);
   c.quant_scale1 = tensor(c.names.quant_scale1);

@@ -12,7 +12,7 @@ class NpufaDropoutMask : public OpDef {
         .ParamType(REQUIRED)
         .DataType({ge::DT_INT64})
         .FormatList({ge::FORMAT_ND})
-        .ValueDepend(REQUIRED);
+        .ValueDepend(OPTIONAL);
     // Of one element; replace the numbers for replays of a captured graph.
     for (const char* name : {"seed", "offset"}) {
       this->Input(name).ParamType(OPTIONAL).DataType({ge::DT_INT64}).FormatList({ge::FORMAT_ND});

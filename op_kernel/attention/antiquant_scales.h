@@ -100,8 +100,8 @@ class AntiquantScales {
   }
 
   __aicore__ inline void Read(uint64_t first, uint32_t count) {
-    reader_->Read(scale_.Get<float>(), arguments_.scale, antiquant_->number, first, count);
-    if (antiquant_->hasOffset) reader_->Read(offset_.Get<float>(), arguments_.offset, antiquant_->number, first, count);
+    reader_->Read(scale_.Get<float>(), arguments_.scale, first, count);
+    if (antiquant_->hasOffset) reader_->Read(offset_.Get<float>(), arguments_.offset, first, count);
   }
 
   __aicore__ inline AscendC::LocalTensor<float> Blocks(const AscendC::LocalTensor<float>& values, uint32_t rows) {

@@ -91,8 +91,10 @@ class BackwardCube {
   __aicore__ inline void ScoreBlock(const BackwardStep& step, uint32_t index) {
     const uint32_t rowBlocks = CeilDiv(step.Rows(), CUBE_BLOCK);
     const uint32_t columnBlocks = CeilDiv(step.Columns(), CUBE_BLOCK);
-    const ScoreSide side = index < rowBlocks * columnBlocks ? SIDE_QUERY_KEY : SIDE_GRADIENT_VALUE;
-    const uint32_t inSide = index % (rowBlocks * columnBlocks);
+    const uint32_t blocks = rowBlocks * columnBlocks;
+    const ScoreSide side = index < blocks ? SIDE_QUERY_KEY : SIDE_GRADIENT_VALUE;
+    // Every other step begins where the one before has ended, whose last values are still in L1.
+    const uint32_t inSide = step.number % 2 == 0 ? index % blocks : blocks - 1 - index % blocks;
     const uint32_t firstColumn = inSide / (2 * rowBlocks) * 2;
     const uint32_t besides = Min(2u, columnBlocks - firstColumn);
     const uint32_t inPair = inSide % (2 * rowBlocks);
@@ -172,7 +174,7 @@ class BackwardCube {
     position.chunk = 0;
     if (++position.block < TargetBlocks(step, position.target)) return;
     position.block = 0;
-    ++position.target;
+    if (++position.target == QUERIES) operands_.Drop(productRows_);
   }
 
   // Probabilities^T . output gradients, or score gradients^T . queries.

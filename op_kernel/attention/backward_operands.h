@@ -82,7 +82,7 @@ class BackwardOperands {
   // KEY_TILE_ROWS keys or values of the step's block, in tiles of CUBE_BLOCK rows one behind the other.
   __aicore__ inline const AscendC::LocalTensor<T>& Keys(const BackwardStep& step, ScoreSide side, uint32_t keyTile,
                                                         uint32_t index) {
-    CachedTile<T>& cache = keys_[side][(keyTile * Chunks(side) + index) % KEY_WAYS];
+    CachedTile<T>& cache = keys_[side][(keyTile * Chunks(side) + index) % Ways(side)];
     if (!Replaces(cache, Name(step.unit, side, keyTile, index))) return cache.tile;
     const ForwardTiling& forward = tiling_->forward;
     const ChannelChunk chunk = Chunk(side, index);
@@ -129,10 +129,12 @@ class BackwardOperands {
   }
 
  private:
-  // L1 as a whole; the key ways may hold four slots, and products in progress three.
-  static constexpr uint32_t L1_SLOTS = 8;
+  // As many as fit in L1, whose last 256 bytes are the system's. The key ways may hold three, products in progress three.
+  static constexpr uint32_t L1_SLOTS = 7;
   static constexpr uint32_t SLOT_BYTES = KEY_TILE_ROWS * DEPTH * sizeof(T);
   static constexpr uint32_t KEY_WAYS = 2;
+  // Keys serve two products, values one.
+  __aicore__ inline static uint32_t Ways(ScoreSide side) { return side == SIDE_QUERY_KEY ? KEY_WAYS : 1; }
 
   __aicore__ inline static uint64_t Name(uint64_t number, uint64_t side, uint64_t row, uint64_t column) {
     return ((number * 2 + side) << 20 | row << 10 | column);

@@ -76,20 +76,16 @@ class CubeTiles {
                                          uint32_t firstColumn, const AscendC::GlobalTensor<T>& source, uint32_t rows,
                                          uint32_t columns, uint64_t pitch) {
     const uint32_t storedRows = AlignUp(tileRows, FRACTAL);
-    const uint32_t start = firstColumn * storedRows + firstRow * C0;
-    // A copy takes rows at most 65535 elements apart; wider ones go one by one.
-    const uint32_t rowsPerCopy = pitch <= MAX_COPY_PITCH ? rows : 1;
-    AscendC::Nd2NzParams params;
-    params.ndNum = 1;
-    params.nValue = static_cast<uint16_t>(rowsPerCopy);
-    params.dValue = static_cast<uint16_t>(columns);
-    params.srcNdMatrixStride = 0;
-    params.srcDValue = static_cast<uint16_t>(pitch <= MAX_COPY_PITCH ? pitch : columns);
-    params.dstNzC0Stride = static_cast<uint16_t>(storedRows);
-    params.dstNzNStride = 1;
-    params.dstNzMatrixStride = 0;
-    for (uint32_t row = 0; row < rows; row += rowsPerCopy) {
-      AscendC::DataCopy(tile[start + row * C0], source[row * pitch], params);
+    const AscendC::LocalTensor<T> target = tile[firstColumn * storedRows + firstRow * C0];
+    // A copy takes rows at most 65535 elements apart. Fractals of any type are 32 bytes wide: wider elements reach
+    // further, where rows and their distance consist of whole ones.
+    if (pitch > MAX_COPY_PITCH && columns % PER_WIDE == 0 && pitch % PER_WIDE == 0) {
+      AscendC::GlobalTensor<Wide> wide;
+      wide.SetGlobalBuffer(reinterpret_cast<__gm__ Wide*>(const_cast<__gm__ T*>(source.GetPhyAddr())));
+      CopyElements(target.template ReinterpretCast<Wide>(), storedRows, wide, rows, columns / PER_WIDE,
+                   pitch / PER_WIDE);
+    } else {
+      CopyElements(target, storedRows, source, rows, columns, pitch);
     }
   }
 
@@ -205,6 +201,8 @@ class CubeTiles {
   }
 
  private:
+  using Wide = float;
+  static constexpr uint32_t PER_WIDE = sizeof(Wide) / sizeof(T);
   using ProductQueue = AscendC::TQue<AscendC::TPosition::CO1, 1>;
 
   static constexpr bool IS_FLOAT = sizeof(T) == sizeof(float);
@@ -223,6 +221,28 @@ class CubeTiles {
     pipe.InitBuffer(b_, 2, TILE_BYTES);
     // Products leave as plain rows. Set once: the Fixpipe call sets it each time and drains the pipe for it.
     AscendC::SetFixpipeNz2ndFlag(1, 1, 1);
+    // An earlier kernel may have left products of floats rounded.
+    if constexpr (IS_FLOAT) AscendC::SetHF32Mode(false);
+  }
+
+  // Rows too far apart for one copy go one by one.
+  template <typename E>
+  __aicore__ inline static void CopyElements(const AscendC::LocalTensor<E>& target, uint32_t storedRows,
+                                             const AscendC::GlobalTensor<E>& source, uint32_t rows, uint32_t columns,
+                                             uint64_t pitch) {
+    const uint32_t rowsPerCopy = pitch <= MAX_COPY_PITCH ? rows : 1;
+    AscendC::Nd2NzParams params;
+    params.ndNum = 1;
+    params.nValue = static_cast<uint16_t>(rowsPerCopy);
+    params.dValue = static_cast<uint16_t>(columns);
+    params.srcNdMatrixStride = 0;
+    params.srcDValue = static_cast<uint16_t>(pitch <= MAX_COPY_PITCH ? pitch : columns);
+    params.dstNzC0Stride = static_cast<uint16_t>(storedRows);
+    params.dstNzNStride = 1;
+    params.dstNzMatrixStride = 0;
+    for (uint32_t row = 0; row < rows; row += rowsPerCopy) {
+      AscendC::DataCopy(target[row * BLOCK_BYTES / sizeof(E)], source[row * pitch], params);
+    }
   }
 
   __aicore__ inline static uint32_t CubeRows(uint32_t rows) { return rows == 1 ? 2 : rows; }

@@ -19,8 +19,6 @@ enum BiasKind : uint32_t {
   BIAS_SQUARE_ROOT = 4,  // -slope sqrt(|j - i|)
 };
 
-enum NumberType : uint32_t { NUMBER_FLOAT = 0, NUMBER_HALF = 1, NUMBER_BFLOAT16 = 2 };
-
 enum ScaleKind : uint32_t {
   SCALE_NONE = 0,
   SCALE_ONE = 1,        // one value per head or for all
@@ -30,19 +28,17 @@ enum ScaleKind : uint32_t {
 
 // value = (stored + offset) * scale. Strides in elements.
 struct AntiquantTiling {
-  uint32_t kind;    // ScaleKind
-  uint32_t number;  // NumberType
+  uint32_t kind;   // ScaleKind
   uint32_t hasOffset;
-  uint32_t paged;   // batch is the stride of a block, token that of a token within it
-  uint64_t first;   // element of the tensors at which the values for this operand begin
+  uint32_t paged;  // batch is the stride of a block, token that of a token within it
+  uint32_t reserved;
+  uint64_t first;  // element of the tensors at which the values for this operand begin
   TensorStrides strides;
 };
 
 struct OutputScaleTiling {
   uint32_t kind;  // ScaleKind: none, one for all or per channel of the heads
-  uint32_t number;
   uint32_t hasOffset;
-  uint32_t reserved;
 };
 
 // Row sequences of a padded or packed tensor, or of a paged cache: batch is the stride of a block then, token that of a

@@ -168,8 +168,8 @@ class RowOutput {
     const uint64_t first = perChannel ? static_cast<uint64_t>(head) * columns : 0;
     const uint32_t count = perChannel ? columns : 1;
     const AscendC::LocalTensor<float> scale = scales_.Get<float>(), offset = scales_.Get<float>()[pitch_];
-    reader_->Read(scale, arguments_.scale, quantisation.number, first, count);
-    if (quantisation.hasOffset) reader_->Read(offset, arguments_.offset, quantisation.number, first, count);
+    reader_->Read(scale, arguments_.scale, first, count);
+    if (quantisation.hasOffset) reader_->Read(offset, arguments_.offset, first, count);
     if (!perChannel) {
       SpreadFirst(scale, pitch_);
       if (quantisation.hasOffset) SpreadFirst(offset, pitch_);

@@ -117,7 +117,7 @@ class RowStatistics {
   __aicore__ inline void ReadSink(const AscendC::LocalTensor<float>& sink, const Tile& tile, uint32_t row,
                                   uint32_t rows) {
     if (tiling_->rowsAreHeads) {
-      reader_->Read(sink, sink_, NUMBER_FLOAT, tile.head + row, rows);
+      reader_->Read(sink, sink_, tile.head + row, rows);
       return;
     }
     AscendC::GlobalTensor<float> values;

@@ -53,8 +53,6 @@ struct SequenceTiling {
   uint32_t lengthsOnDevice;
   uint32_t mostQuery;     // tokens of a sequence that can take part
   uint32_t mostKey;
-  uint32_t plainQuery;    // packed lengths that sum to all tokens may be plain ones
-  uint32_t plainKey;
   WindowRule window;
   WindowRule edgeWindow;
 };

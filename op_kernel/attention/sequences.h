@@ -110,8 +110,8 @@ class SequenceReader {
                                     uint32_t before) const {
     if (source == LENGTH_FULL) return full;
     const int64_t value = Min<int64_t>(lengths.GetValue(source == LENGTH_COMMON ? 0 : nextIndex_), full);
-    if (source == LENGTH_CUMULATIVE) return value > before ? static_cast<uint32_t>(value) - before : 0;
-    return static_cast<uint32_t>(Max<int64_t>(0, Min<int64_t>(value, full - before)));
+    const int64_t begin = source == LENGTH_CUMULATIVE ? before : 0;
+    return static_cast<uint32_t>(Max<int64_t>(0, value - begin));
   }
 
   // Stored position of the first token. Tokens that would begin before the storage take no part.

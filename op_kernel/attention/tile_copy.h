@@ -6,6 +6,12 @@
 
 namespace npufa {
 
+// Whether one copy can have rows with so many elements between them.
+template <typename T>
+__aicore__ inline bool GapFits(uint64_t elements) {
+  return elements * sizeof(T) <= 0xFFFFFFFFull;
+}
+
 // Copies `rows` rows of `columns` elements into rows of `pitch` elements; surplus elements of the last block are 0.
 template <typename T>
 __aicore__ inline void LoadRows(const AscendC::LocalTensor<T>& tile, const AscendC::GlobalTensor<T>& source,
@@ -13,10 +19,11 @@ __aicore__ inline void LoadRows(const AscendC::LocalTensor<T>& tile, const Ascen
   constexpr uint32_t perBlock = BLOCK_BYTES / sizeof(T);
   const uint32_t padded = AlignUp(columns, perBlock);
   // A copy's rows do not overlap: one row for all is copied again and again.
-  const uint32_t rowsPerCopy = sourcePitch >= columns ? rows : 1;
-  const uint64_t gap = sourcePitch >= columns ? sourcePitch - columns : 0;
+  const bool together = sourcePitch >= columns && GapFits<T>(sourcePitch - columns);
+  const uint32_t rowsPerCopy = together ? rows : 1;
   AscendC::DataCopyExtParams copy(static_cast<uint16_t>(rowsPerCopy), columns * sizeof(T),
-                                  static_cast<uint32_t>(gap * sizeof(T)), (pitch - padded) / perBlock, 0);
+                                  together ? static_cast<uint32_t>((sourcePitch - columns) * sizeof(T)) : 0,
+                                  (pitch - padded) / perBlock, 0);
   AscendC::DataCopyPadExtParams<T> pad;
   pad.isPad = true;
   pad.rightPadding = static_cast<uint8_t>(padded - columns);
@@ -30,10 +37,14 @@ template <typename T>
 __aicore__ inline void StoreRows(const AscendC::GlobalTensor<T>& target, const AscendC::LocalTensor<T>& tile,
                                  uint32_t rows, uint32_t columns, uint64_t targetPitch, uint32_t pitch) {
   constexpr uint32_t perBlock = BLOCK_BYTES / sizeof(T);
-  const AscendC::DataCopyExtParams copy(static_cast<uint16_t>(rows), columns * sizeof(T),
+  const bool together = GapFits<T>(targetPitch - columns);
+  const uint32_t rowsPerCopy = together ? rows : 1;
+  const AscendC::DataCopyExtParams copy(static_cast<uint16_t>(rowsPerCopy), columns * sizeof(T),
                                         (pitch - AlignUp(columns, perBlock)) / perBlock,
-                                        static_cast<uint32_t>((targetPitch - columns) * sizeof(T)), 0);
-  AscendC::DataCopyPad(target, tile, copy);
+                                        together ? static_cast<uint32_t>((targetPitch - columns) * sizeof(T)) : 0, 0);
+  for (uint32_t row = 0; row < rows; row += rowsPerCopy) {
+    AscendC::DataCopyPad(target[row * targetPitch], tile[row * pitch], copy);
+  }
 }
 
 // float to the type of a tensor, and back.
@@ -111,40 +122,28 @@ __aicore__ inline uint32_t NumberCapacity(const ForwardTiling& tiling) {
   return AlignUp(Max(Max(tiling.headDim, tiling.valueDim), CUBE_BLOCK / 2), FLOATS_PER_REPEAT);
 }
 
-// Numbers of a type known at run time.
+// float32 numbers from global memory.
 class NumberReader {
  public:
   __aicore__ inline void Init(AscendC::TPipe& pipe, uint32_t capacity) {
     pipe.InitBuffer(queue_, 1, capacity * sizeof(float));
   }
 
-  // Numbers [first, first + count) of a tensor of `type`.
-  __aicore__ inline void Read(const AscendC::LocalTensor<float>& result, GM_ADDR source, uint32_t type, uint64_t first,
+  // Numbers [first, first + count) of a tensor.
+  __aicore__ inline void Read(const AscendC::LocalTensor<float>& result, GM_ADDR source, uint64_t first,
                               uint32_t count) {
-    if (type == NUMBER_FLOAT) {
-      ReadAs<float>(result, source, first, count);
-    } else if (type == NUMBER_HALF) {
-      ReadAs<half>(result, source, first, count);
-    } else {
-      ReadAs<bfloat16_t>(result, source, first, count);
-    }
+    AscendC::GlobalTensor<float> numbers;
+    numbers.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(source));
+    AscendC::LocalTensor<float> raw = queue_.AllocTensor<float>();
+    LoadRows(raw, numbers[first], 1, count, count, AlignUp(count, FLOATS_PER_BLOCK));
+    queue_.EnQue(raw);
+    raw = queue_.DeQue<float>();
+    Widen(result, raw, count);
+    queue_.FreeTensor(raw);
     AscendC::PipeBarrier<PIPE_V>();
   }
 
  private:
-  template <typename U>
-  __aicore__ inline void ReadAs(const AscendC::LocalTensor<float>& result, GM_ADDR source, uint64_t first,
-                                uint32_t count) {
-    AscendC::GlobalTensor<U> numbers;
-    numbers.SetGlobalBuffer(reinterpret_cast<__gm__ U*>(source));
-    AscendC::LocalTensor<U> raw = queue_.template AllocTensor<U>();
-    LoadRows(raw, numbers[first], 1, count, count, AlignUp(count, BLOCK_BYTES / sizeof(U)));
-    queue_.EnQue(raw);
-    raw = queue_.template DeQue<U>();
-    Widen(result, raw, count);
-    queue_.FreeTensor(raw);
-  }
-
   AscendC::TQue<AscendC::TPosition::VECIN, 1> queue_;
 };
 

@@ -10,6 +10,7 @@ namespace npufa {
 class DropoutMask {
  public:
   __aicore__ inline void Run(GM_ADDR seed, GM_ADDR offset, GM_ADDR mask, const DropoutTiling& tiling) {
+    KeepLowBits();
     tiling_ = &tiling;
     mask_.SetGlobalBuffer(mask);
     firstCounter_ = tiling.seedOnDevice != 0 ? ReadNumber(offset) : tiling.firstCounter;
@@ -33,6 +34,12 @@ class DropoutMask {
 
  private:
   static constexpr uint32_t BYTE_BITS = 8;
+
+  // Philox counts modulo 2^32. An earlier kernel may have left integers that saturate.
+  __aicore__ inline static void KeepLowBits() {
+    constexpr int64_t INTEGER_SATURATION = 53;
+    set_ctrl(sbitset0(get_ctrl(), INTEGER_SATURATION));
+  }
 
   __aicore__ inline static uint64_t ReadNumber(GM_ADDR address) {
     AscendC::GlobalTensor<int64_t> number;

@@ -20,7 +20,7 @@ from .ops import npu_fused_infer_attention_score
 
 AUTO = "auto"
 _DETECTED = ("BSH", "TND", "BSND", "BNSD")
-_NAMED = (*_DETECTED, "NTD_TND", "TND_NTD", "BNSD_BSND", "BSH_NBSD", "BSND_NBSD", "BNSD_NBSD")
+_NAMED = (*_DETECTED, "NTD", "NTD_TND", "TND_NTD", "BNSD_BSND", "BSH_NBSD", "BSND_NBSD", "BNSD_NBSD")
 _HEAD_AXIS = {"BSND": 2, "BNSD": 1, "TND": 1, "NTD": 0}
 _TOKEN_AXIS = {"BSH": 1, "BSND": 1, "BNSD": 2}
 _INT4_PER_INT32 = 8

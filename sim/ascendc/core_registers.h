@@ -16,7 +16,6 @@ struct CoreRegisters {
   std::uint64_t nz2nd;          // SetFixpipeNz2ndFlag: matrices, source stride << 16, destination stride << 32
   std::uint64_t quant_scalar;   // SetFixpipePreQuantFlag
   std::uint64_t quant_table;    // SetFixPipeConfig: address in the fixpipe buffer; bit 63 once set
-  std::uint64_t hf32;           // bit 0: round float operands of Mmad to HF32, bit 1: ties towards zero
 };
 inline constexpr std::uint64_t kRegisterSet = std::uint64_t{1} << 63;
 inline constexpr int kRegisterWords = 16;  // of the core's scratch words, from the first one on

@@ -6,6 +6,7 @@
 #endif
 
 #include "ascendc/common.h"
+#include "ascendc/control.h"
 #include "ascendc/cube.h"
 #include "ascendc/data_copy.h"
 #include "ascendc/data_copy_slice.h"

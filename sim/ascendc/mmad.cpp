@@ -24,9 +24,8 @@ MmadInput InputOf(Dtype dtype) {
     case Dtype::kInt4: return MmadInput::kInt4;
     default: break;
   }
-  const std::uint64_t mode = Registers().hf32;
-  if ((mode & 1) == 0) return MmadInput::kFloat;
-  return (mode & 2) != 0 ? MmadInput::kHf32NearestZero : MmadInput::kHf32NearestEven;
+  if (!Control().Bit(kHf32Bit)) return MmadInput::kFloat;
+  return Control().Bit(kHf32TiesBit) ? MmadInput::kHf32NearestZero : MmadInput::kHf32NearestEven;
 }
 
 MmadType TypeOf(MmadInput input) {
@@ -54,9 +53,9 @@ std::int64_t TailBytes(std::int64_t elements, std::int64_t c0) { return (element
 
 // L0A, rows of fractals: the m x k elements and nothing of the padding around them.
 void ReadLeft(Instruction& ins, const TensorRef& a, std::int64_t m, std::int64_t k, std::int64_t c0,
-              std::int64_t fractals) {
-  OperandRule rule{512}, inside;
-  rule.carries = inside.carries = true;
+              std::int64_t fractals, OperandRule inside) {
+  OperandRule rule = inside;
+  rule.align = kFractalBytes;
   if (m == 1) {
     ins.Read(a, {0, TailBytes(k, c0)}, rule);
     return;
@@ -71,10 +70,11 @@ void ReadLeft(Instruction& ins, const TensorRef& a, std::int64_t m, std::int64_t
 }
 
 // L0B, for each fractal of K all columns one after another, 32 bytes of K to a column.
-void ReadRight(Instruction& ins, const TensorRef& b, std::int64_t k, std::int64_t n, std::int64_t c0) {
+void ReadRight(Instruction& ins, const TensorRef& b, std::int64_t k, std::int64_t n, std::int64_t c0,
+               OperandRule inside) {
+  OperandRule rule = inside;
+  rule.align = kFractalBytes;
   const std::int64_t stride = Fractals(n, kSize) * kFractalBytes, full_k = k / c0, tail_k = TailBytes(k % c0, c0);
-  OperandRule rule{512}, inside;
-  rule.carries = inside.carries = true;
   ins.Read(b, {0, n * kRowBytes, full_k, stride}, rule);
   ins.Read(b, {full_k * stride, tail_k, tail_k > 0 ? n : 0, kRowBytes}, inside);
 }
@@ -158,6 +158,13 @@ void ClobberPadding(Instruction& ins, const TensorRef& c, std::int64_t m, std::i
   }
 }
 
+// Modes outlive a kernel.
+void RequireOwnMode(Dtype dtype, Site site) {
+  if (dtype != Dtype::kFloat || !Control().Inherited(kHf32Bit)) return;
+  Finding("inherited-mode", site, kName, "multiplies floats in the HF32 mode that an earlier kernel may have left on",
+          "SetHF32Mode(false), or true, at the start of the kernel");
+}
+
 void RequireSpaces(const MmadOperands& operands, Site site) {
   if (operands.c.space != Space::kL0C) Unsupported(site, kName, "with a result outside L0C");
   if (operands.a.space != Space::kL0A) Unsupported(site, kName, "with a left matrix outside L0A");
@@ -169,15 +176,10 @@ void RequireSpaces(const MmadOperands& operands, Site site) {
 
 }  // namespace
 
-void SetHf32Register(int bit, bool on) {
-  if (!CoreHas(Space::kL1)) return;
-  const std::uint64_t mask = std::uint64_t{1} << bit;
-  Registers().hf32 = on ? Registers().hf32 | mask : Registers().hf32 & ~mask;
-}
-
 void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& params, Site site) {
   if (!CoreHas(Space::kL0C)) return;
   RequireSpaces(operands, site);
+  RequireOwnMode(operands.input, site);
   Instruction ins(kName, Pipe::kM, site);
   const std::int64_t m = Checked(ins, "m", params.m, 0, 4095, "0 to 4095");
   const std::int64_t n = Checked(ins, "n", params.n, 0, 4095, "0 to 4095");
@@ -188,8 +190,11 @@ void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& par
   const std::int64_t c0 = ElementsPerRow(input);
   const bool pairs = params.kDirectionAlign && c0 == 8 && m != 1;
   const std::int64_t fractals = pairs ? 2 * Fractals(k, 2 * c0) : Fractals(k, c0);
-  ReadLeft(ins, operands.a, m, k, c0, fractals);
-  ReadRight(ins, operands.b, k, n, c0);
+  OperandRule numbers;
+  numbers.carries = true;
+  if (c0 <= 16) numbers.numbers = static_cast<std::uint8_t>(kRowBytes / c0);
+  ReadLeft(ins, operands.a, m, k, c0, fractals, numbers);
+  ReadRight(ins, operands.b, k, n, c0, numbers);
 
   const MmadStart start = StartOf(operands, params);
   const TensorRef table{"bias", Space::kBT, 0, 0, SpaceBytes(Space::kBT)};

@@ -14,8 +14,6 @@ struct MmadOperands {
 };
 void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& params, Site site);
 
-void SetHf32Register(int bit, bool on);
-
 template <class Dst, class Left, class Right>
 constexpr bool IsMmadCombination() {
   if constexpr (!std::is_same_v<Left, Right>) return false;

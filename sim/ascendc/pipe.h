@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 
 #include "sync.h"
 #include "tensor.h"
@@ -21,8 +22,16 @@ struct TBufType {
 
 class TPipe {
  public:
-  TPipe() { npufa_sim::Scratch()[kSlot] = reinterpret_cast<uint64_t>(this); }
-  ~TPipe() { Destroy(); }
+  TPipe(npufa_sim::Site site = npufa_sim::Site::Here()) {
+    npufa_sim::Scratch()[kSlot] = reinterpret_cast<uint64_t>(this);
+    ForKept([&](TEventID id) {
+      Take(kKept, site);
+      npufa_sim::SetFlag(PipesOf(kKept).src, PipesOf(kKept).dst, id, site);
+    });
+  }
+  ~TPipe() {
+    if (!destroyed_) Destroy();
+  }
   TPipe(const TPipe&) = delete;
 
   void Init() {}
@@ -83,10 +92,16 @@ class TPipe {
   void Reset(npufa_sim::Site site = npufa_sim::Site::Here()) {
     for (int i = 0; i < queue_buffers_; ++i) WaitUntilFree(buffers_[i], site);
     queue_buffers_ = buffer_count_ = 0;
+    std::memset(taken_, 0, sizeof taken_);  // as the toolkit, which forgets those it keeps as well
     npufa_sim::ResetLocal();
   }
   void Destroy(npufa_sim::Site site = npufa_sim::Site::Here()) {
+    destroyed_ = true;
     Reset(site);
+    ForKept([&](TEventID id) {
+      npufa_sim::WaitFlag(PipesOf(kKept).src, PipesOf(kKept).dst, id, site);
+      Give(kKept, id);
+    });
     npufa_sim::PipeBarrierAll(site);
   }
 
@@ -114,6 +129,15 @@ class TPipe {
   static constexpr TEventID kIds = 8;
   static constexpr int kMaxBuffers = 64;
 
+  // On a cube core the toolkit's matrix products own the first event ids of this kind, and find them set.
+  static constexpr HardEvent kKept = HardEvent::M_MTE1;
+  template <class F>
+  static void ForKept(F&& f) {
+    if ASCEND_IS_AIC {
+      for (TEventID id = 0; id < 3; ++id) f(id);
+    }
+  }
+
   // Lengths are rounded up to blocks of 32 bytes.
   static uint32_t WholeBlocks(uint32_t len) { return (len + 31) / 32 * 32; }
 
@@ -127,6 +151,7 @@ class TPipe {
 
   std::array<TBufType, kMaxBuffers> buffers_;  // of queues, in the order of InitBuffer
   int queue_buffers_ = 0, buffer_count_ = 0;
+  bool destroyed_ = false;
   uint8_t taken_[static_cast<int>(HardEvent::MAX)] = {};
 };
 
@@ -187,6 +212,7 @@ class TQueBind {
       cursor_ = (cursor_ + i + 1) % count_;
       buffer.state = TBufState::OCCUPIED;
       if (buffer.freeBufEvtID != INVALID_TEVENTID) {
+        npufa_sim::QueueStep();
         npufa_sim::WaitFlag(PipesOf(freeBufEvt).src, PipesOf(freeBufEvt).dst, buffer.freeBufEvtID, site);
         GetTPipePtr()->Give(freeBufEvt, buffer.freeBufEvtID);
         buffer.freeBufEvtID = INVALID_TEVENTID;
@@ -207,6 +233,7 @@ class TQueBind {
                        "free a tensor once, after DeQue");
     }
     buffer.freeBufEvtID = GetTPipePtr()->Take(freeBufEvt, site);
+    npufa_sim::QueueStep();
     npufa_sim::SetFlag(PipesOf(freeBufEvt).src, PipesOf(freeBufEvt).dst, buffer.freeBufEvtID, site);
     buffer.state = TBufState::FREE;
   }
@@ -223,6 +250,7 @@ class TQueBind {
                        "DeQue before the next EnQue, or raise the queue's depth");
     }
     buffer.enQueEvtID = GetTPipePtr()->Take(enQueEvt, site);
+    npufa_sim::QueueStep();
     npufa_sim::SetFlag(PipesOf(enQueEvt).src, PipesOf(enQueEvt).dst, buffer.enQueEvtID, site);
     buffer.state = TBufState::ENQUE;
     queue_[(oldest_ + queued_++) % kSlots] = &buffer;
@@ -237,6 +265,7 @@ class TQueBind {
     TBufType& buffer = *queue_[oldest_];
     oldest_ = (oldest_ + 1) % kSlots;
     --queued_;
+    npufa_sim::QueueStep();
     npufa_sim::WaitFlag(PipesOf(enQueEvt).src, PipesOf(enQueEvt).dst, buffer.enQueEvtID, site);
     GetTPipePtr()->Give(enQueEvt, buffer.enQueEvtID);
     buffer.enQueEvtID = INVALID_TEVENTID;

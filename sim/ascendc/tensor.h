@@ -149,7 +149,8 @@ class LocalTensor {
   uint32_t GetSize() const { return static_cast<uint32_t>(ElementsOf<T>(address_.dataLen)); }
 
   npufa_sim::TensorRef Ref(const char* name) const {
-    return {name, SpaceOf(static_cast<TPosition>(address_.logicPos)), address_.bufferAddr, begin_, end_, declared_};
+    return {name, SpaceOf(static_cast<TPosition>(address_.logicPos)), address_.bufferAddr, begin_, end_, false,
+            declared_};
   }
 
   TBuffAddr address_;
@@ -206,16 +207,19 @@ class GlobalTensor {
   const __gm__ T* GetPhyAddr() const { return reinterpret_cast<const T*>(address_); }
   __gm__ T* GetPhyAddr(uint64_t offset) const { return reinterpret_cast<T*>(address_ + BytesOf<T>(offset)); }
   uint64_t GetSize() const { return elements_; }
-  template <CacheRwMode mode = CacheRwMode::RW>
-  void SetL2CacheHint(CacheMode) {}
+  template <CacheRwMode rw = CacheRwMode::RW>
+  void SetL2CacheHint(CacheMode mode) {
+    past_l2_ = mode == CacheMode::CACHE_MODE_DISABLE;
+  }
 
   // Without a size from the kernel (begin = end) the bounds are those of the memory the launch passed in.
   npufa_sim::TensorRef Ref(const char* name) const {
-    return {name, npufa_sim::Space::kGM, address_, begin_, end_};
+    return {name, npufa_sim::Space::kGM, address_, begin_, end_, past_l2_};
   }
 
  private:
   uint64_t address_ = 0, begin_ = 0, end_ = 0, elements_ = 0;
+  bool past_l2_ = false;
 };
 
 }  // namespace AscendC

@@ -1,4 +1,6 @@
 // Add ... FusedMulAddRelu, Adds ... Axpy, Exp ... Not: the same function of every element.
+#include <algorithm>
+#include <limits>
 #include <type_traits>
 
 #include "chip/core_api.h"
@@ -71,16 +73,58 @@ typename Format<T>::Vec Apply(typename Format<T>::Vec a, typename Format<T>::Vec
   return a;
 }
 
+// The nearest number instead of the low bits: a mode of the vector unit that outlives a kernel.
+template <BinaryOp op, class T>
+class Integers {
+ public:
+  static constexpr bool kMaySaturate =
+      std::is_integral_v<T> && std::is_signed_v<T> &&
+      (op == BinaryOp::kAdd || op == BinaryOp::kSub || op == BinaryOp::kMul);
+  using Vec = typename Format<T>::Vec;
+
+  Vec Apply(Vec a, Vec b) {
+    const Vec wrapped = npufa_sim::Apply<op, T>(a, b);
+    if constexpr (kMaySaturate) {
+      if (saturates_) return Nearest(a, b, wrapped);
+    }
+    return wrapped;
+  }
+
+  void Report(const VectorInstruction& ins) const {
+    if (!overflow_ || !Control().Inherited(kIntegerSaturationBit)) return;
+    Finding("inherited-mode", ins.site(), ins.name(), "overflows in the integer mode that an earlier kernel has left",
+            "set_ctrl(sbitset0(get_ctrl(), 53)) at the start of the kernel keeps the low bits");
+  }
+
+ private:
+  Vec Nearest(Vec a, Vec b, Vec wrapped) {
+    constexpr std::int64_t kLeast = std::numeric_limits<T>::min(), kMost = std::numeric_limits<T>::max();
+    for (std::size_t i = 0; i < sizeof(Vec) / sizeof(T); ++i) {
+      const std::int64_t x = a[i], y = b[i];
+      const std::int64_t exact = op == BinaryOp::kAdd ? x + y : op == BinaryOp::kSub ? x - y : x * y;
+      if (exact == wrapped[i]) continue;
+      overflow_ = true;
+      wrapped[i] = static_cast<T>(std::clamp(exact, kLeast, kMost));
+    }
+    return wrapped;
+  }
+
+  const bool saturates_ = kMaySaturate && Control().Bit(kIntegerSaturationBit);
+  bool overflow_ = false;
+};
+
 template <BinaryOp op, class T>
 void RunBinary(const VectorInstruction& ins) {
   using Raw = typename Format<T>::Raw;
-  ins.ForEachBlock([](std::uint8_t* const* p, std::int64_t count, const Walk&) {
+  Integers<op, T> integers;
+  ins.ForEachBlock([&](std::uint8_t* const* p, std::int64_t count, const Walk&) {
     const Raw* a = reinterpret_cast<const Raw*>(p[1]);
     const Raw* b = reinterpret_cast<const Raw*>(p[2]);
-    MapLanes<T>(reinterpret_cast<Raw*>(p[0]), count, [=](std::int64_t i, int n) {
-      return Apply<op, T>(LoadSome<T>(a + i, n), LoadSome<T>(b + i, n));
+    MapLanes<T>(reinterpret_cast<Raw*>(p[0]), count, [&](std::int64_t i, int n) {
+      return integers.Apply(LoadSome<T>(a + i, n), LoadSome<T>(b + i, n));
     });
   });
+  integers.Report(ins);
 }
 
 // dst takes part as an operand; the sum is rounded once.
@@ -205,9 +249,9 @@ void RunScalar(const VectorInstruction& ins, std::uint64_t scalar, bool rounding
   using Raw = typename Format<T>::Raw;
   using Vec = typename Format<T>::Vec;
   const Vec s = SplatBits<T>(scalar);
-  const auto apply = [=](Vec v) -> Vec {
-    if constexpr (op == ScalarOp::kAdds) return Apply<BinaryOp::kAdd, T>(v, s);
-    if constexpr (op == ScalarOp::kMuls) return Apply<BinaryOp::kMul, T>(v, s);
+  Integers<op == ScalarOp::kAdds ? BinaryOp::kAdd : op == ScalarOp::kMuls ? BinaryOp::kMul : BinaryOp::kMax, T> integers;
+  const auto apply = [&](Vec v) -> Vec {
+    if constexpr (op == ScalarOp::kAdds || op == ScalarOp::kMuls) return integers.Apply(v, s);
     if constexpr (op == ScalarOp::kMaxs) return LargerOf(v, s);
     if constexpr (op == ScalarOp::kMins) return SmallerOf(v, s);
     if constexpr (op == ScalarOp::kLeakyRelu && kFloating<T>) return v >= 0.0f ? v : v * s;
@@ -220,8 +264,9 @@ void RunScalar(const VectorInstruction& ins, std::uint64_t scalar, bool rounding
   ins.ForEachBlock([&](std::uint8_t* const* p, std::int64_t count, const Walk&) {
     const Raw* src = reinterpret_cast<const Raw*>(p[1]);
     MapLanes<T>(reinterpret_cast<Raw*>(p[0]), count,
-                [=](std::int64_t i, int n) { return apply(LoadSome<T>(src + i, n)); });
+                [&](std::int64_t i, int n) { return apply(LoadSome<T>(src + i, n)); });
   });
+  integers.Report(ins);
 }
 
 template <class D, class S>

@@ -27,6 +27,11 @@ ActiveElements SameInEachRepeat(std::uint64_t low, std::uint64_t high, std::int6
   return {repeats, 0, 0, true, low, high};
 }
 
+Manner MannerOf(const MaskArgument& mask) {
+  if (mask.kind == MaskArgument::kElements) return Manner::kCounted;
+  return mask.kind == MaskArgument::kRegister ? Manner::kPlain : Manner::kMasked;
+}
+
 }  // namespace
 
 std::int64_t ActiveElements::Total() const {
@@ -257,10 +262,29 @@ std::vector<std::int64_t> VectorInstruction::UndefinedElements() const {
   return undefined;
 }
 
+BankUse VectorInstruction::Banks() const {
+  const std::int64_t active = active_.by_bits ? lanes_ : std::max(active_.full, active_.last);
+  BankOperand operands[Walk::kOperands];
+  int count = 0;
+  for (int i = 0; i < count_; ++i) {
+    const OperandUse& use = operands_[i];
+    if (use.bits == 1) continue;
+    const std::int64_t bytes = std::min(active * use.bits / 8, kRepeatBytes);
+    const int blocks = static_cast<int>((bytes + kBlockBytes - 1) / kBlockBytes);
+    operands[count++] = {use.tensor.ref.address, use.block_bytes, use.repeat_bytes, blocks, use.read, use.write};
+  }
+  return BanksOf(operands, count, active_.repeats);
+}
+
 void VectorInstruction::Issue(OpClass op) {
   const std::vector<std::int64_t> undefined = carries_ ? UndefinedElements() : std::vector<std::int64_t>();
-  ins_.Issue({op, static_cast<std::uint32_t>(active_.repeats), static_cast<std::uint32_t>(active_.Total()),
-              static_cast<std::uint32_t>(std::max(widest_bits_ / 8, 1))});
+  Cost cost{op, static_cast<std::uint32_t>(active_.repeats), static_cast<std::uint32_t>(active_.Total()),
+            static_cast<std::uint32_t>(std::max(widest_bits_ / 8, 1))};
+  if (Profiled()) {
+    cost.manner = MannerOf(sweep_.mask);
+    cost.event = Banks().Packed();
+  }
+  ins_.Issue(cost);
   for (const std::int64_t offset : undefined) ins_.Undefine(operands_[0].tensor.ref, {offset, operands_[0].bits / 8});
   for (int i = 0; i < Walk::kOperands; ++i) base_[i] = i < count_ ? Bytes(operands_[i].tensor.ref) : nullptr;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "chip/bank_conflicts.h"
 #include "vector_ops.h"
 
 namespace npufa_sim {
@@ -84,6 +85,8 @@ class VectorInstruction {
   void CheckOverlap(bool accumulates_into_last_source);
   void Describe();
   void Issue(OpClass op);
+  const char* name() const { return ins_.name(); }
+  Site site() const { return ins_.site(); }
 
   // Calls f(pointers, elements, walk) for every block of the walks.
   template <class F>
@@ -149,6 +152,7 @@ class VectorInstruction {
   void AddRun(std::int64_t element, std::int64_t count, std::int64_t row, std::int64_t rows);
   void Append(Walk walk);
   void CheckOverlapWith(const OperandUse& source);
+  BankUse Banks() const;
 
   Instruction ins_;
   const VectorSweep& sweep_;

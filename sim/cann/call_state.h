@@ -19,7 +19,7 @@ inline constexpr std::size_t kMaxWorkspaces = 8;
 
 struct CallState {
   CallState(const std::string& type, const ChipDescription& chip, std::vector<gert::RuntimeAttrs::Value> attributes)
-      : op_type(type), attrs(std::move(attributes)), platform(chip) {}
+      : op_type(type), attrs(std::move(attributes)), platform(chip, AvailableCores()) {}
 
   std::string op_type;
   gert::RuntimeAttrs attrs;

@@ -20,6 +20,8 @@ std::uint64_t Span(const TensorView& tensor) {
   return static_cast<std::uint64_t>(ge::GetSizeInBytes(last + 1, tensor.data_type));
 }
 
+}  // namespace
+
 void RequireDeviceMemory(const CallParam& param, const TensorView& tensor) {
   if (tensor.host_data || tensor.Count() == 0 || IsDeviceMemory(tensor.data, Span(tensor))) return;
   std::ostringstream text;
@@ -28,25 +30,15 @@ void RequireDeviceMemory(const CallParam& param, const TensorView& tensor) {
   throw AclnnError(kParamInvalid, text.str());
 }
 
-}  // namespace
-
 void KernelArguments::Region(const std::string& name, void* data, std::uint64_t bytes, bool writable, bool written) {
   if (data != nullptr && bytes > 0) launch_->regions.push_back({name, data, bytes, writable, written});
 }
 
-// A non-contiguous tensor of an AutoContiguous input is read from a copy.
 void* KernelArguments::InputAddress(const CallParam& param, const TensorView& tensor) {
   RequireDeviceMemory(param, tensor);
-  if (tensor.IsContiguous() || param.def->ignore_contiguous) {
-    Region(param.def->name, tensor.data, Span(tensor), false, true);
-    if (tensor.host_data) copies_.push_back(tensor.host_data);
-    return tensor.data;
-  }
-  auto copy = std::make_shared<std::vector<unsigned char>>(tensor.Bytes());
-  CopyContiguous(tensor, copy->data());
-  copies_.push_back(copy);
-  Region(param.def->name, copy->data(), copy->size(), false, true);
-  return copy->data();
+  Region(param.def->name, tensor.data, Span(tensor), false, true);
+  if (tensor.host_data) copies_.push_back(tensor.host_data);
+  return tensor.data;
 }
 
 // An output in the place of an input is one region, with the input's contents.

@@ -11,6 +11,9 @@
 
 namespace npufa_sim {
 
+// Throws AclnnError unless all bytes of the tensor are in one allocation.
+void RequireDeviceMemory(const CallParam& param, const TensorView& tensor);
+
 // Adds arguments in the order of the kernel's parameters: inputs, outputs, workspace, tiling data.
 class KernelArguments {
  public:

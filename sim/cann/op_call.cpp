@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "aclnn_error.h"
+#include "contiguous_copies.h"
 #include "exe_graph/runtime/tiling_context.h"
 #include "op_check.h"
 #include "op_executor.h"
@@ -71,6 +72,7 @@ void Tile(const ops::OpDef& def, CallState* state, OpExecutor* executor) {
   executor->tiling_data.assign(data, data + bytes);
   executor->tiling_key = state->tiling_key;
   executor->block_dim = state->block_dim;
+  executor->schedule_mode = state->schedule_mode;
   if (state->workspaces.GetSize() == 1) executor->workspace_bytes = state->workspaces.GetData()[0];
 }
 
@@ -203,7 +205,7 @@ aclnnStatus OpCall::Prepare(std::uint64_t* workspace_size, aclOpExecutor** execu
     }
     prepared->inputs = std::move(inputs_);
     prepared->outputs = std::move(outputs_);
-    *workspace_size = prepared->workspace_bytes;
+    *workspace_size = prepared->AllWorkspaceBytes();
     *executor = prepared.release();
     return OK;
   } catch (const AclnnError& error) {

@@ -8,6 +8,7 @@
 #include "data_types.h"
 #include "exe_graph/runtime/infer_datatype_context.h"
 #include "exe_graph/runtime/infer_shape_context.h"
+#include "op_combinations.h"
 #include "op_registry.h"
 
 namespace npufa_sim {
@@ -41,12 +42,9 @@ bool FormatMatches(const ops::OpDef& def, ge::Format wanted, ge::Format got) {
   return wanted == got || (!strict && wanted == ge::FORMAT_ND && IsPlain(got));
 }
 
-const std::vector<ge::Format>& FormatsOf(const ops::OpParamDef& param) {
-  static const std::vector<ge::Format> kOnlyNd = {ge::FORMAT_ND};
-  return param.formats.empty() ? kOnlyNd : param.formats;
-}
-
-void CheckAlone(const ops::OpDef& def, const CallParam& param) {
+// `rows`: all combinations; the parameter is the one of this index.
+void CheckAlone(const ops::OpDef& def, const CallParam& param, const std::vector<Combination>& rows,
+                std::size_t index) {
   for (const TensorView& tensor : param.tensors) {
     if (!Contains(param.def->types, tensor.data_type)) {
       std::vector<std::string> names;
@@ -56,9 +54,9 @@ void CheckAlone(const ops::OpDef& def, const CallParam& param) {
       throw AclnnError(kParamInvalid, CamelCase(param.def->name) + " has type " + NameOf(tensor.data_type) + "; " +
                                           def.type + " supports " + Join(names));
     }
-    const std::vector<ge::Format>& formats = FormatsOf(*param.def);
-    const bool known = std::any_of(formats.begin(), formats.end(),
-                                   [&](ge::Format wanted) { return FormatMatches(def, wanted, tensor.format); });
+    const bool known = std::any_of(rows.begin(), rows.end(), [&](const Combination& row) {
+      return FormatMatches(def, row[index].format, tensor.format);
+    });
     if (!known) {
       throw AclnnError(kParamInvalid, CamelCase(param.def->name) + " has format " + NameOf(tensor.format) + ", which " +
                                           def.type + " does not support");
@@ -66,12 +64,9 @@ void CheckAlone(const ops::OpDef& def, const CallParam& param) {
   }
 }
 
-bool InCombination(const ops::OpDef& def, const CallParam& param, std::size_t index) {
-  const std::vector<ge::Format>& formats = param.def->formats;
-  const bool joint_format = !param.def->any_format && !formats.empty();
+bool Fits(const ops::OpDef& def, const CallParam& param, const TypeAndFormat& wanted) {
   return std::all_of(param.tensors.begin(), param.tensors.end(), [&](const TensorView& tensor) {
-    return (param.def->any_type || param.def->types[index] == tensor.data_type) &&
-           (!joint_format || FormatMatches(def, formats[index], tensor.format));
+    return wanted.type == tensor.data_type && FormatMatches(def, wanted.format, tensor.format);
   });
 }
 
@@ -130,29 +125,17 @@ void CheckSupported(const ops::OpDef& def, const std::vector<CallParam>& inputs,
   std::vector<const CallParam*> params;
   for (const CallParam& input : inputs) params.push_back(&input);
   for (const CallParam& output : outputs) params.push_back(&output);
-  std::size_t combinations = 1;
-  for (const CallParam* param : params) {
-    CheckAlone(def, *param);
-    if (!param->def->any_type) combinations = param->def->types.size();
-    if (!param->def->any_format && !param->def->formats.empty()) combinations = param->def->formats.size();
-  }
-  for (std::size_t index = 0; index < combinations; ++index) {
-    if (std::all_of(params.begin(), params.end(), [&](const CallParam* p) { return InCombination(def, *p, index); }))
+  std::vector<const ops::OpParamDef*> defs;
+  for (const CallParam* param : params) defs.push_back(param->def);
+  const std::vector<Combination> rows = Combinations(def.type, defs);
+  for (std::size_t i = 0; i < params.size(); ++i) CheckAlone(def, *params[i], rows, i);
+  for (const Combination& row : rows) {
+    if (std::equal(params.begin(), params.end(), row.begin(),
+                   [&](const CallParam* param, const TypeAndFormat& wanted) { return Fits(def, *param, wanted); })) {
       return;
+    }
   }
   throw AclnnError(kParamInvalid, def.type + " does not support these types together: " + ShowTypes(params));
-}
-
-void CheckContiguous(const std::vector<CallParam>& inputs, const std::vector<CallParam>& outputs) {
-  const auto require = [](const CallParam& param) {
-    for (const TensorView& tensor : param.tensors) {
-      if (!tensor.IsContiguous()) throw AclnnError(kParamInvalid, CamelCase(param.def->name) + " is not contiguous");
-    }
-  };
-  for (const CallParam& input : inputs) {
-    if (!input.def->auto_contiguous && !input.def->ignore_contiguous) require(input);
-  }
-  for (const CallParam& output : outputs) require(output);
 }
 
 void CheckInferred(const ops::OpDef& def, CallState* state, const std::vector<CallParam>& outputs) {

@@ -21,7 +21,6 @@ void CheckPresent(const std::vector<CallParam>& params);
 void ResolveForChip(const ops::OpDef& def, const ChipDescription& chip, std::vector<CallParam>* inputs,
                     std::vector<CallParam>* outputs);
 void CheckSupported(const ops::OpDef& def, const std::vector<CallParam>& inputs, const std::vector<CallParam>& outputs);
-void CheckContiguous(const std::vector<CallParam>& inputs, const std::vector<CallParam>& outputs);
 // Compares with what the operator's inference functions say; operators without them are not checked.
 void CheckInferred(const ops::OpDef& def, CallState* state, const std::vector<CallParam>& outputs);
 

@@ -50,7 +50,7 @@ OpParamDef& OpParamDef::FormatList(std::vector<ge::Format> list) {
 OpParamDef& OpParamDef::UnknownShapeFormat(std::vector<ge::Format>) { return *this; }
 
 OpParamDef& OpParamDef::ValueDepend(Option option) {
-  value_depend = option == REQUIRED || option == OPTIONAL;
+  value_depend = option == REQUIRED || option == OPTIONAL ? option : IGNORE;
   return *this;
 }
 

@@ -6,12 +6,17 @@
 
 #include "aclnn_error.h"
 #include "chip/time_api.h"
+#include "contiguous_copies.h"
 #include "kernel_arguments.h"
 #include "torch/runtime.h"
 
 namespace npufa_sim {
 
-int OpExecutor::LaunchKernel(const std::string& api, void* workspace) const {
+std::uint64_t OpExecutor::AllWorkspaceBytes() const {
+  return empty ? workspace_bytes : BytesWithCopies(workspace_bytes, inputs);
+}
+
+int OpExecutor::LaunchKernel(const std::string& api, void* workspace, std::uint64_t workspace_size) const {
   if (empty) return ACL_SUCCESS;
   try {
     Launch launch;
@@ -20,9 +25,12 @@ int OpExecutor::LaunchKernel(const std::string& api, void* workspace) const {
     launch.vector_entry = programs.vector;
     launch.block_dim = block_dim;
     launch.tiling_key = tiling_key;
+    auto* const end = static_cast<unsigned char*>(workspace) + workspace_size;
+    const ContiguousCopies params(inputs, outputs, end - BytesOfCopies(inputs));
+    launch.starts_together = schedule_mode == 1;
     KernelArguments arguments(&launch);
-    for (const CallParam& input : inputs) arguments.AddInput(input);
-    for (const CallParam& output : outputs) arguments.AddOutput(output);
+    for (const CallParam& input : params.Inputs()) arguments.AddInput(input);
+    for (const CallParam& output : params.Outputs()) arguments.AddOutput(output);
     arguments.AddWorkspace(workspace, workspace_bytes);
     arguments.AddTiling(tiling_data);
 
@@ -34,6 +42,7 @@ int OpExecutor::LaunchKernel(const std::string& api, void* workspace) const {
       ReportApiError(ACL_ERROR_RT_AICORE_EXCEPTION, api.c_str(), FormatFindings(kernel, result.findings));
       return ACL_ERROR_RT_AICORE_EXCEPTION;
     }
+    params.WriteBack();
     if (Profiling()) KeepTrace(CurrentChip(), std::move(result.trace));
     return ACL_SUCCESS;
   } catch (const AclnnError& error) {
@@ -53,14 +62,16 @@ aclnnStatus RunExecutor(const char* api, void* workspace, std::uint64_t workspac
   const std::shared_ptr<const OpExecutor> kept(op, [](const OpExecutor* e) {
     if (!e->repeatable) delete e;
   });
-  if (workspace == nullptr && kept->workspace_bytes > 0) return ReportApiError(kParamNullptr, api, "workspace is null");
-  if (workspace_size < kept->workspace_bytes) {
+  const std::uint64_t needed = kept->AllWorkspaceBytes();
+  if (workspace == nullptr && needed > 0) return ReportApiError(kParamNullptr, api, "workspace is null");
+  if (workspace_size < needed) {
     return ReportApiError(kParamInvalid, api,
                           "workspaceSize is " + std::to_string(workspace_size) + "; expected at least " +
-                              std::to_string(kept->workspace_bytes));
+                              std::to_string(needed));
   }
-  return SubmitToStream(stream,
-                        [kept, name = std::string(api), workspace] { return kept->LaunchKernel(name, workspace); });
+  return SubmitToStream(stream, [kept, name = std::string(api), workspace, workspace_size] {
+    return kept->LaunchKernel(name, workspace, workspace_size);
+  });
 }
 
 }  // namespace npufa_sim

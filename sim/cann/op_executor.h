@@ -16,13 +16,17 @@ struct OpExecutor : aclOpExecutor {
   KernelPrograms programs;
   std::vector<CallParam> inputs, outputs;
   bool empty = false;  // every output has no elements: nothing runs
-  std::uint64_t workspace_bytes = 0;
+  std::uint64_t workspace_bytes = 0;  // of the kernel
   std::uint64_t tiling_key = 0;
   std::uint32_t block_dim = 0;
+  std::uint32_t schedule_mode = 0;
   std::vector<unsigned char> tiling_data;
 
+  // The kernel's, then that of copies of non-contiguous tensors.
+  std::uint64_t AllWorkspaceBytes() const;
+
   // On the calling thread. Returns an aclError, with its text in aclGetRecentErrMsg().
-  int LaunchKernel(const std::string& api, void* workspace) const;
+  int LaunchKernel(const std::string& api, void* workspace, std::uint64_t workspace_size) const;
 };
 
 }  // namespace npufa_sim

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "op_combinations.h"
 #include "register/op_def_factory.h"
 
 namespace npufa_sim {
@@ -35,17 +36,8 @@ struct Registry {
 
 std::string Where(const ops::OpDef& def, const std::string& param) { return def.type + ": " + param + ' '; }
 
-void CheckParam(const ops::OpDef& def, const ops::OpParamDef& param, std::size_t* combinations) {
+void CheckParam(const ops::OpDef& def, const ops::OpParamDef& param) {
   if (param.types.empty()) throw std::invalid_argument(Where(def, param.name) + "has no DataType");
-  for (const auto& [size, joint] : {std::pair{param.types.size(), !param.any_type},
-                                    std::pair{param.formats.size(), !param.any_format && !param.formats.empty()}}) {
-    if (!joint) continue;
-    if (*combinations != 0 && size != *combinations) {
-      throw std::invalid_argument(Where(def, param.name) + "lists " + std::to_string(size) +
-                                  " types or formats where others list " + std::to_string(*combinations));
-    }
-    *combinations = size;
-  }
   if (param.ignore_contiguous && param.auto_contiguous) {
     throw std::invalid_argument(Where(def, param.name) + "is both AutoContiguous and IgnoreContiguous");
   }
@@ -70,9 +62,11 @@ void CheckDefinition(const ops::OpDef& def) {
     throw std::invalid_argument(def.type + " supports no chip: AICore().AddConfig is missing");
   if (def.aicore.tiling == nullptr) throw std::invalid_argument(def.type + " has no tiling function");
   for (const auto& [soc, config] : def.aicore.configs) {
-    std::size_t combinations = 0;
-    for (const ops::OpParamDef& input : def.inputs) CheckParam(def, ForChip(input, config.inputs), &combinations);
-    for (const ops::OpParamDef& output : def.outputs) CheckParam(def, ForChip(output, config.outputs), &combinations);
+    std::vector<const ops::OpParamDef*> params;
+    for (const ops::OpParamDef& input : def.inputs) params.push_back(&ForChip(input, config.inputs));
+    for (const ops::OpParamDef& output : def.outputs) params.push_back(&ForChip(output, config.outputs));
+    for (const ops::OpParamDef* param : params) CheckParam(def, *param);
+    Combinations(def.type, params);
   }
   for (const ops::OpAttrDef& attr : def.attrs) {
     if (attr.kind == ops::OpAttrDef::Kind::kNone) throw std::invalid_argument(Where(def, attr.name) + "has no type");

@@ -72,13 +72,18 @@ Argument AttrArgument(const ops::OpAttrDef& attr) {
   throw std::invalid_argument(attr.name + " has no type");
 }
 
-// Inputs, attributes, outputs. An output in the place of an input (same name) is that input's argument, <name>Ref.
+std::string WithPresence(const std::string& name, const ops::OpParamDef& param) {
+  return name + (param.type == ops::OPTIONAL ? "Optional" : "");
+}
+
+// Inputs, attributes, outputs. An output in the place of an input (same name) is that input's argument, <name>Ref; an
+// only output is `out`.
 EntryPoint EntryPointOf(const ops::OpDef& def) {
   EntryPoint entry{def.type, {}, {}};
   for (const ops::OpParamDef& input : def.inputs) {
     const bool in_place = SameName(def.outputs, input.name);
-    const char* suffix = in_place ? "Ref" : input.type == ops::OPTIONAL ? "Optional" : "";
-    entry.arguments.push_back({TensorType(input, in_place), CamelCase(input.name) + suffix});
+    const std::string name = WithPresence(CamelCase(input.name) + (in_place ? "Ref" : ""), input);
+    entry.arguments.push_back({TensorType(input, in_place), name});
     entry.statements.push_back("call.Input(" + entry.arguments.back().name + ");");
   }
   for (const ops::OpAttrDef& attr : def.attrs) {
@@ -87,10 +92,11 @@ EntryPoint EntryPointOf(const ops::OpDef& def) {
   }
   for (const ops::OpParamDef& output : def.outputs) {
     if (SameName(def.inputs, output.name)) {
-      entry.statements.push_back("call.Output(" + CamelCase(output.name) + "Ref);");
+      entry.statements.push_back("call.Output(" + WithPresence(CamelCase(output.name) + "Ref", output) + ");");
       continue;
     }
-    entry.arguments.push_back({TensorType(output, false), CamelCase(output.name) + "Out"});
+    const std::string name = def.outputs.size() == 1 ? "out" : CamelCase(output.name) + "Out";
+    entry.arguments.push_back({TensorType(output, false), WithPresence(name, output)});
     entry.statements.push_back("call.Output(" + entry.arguments.back().name + ");");
   }
   std::set<std::string> names;

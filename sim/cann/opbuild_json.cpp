@@ -75,7 +75,8 @@ std::string Text(const T& value) {
 std::string Tensor(const ops::OpParamDef& tensor) {
   return "{\"name\": " + JsonString(tensor.name) + ", \"presence\": \"" + PresenceName(tensor.type) +
          "\", \"types\": " + List(tensor.types, [](ge::DataType type) { return JsonString(NameOf(type)); }) +
-         ", \"value_depend\": " + Text(tensor.value_depend) + "}";
+         ", \"value_depend\": " +
+         (tensor.value_depend == ops::IGNORE ? "null" : JsonString(PresenceName(tensor.value_depend))) + "}";
 }
 
 std::string Attribute(const ops::OpAttrDef& attr) {

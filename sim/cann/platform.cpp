@@ -16,8 +16,8 @@ std::uint64_t Bytes(const npufa_sim::ChipDescription& chip, npufa_sim::Space spa
 }  // namespace
 
 std::uint32_t PlatformAscendC::GetCoreNum() const { return GetCoreNumAic(); }
-std::uint32_t PlatformAscendC::GetCoreNumAic() const { return static_cast<std::uint32_t>(platform_->chip.aic_count); }
-std::uint32_t PlatformAscendC::GetCoreNumAiv() const { return static_cast<std::uint32_t>(platform_->chip.aiv_count); }
+std::uint32_t PlatformAscendC::GetCoreNumAic() const { return platform_->cores.cube; }
+std::uint32_t PlatformAscendC::GetCoreNumAiv() const { return platform_->cores.vector; }
 
 std::uint32_t PlatformAscendC::CalcTschBlockDim(std::uint32_t slices, std::uint32_t aic_count,
                                                 std::uint32_t aiv_count) const {
@@ -62,7 +62,7 @@ void PlatformAscendC::GetCoreMemSize(const CoreMemType& memory, std::uint64_t& s
 SocVersion PlatformAscendC::GetSocVersion() const { return SocVersion::ASCEND910B; }
 
 PlatformAscendC* PlatformAscendCManager::GetInstance() {
-  static fe::PlatFormInfos infos(npufa_sim::CurrentChip());
+  static fe::PlatFormInfos infos(npufa_sim::CurrentChip(), npufa_sim::AvailableCores());
   static PlatformAscendC platform(&infos);
   return &platform;
 }

@@ -2,13 +2,16 @@
 #pragma once
 
 #include "chip/description.h"
+#include "torch/runtime.h"
 
 namespace fe {
 
 class PlatFormInfos {
  public:
-  explicit PlatFormInfos(const npufa_sim::ChipDescription& description) : chip(description) {}
+  PlatFormInfos(const npufa_sim::ChipDescription& description, npufa_sim::CoreCounts available)
+      : chip(description), cores(available) {}
   const npufa_sim::ChipDescription& chip;
+  const npufa_sim::CoreCounts cores;  // of the chip's, those that the process has
 };
 
 }  // namespace fe

@@ -17,6 +17,25 @@ TensorView ArrayView(const std::vector<T>& values, ge::DataType data_type) {
   return {{count}, {1}, data_type, ge::FORMAT_ND, bytes->data(), bytes};
 }
 
+// Calls move(address of an element, or of a whole row, in the view; position among all bytes in order; bytes).
+template <class Move>
+void ForEachRun(const TensorView& view, const Move& move) {
+  if (view.Count() == 0) return;
+  const std::int64_t element = ge::GetSizeByDataType(view.data_type);
+  const std::size_t rank = view.sizes.size();
+  const std::int64_t row = rank == 0 ? 1 : view.sizes.back(), step = rank == 0 ? 1 : view.strides.back();
+  std::vector<std::int64_t> index(rank, 0);
+  std::size_t position = 0;
+  for (std::int64_t left = view.Count() / row; left > 0; --left) {
+    std::int64_t offset = 0;
+    for (std::size_t i = 0; i + 1 < rank; ++i) offset += index[i] * view.strides[i];
+    auto* start = static_cast<unsigned char*>(view.data) + offset * element;
+    const std::int64_t runs = step == 1 ? 1 : row, bytes = row / runs * element;
+    for (std::int64_t i = 0; i < runs; ++i, position += bytes) move(start + i * step * element, position, bytes);
+    for (std::size_t i = rank - (rank > 0); i-- > 0 && ++index[i] == view.sizes[i];) index[i] = 0;
+  }
+}
+
 }  // namespace
 
 std::int64_t TensorView::Count() const {
@@ -62,22 +81,15 @@ TensorView ViewOf(const aclFloatArray& array) { return ArrayView(array.values, g
 TensorView ViewOf(const aclBoolArray& array) { return ArrayView(array.values, ge::DT_BOOL); }
 
 void CopyContiguous(const TensorView& view, unsigned char* to) {
-  if (view.Count() == 0) return;
-  const std::int64_t element = ge::GetSizeByDataType(view.data_type);
-  const std::size_t rank = view.sizes.size();
-  const std::int64_t row = rank == 0 ? 1 : view.sizes.back(), step = rank == 0 ? 1 : view.strides.back();
-  std::vector<std::int64_t> index(rank, 0);
-  for (std::int64_t left = view.Count() / row; left > 0; --left, to += row * element) {
-    std::int64_t offset = 0;
-    for (std::size_t i = 0; i + 1 < rank; ++i) offset += index[i] * view.strides[i];
-    const auto* from = static_cast<const unsigned char*>(view.data) + offset * element;
-    if (step == 1) {
-      std::memcpy(to, from, row * element);
-    } else {
-      for (std::int64_t i = 0; i < row; ++i) std::memcpy(to + i * element, from + i * step * element, element);
-    }
-    for (std::size_t i = rank - (rank > 0); i-- > 0 && ++index[i] == view.sizes[i];) index[i] = 0;
-  }
+  ForEachRun(view, [to](const unsigned char* in_view, std::size_t position, std::size_t bytes) {
+    std::memcpy(to + position, in_view, bytes);
+  });
+}
+
+void CopyToView(const unsigned char* from, const TensorView& view) {
+  ForEachRun(view, [from](unsigned char* in_view, std::size_t position, std::size_t bytes) {
+    std::memcpy(in_view, from + position, bytes);
+  });
 }
 
 }  // namespace npufa_sim

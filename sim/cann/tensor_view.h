@@ -29,7 +29,8 @@ TensorView ViewOf(const aclIntArray& array);
 TensorView ViewOf(const aclFloatArray& array);
 TensorView ViewOf(const aclBoolArray& array);
 
-// The elements in the order of the axes.
+// The elements in the order of the axes, from a view or to one.
 void CopyContiguous(const TensorView& view, unsigned char* to);
+void CopyToView(const unsigned char* from, const TensorView& view);
 
 }  // namespace npufa_sim

@@ -1,6 +1,7 @@
 #include "access_check.h"
 
 #include <bit>
+#include <cstring>
 #include <sstream>
 
 namespace npufa_sim {
@@ -31,6 +32,26 @@ void ForEachBlock(const Instruction::Operand& operand, Body&& body) {
     std::int64_t block = row;
     for (std::int64_t b = 0; b < extent.blocks; ++b, block += extent.block_stride) body(block, block + extent.bytes);
   }
+}
+
+template <class T>
+std::int64_t FindOnes(const std::uint8_t* bytes, std::int64_t count) {
+  constexpr T kOnes = static_cast<T>(~T{0});
+  T found = 0;
+  for (std::int64_t at = 0; at < count; at += sizeof(T)) {
+    T element;
+    std::memcpy(&element, bytes + at, sizeof element);
+    found |= element == kOnes;
+  }
+  if (!found) return -1;
+  std::int64_t at = 0;
+  while (std::memcmp(bytes + at, &kOnes, sizeof kOnes) != 0) at += sizeof(T);
+  return at;
+}
+
+// Offset of the first element that is as unwritten memory, -1 without.
+std::int64_t FindUnwrittenNumber(const std::uint8_t* bytes, std::int64_t count, std::int64_t size) {
+  return size == 2 ? FindOnes<std::uint16_t>(bytes, count) : FindOnes<std::uint32_t>(bytes, count);
 }
 
 std::string Range(std::uint64_t first, std::uint64_t last, std::uint64_t origin) {
@@ -222,7 +243,24 @@ void AccessCheck::Local(const Operand& operand) {
   ForEachBlock(operand, [&](std::int64_t first, std::int64_t last) {
     LocalOrder(operand, memory, first / kCellBytes, (last - 1) / kCellBytes + 1);
     LocalWritten(operand, memory, first, last);
+    if (operand.rule.numbers > 0 && !unwritten_) LocalNumbers(operand, memory, first, last);
   });
+}
+
+// Moves of whole blocks and of fractals carry unwritten bytes along, and the copies count as written: their NaN gives
+// them away. It is none that arithmetic or a caller makes.
+void AccessCheck::LocalNumbers(const Operand& operand, const LocalMemory& memory, std::int64_t first,
+                               std::int64_t last) {
+  const std::int64_t size = operand.rule.numbers;
+  const std::int64_t found = FindUnwrittenNumber(memory.data() + first, last - first, size);
+  if (found < 0) return;
+  unwritten_ = true;
+  KernelFinding finding = Describe("nan", operand);
+  finding.message = "the element at " + Place(operand, first + found) +
+                    " is a NaN, the one that memory holds which nobody has written";
+  finding.advice = "a move of whole blocks or fractals carried it here: write or clear what it moves, or leave the "
+                   "element out; Mmad may raise an error for a NaN";
+  core_.Report(std::move(finding));
 }
 
 void AccessCheck::LocalOrder(const Operand& operand, LocalMemory& memory, std::int64_t cell, std::int64_t end) {

@@ -25,6 +25,7 @@ class AccessCheck {
   void LocalOrder(const Operand& operand, LocalMemory& memory, std::int64_t cell, std::int64_t end);
   std::uint32_t NextAccess(const Operand& operand, LocalMemory& memory, std::uint32_t id, std::int64_t cell);
   void LocalWritten(const Operand& operand, LocalMemory& memory, std::int64_t first, std::int64_t last);
+  void LocalNumbers(const Operand& operand, const LocalMemory& memory, std::int64_t first, std::int64_t last);
   void GlobalCells(const Operand& operand, GmRegionState& region, GmPage& page, std::int64_t first, std::int64_t last,
                    std::int64_t cell, std::int64_t end);
   std::uint32_t NextTouches(const Operand& operand, GmPage& page, std::uint32_t list, std::uint32_t mask,

@@ -19,6 +19,7 @@ class SharedBandwidth {
   // Bytes moved in each bucket.
   const std::vector<double>& used() const { return used_; }
   double bucket_capacity() const { return capacity_; }
+  double bytes_per_cycle() const { return capacity_ / kBucketCycles; }
 
  private:
   double capacity_;

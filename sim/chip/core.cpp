@@ -1,6 +1,7 @@
 #include "core.h"
 
 #include <cstring>
+#include <utility>
 
 #include "access_check.h"
 #include "gm_bursts.h"
@@ -23,6 +24,11 @@ bool LooksAtFlag(const Instruction& ins) {
   return false;
 }
 
+// What a kernel finds: the defaults, or whatever an earlier one did to it.
+constexpr ControlRegister kDefaults{std::uint64_t{1} << kNoSaturationBit, ~std::uint64_t{0}};
+constexpr ControlRegister kInherited{kDefaults.value | std::uint64_t{1} << kHf32Bit |
+                                     std::uint64_t{1} << kIntegerSaturationBit};
+
 std::string PairName(Pipe src, Pipe dst) { return std::string(NameOf(src)) + "_" + NameOf(dst); }
 
 }  // namespace
@@ -43,10 +49,14 @@ void Core::Start(LaunchState* state, int group, int index_in_group) {
   for (LocalMemory& memory : memories_) memory.Reset();
   mask = {};
   atomic = {};
+  shuffle.Start(state->options.shuffle, id());
+  takes_chip_wide = !shuffle.on();
+  control = shuffle.on() ? kInherited : kDefaults;
   std::memset(scratch, 0, sizeof scratch);
   ResetAllocation();
   open_instructions = 0;
   waiting = false;
+  next_manner = Manner::kPlain;
   next_index_ = 1;
   polls_ = 0;
   manages_cache_ = false;
@@ -101,6 +111,7 @@ void Core::Append(const Record& record, const char* instruction, Site site) {
   if (!state_->options.trace) return;
   trace_.records.push_back(record);
   trace_.records.back().site = SiteIndex(instruction, site);
+  trace_.records.back().manner = std::exchange(next_manner, Manner::kPlain);
 }
 
 void Core::Execute(Instruction& ins, const Cost& cost) {
@@ -129,6 +140,8 @@ void Core::Execute(Instruction& ins, const Cost& cost) {
   record.a = cost.a;
   record.b = cost.b;
   record.c = cost.c;
+  record.event = cost.event;
+  record.manner = cost.manner;
   for (const Instruction::Operand& operand : ins.operands()) {
     if (operand.tensor.space == Space::kGM) SetGmBursts(record, operand.tensor, operand.extent);
   }
@@ -168,7 +181,6 @@ void Core::SetFlag(Pipe src, Pipe dst, int id, Site site) {
   Record record;
   record.op = OpClass::kSetFlag;
   record.pipe = src;
-  record.peer = dst;
   record.event = flag.event;
   Append(record, "SetFlag", site);
 }
@@ -188,7 +200,6 @@ void Core::WaitFlag(Pipe src, Pipe dst, int id, Site site) {
   Record record;
   record.op = OpClass::kWaitFlag;
   record.pipe = dst;
-  record.peer = src;
   record.event = flag.event;
   Append(record, "WaitFlag", site);
 }
@@ -220,12 +231,10 @@ void Core::OrderPipes(Pipe earlier, Pipe pipe, const char* why, Site site) {
   Record record;
   record.op = OpClass::kSetFlag;
   record.pipe = earlier;
-  record.peer = pipe;
   record.event = ++next_event_;
   Append(record, why, site);
   record.op = OpClass::kWaitFlag;
   record.pipe = pipe;
-  record.peer = earlier;
   Append(record, why, site);
 }
 

@@ -14,6 +14,7 @@
 #include "global_memory.h"
 #include "instruction.h"
 #include "local_memory.h"
+#include "shuffle.h"
 #include "site_table.h"
 
 namespace npufa_sim {
@@ -103,13 +104,17 @@ class Core {
 
   VectorMask mask;
   AtomicMode atomic;
+  ControlRegister control;
+  Shuffle shuffle;
   std::uint64_t scratch[kScratchWords];
   std::vector<std::uint8_t> sparse_indices;  // beside L0B, a quarter of its size
   std::vector<std::vector<Instruction::Operand>> operand_storage;
   int open_instructions = 0;
+  Manner next_manner = Manner::kPlain;  // of the flag that comes next
   bool waiting = false;  // for a cross-core flag
   bool polling = false;  // gave way to the others while it reads global memory
   int waiting_flag = 0;
+  bool takes_chip_wide = true;  // flags that all cores of the chip have set, at its next wait
   const char* waiting_instruction = "";
   Site waiting_site;
 
@@ -139,6 +144,7 @@ class Core {
           }
   }
   void CheckScheduler(const char* instruction, Site site);
+  void ReportSchedule(Site site);
   void CheckEventId(int id, const char* instruction, Site site);
   void Append(const Record& record, const char* instruction, Site site);
   std::uint32_t SiteIndex(const char* instruction, Site site);

@@ -9,6 +9,8 @@ void SetFlag(Pipe src, Pipe dst, int id, Site site) { Current().SetFlag(src, dst
 void WaitFlag(Pipe src, Pipe dst, int id, Site site) { Current().WaitFlag(src, dst, id, site); }
 void PipeBarrier(Pipe pipe, Site site) { Current().Barrier(pipe, site); }
 void PipeBarrierAll(Site site) { Current().BarrierAll(site); }
+void QueueStep() { Current().next_manner = Manner::kQueued; }
+bool Profiled() { return Current().state().options.trace; }
 void CrossCoreSet(int mode, Pipe pipe, int flag, Site site) { Current().CrossSet(mode, pipe, flag, site); }
 void CrossCoreWait(int flag, Site site) { Current().CrossWait(flag, site); }
 void SyncAll(bool vector_only, Site site) { Current().SyncAll(vector_only, site); }
@@ -61,6 +63,12 @@ void ForgetLocal(Space space, std::uint64_t address, std::uint32_t bytes) {
 
 VectorMask& CurrentMask() { return Current().mask; }
 AtomicMode& CurrentAtomic() { return Current().atomic; }
+ControlRegister& Control() { return Current().control; }
+void SetControlBit(int bit, bool on) {
+  const std::uint64_t mask = std::uint64_t{1} << bit;
+  Control().value = on ? Control().value | mask : Control().value & ~mask;
+  Control().set |= mask;
+}
 std::uint64_t* Scratch() { return Current().scratch; }
 std::uint8_t* SparseIndices() {
   Core& core = Current();

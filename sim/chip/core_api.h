@@ -12,6 +12,10 @@ void SetFlag(Pipe src, Pipe dst, int id, Site site);
 void WaitFlag(Pipe src, Pipe dst, int id, Site site);
 void PipeBarrier(Pipe pipe, Site site);
 void PipeBarrierAll(Site site);
+// The next flag belongs to a queue, which does its bookkeeping around it.
+void QueueStep();
+// Instructions are recorded for the time model.
+bool Profiled();
 
 // Modes as CrossCoreSetFlag: 0 all cores of this kind, 1 the vector cores of a group, 2 cube and vectors of a group.
 void CrossCoreSet(int mode, Pipe pipe, int flag, Site site);
@@ -50,6 +54,19 @@ struct VectorMask {
   bool counter = false;
 };
 VectorMask& CurrentMask();
+
+// CTRL: modes that outlive a kernel. `set`: the bits that this kernel has written.
+struct ControlRegister {
+  std::uint64_t value = 0, set = 0;
+  bool Bit(int bit) const { return value >> bit & 1; }
+  bool Inherited(int bit) const { return (set >> bit & 1) == 0; }
+};
+inline constexpr int kHf32Bit = 46;         // float operands of Mmad are rounded to HF32,
+inline constexpr int kHf32TiesBit = 47;     // with ties towards zero
+inline constexpr int kNoSaturationBit = 48;  // infinities and NaN stay what they are in half and bfloat16_t
+inline constexpr int kIntegerSaturationBit = 53;
+ControlRegister& Control();
+void SetControlBit(int bit, bool on);
 
 enum class AtomicKind : std::uint8_t { kNone, kAdd, kMax, kMin };
 enum class AtomicType : std::uint8_t { kFloat, kHalf, kBfloat16, kInt32, kInt16, kInt8 };

@@ -26,6 +26,7 @@ struct CoreGroup {
   }
 
   int id = -1;
+  Shuffle shuffle;  // whose turn it is
   std::array<Runner, kGroupCores> runners;
   std::array<bool, kGroupCores> used{};
 };

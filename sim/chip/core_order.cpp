@@ -20,6 +20,13 @@ void Core::CheckScheduler(const char* instruction, Site site) {
   Note(std::move(finding));
 }
 
+void Core::ReportSchedule(Site site) {
+  KernelFinding finding = NewFinding("schedule-mode", site, "CrossCoreSetFlag");
+  finding.message = "waits for all cores, whose blocks need not run at the same time: beside other streams the chip hangs";
+  finding.advice = "SetScheduleMode(1) in the tiling function of such a launch";
+  Report(std::move(finding));
+}
+
 void Core::CrossSet(int mode, Pipe pipe, int flag, Site site) {
   CheckScheduler("CrossCoreSetFlag", site);
   if (mode < 0 || mode > 2 || flag < 0 || flag >= kCrossFlags || pipe == Pipe::kS) {
@@ -38,6 +45,7 @@ void Core::CrossSet(int mode, Pipe pipe, int flag, Site site) {
   };
   int scope = group_;
   if (mode == 0) {
+    if (!state_->launch.starts_together) ReportSchedule(site);
     scope = -1;
     for (int group = 0; group < state_->groups; ++group) add_group(group, cube);
     if (state_->type == TaskType::kAivOnly) receivers.resize(state_->launch.block_dim);
@@ -53,11 +61,11 @@ void Core::CrossSet(int mode, Pipe pipe, int flag, Site site) {
   Record record;
   record.op = OpClass::kCrossSet;
   record.pipe = pipe;
-  record.event = state_->cross.Signal({scope, channel_kind, flag}, id(), participants, Snapshot(pipe), receivers, site);
+  const std::tuple<int, int, int> channel{scope, channel_kind, flag};
+  record.event = state_->cross.Signal(channel, id(), participants, Snapshot(pipe), receivers, site);
   Append(record, "CrossCoreSetFlag", site);
   constexpr int kCounterLimit = 15;
-  for (const int receiver : receivers) {
-    if (state_->cross.Pending(receiver, flag) <= kCounterLimit) continue;
+  if (state_->cross.Pending(channel, id(), receivers) > kCounterLimit) {
     KernelFinding finding = NewFinding("flag-overflow", site, "CrossCoreSetFlag");
     finding.message = "flag " + std::to_string(flag) + " was set more than 15 times without a wait";
     finding.advice = "the hardware counter holds 15: let the other core answer before setting again";
@@ -77,12 +85,15 @@ void Core::CrossWait(int flag, Site site, const char* instruction) {
   waiting_flag = flag;
   waiting_instruction = instruction;
   waiting_site = site;
-  while (!state_->cross.Take(id(), flag, &delivery)) {
+  bool late = shuffle.Below(2) == 1;  // others go first
+  while (late || !state_->cross.Take(id(), flag, takes_chip_wide, shuffle, &delivery)) {
+    late = false;
     waiting = true;
     YieldCurrent();
     if (state_->failed) AbandonCurrent();
   }
   waiting = false;
+  takes_chip_wide = !shuffle.on();
   if (delivery.clock.chip) {
     for (int i = 0; i < kGroupSlots; ++i) {
       delivery.clock.own[i] = std::max(delivery.clock.own[i], (*delivery.clock.chip)[group_ * kGroupSlots + i]);

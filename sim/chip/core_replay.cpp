@@ -13,8 +13,8 @@ constexpr double kNotSet = -1;
 }  // namespace
 
 ChipReplay::ChipReplay(const ChipDescription& description, const Trace& trace)
-    : chip(description), model(description.model), hbm(chip.BytesPerCycle(model.hbm_bandwidth)),
-      l2(chip.BytesPerCycle(model.l2_bandwidth)),
+    : chip(description), model(description.model),
+      hbm(chip.BytesPerCycle(model.hbm_bandwidth * model.hbm_efficiency)), l2(chip.BytesPerCycle(model.l2_bandwidth)),
       cache(chip.l2_bytes, static_cast<std::uint64_t>(model.l2_line)), events(trace.cross_events) {
   for (const CoreTrace& core : trace.cores)
     for (const Record& r : core.records)
@@ -42,7 +42,7 @@ CoreReplay::State CoreReplay::Run(double limit) {
       return State::kBlocked;
     }
     if (IsGmTransfer(r.op)) {
-      next_ = std::max(IssueTime(StateOf(r.pipe), model_.issue), StateOf(r.pipe).free);
+      next_ = std::max(IssueTime(StateOf(r.pipe), IssueCycles(model_, r)), StateOf(r.pipe).free);
       if (next_ > limit) return State::kReady;
     }
     Execute(r);
@@ -95,8 +95,7 @@ double CoreReplay::Drained(Pipe pipe) const {
 }
 
 void CoreReplay::Execute(const Record& r) {
-  const double cycles = IsOrder(r.op) ? model_.flag_issue : r.pipe == Pipe::kS ? 0 : model_.issue;
-  const double start = Issue(r.op == OpClass::kCrossWait ? Pipe::kS : r.pipe, cycles);
+  const double start = Issue(r.op == OpClass::kCrossWait ? Pipe::kS : r.pipe, IssueCycles(model_, r));
   if (IsOrder(r.op)) Order(r);
   else Data(r);
   if (spans_) (*spans_)[position_] = {start, Free(r.op == OpClass::kCrossWait ? Pipe::kS : r.pipe)};
@@ -163,23 +162,42 @@ void CoreReplay::Data(const Record& r) {
 
 // Cycles that sharing L2 and HBM adds to a transfer.
 double CoreReplay::Transfer(const Record& r, double start, InstructionCost& cost) {
-  const bool read = ReadsGm(r.op);
-  const L2Lines lines = chip_.cache.Access(r.gm_address, r.b, r.c, r.event, !read);
+  const bool read = ReadsGm(r.op), past_l2 = r.manner == Manner::kPastL2;
+  const auto line = r.gm_address / static_cast<std::uint64_t>(model_.l2_line);
+  const bool shared = read && chip_.reads.Read(line, index_, start, model_.shared_read_window);
+  if (shared && !past_l2) cost.busy = model_.gm_start + (cost.busy - model_.gm_start) * model_.shared_read;
   const double begin = start + model_.gm_start, cycles = cost.busy - model_.gm_start;
-  const double port = PortBytes(model_, r);
-  const double missed = lines.missed * model_.l2_line, written_back = lines.written_back * model_.l2_line;
-  const double end = std::max(chip_.l2.Move(begin, port, cycles), chip_.hbm.Move(begin, missed + written_back, cycles));
-  if (lines.missed > 0) cost.latency += model_.hbm_latency;
+  const double port = PortBytes(model_, r) * LineWaste(model_, r), memory = FromHbm(r, shared, cost);
+  const double end = std::max(chip_.l2.Move(begin, port, cycles), chip_.hbm.Move(begin, memory, cycles));
   TimeReport& total = chip_.report;
   (read ? total.gm_read_bytes : total.gm_written_bytes) += r.a;
   total.l2_bytes += port;
+  total.hbm_busy += memory / chip_.hbm.bytes_per_cycle();
+  return std::max(0.0, end - (begin + cycles));
+}
+
+// Bytes of HBM time that a transfer takes, counted as if they were read in whole lines.
+double CoreReplay::FromHbm(const Record& r, bool shared, InstructionCost& cost) {
+  const bool read = ReadsGm(r.op);
+  TimeReport& total = chip_.report;
+  if (r.manner == Manner::kPastL2) {
+    (read ? total.hbm_read_bytes : total.hbm_written_bytes) += r.a;
+    if (read) cost.latency += model_.hbm_latency;
+    const double least = r.b * (shared ? model_.hbm_access_shared : model_.hbm_access);
+    const double bytes = std::max(PortBytes(model_, r), least) * LineWaste(model_, r);
+    return read ? bytes : bytes * model_.hbm_write;
+  }
+  const L2Lines lines = chip_.cache.Access(r.gm_address, r.b, r.c, r.event, !read);
+  const double missed = lines.missed * model_.l2_line, written_back = lines.written_back * model_.l2_line;
+  if (lines.missed > 0) cost.latency += model_.hbm_latency;
   total.hbm_read_bytes += missed;
   total.hbm_written_bytes += written_back;
   if (read) {
     total.l2_lines += lines.touched;
     total.l2_missed += lines.missed;
   }
-  return std::max(0.0, end - (begin + cycles));
+  const double bytes = missed * LineWaste(model_, r) + written_back * model_.hbm_write;
+  return bytes + model_.hbm_short * std::min(bytes, model_.hbm_short_bytes);
 }
 
 void CoreReplay::Count(const Record& r) {

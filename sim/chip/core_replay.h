@@ -10,6 +10,7 @@
 #include "l2_cache.h"
 #include "record.h"
 #include "replay.h"
+#include "shared_reads.h"
 #include "time_report.h"
 
 namespace npufa_sim {
@@ -28,6 +29,7 @@ struct ChipReplay {
   const TimeModel& model;
   SharedBandwidth hbm, l2;
   L2Cache cache;
+  SharedReads reads;
   std::vector<CrossEvent> events;
   std::vector<int> woken;  // cores whose event completed since the scheduler last looked
   TimeReport report;       // totals; cores and sites come last
@@ -72,6 +74,7 @@ class CoreReplay {
   void Order(const Record& r);
   void Data(const Record& r);
   double Transfer(const Record& r, double start, InstructionCost& cost);
+  double FromHbm(const Record& r, bool shared, InstructionCost& cost);
   void Count(const Record& r);
   void BarrierAll();
   void CrossSet(const Record& r);

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "bank_conflicts.h"
 #include "gm_bursts.h"
 
 namespace npufa_sim {
@@ -17,9 +18,11 @@ double Mmad(const TimeModel& model, const Record& r) {
 
 InstructionCost Vector(const TimeModel& model, const Record& r) {
   const VectorCost& cost = model.vector[static_cast<int>(r.op) - kFirstVectorOp];
+  const BankUse banks = BankUse::Unpack(r.event);
+  const double memory = banks.cycles + banks.read_write * (model.ub_read_write - 1);
   double busy = r.a * (r.c <= 2 ? cost.half : cost.single);
   if (cost.elements > 0) busy += r.b / cost.elements;
-  return {busy, cost.start};
+  return {std::max(busy, memory), cost.start};
 }
 
 double PortRate(const TimeModel& model, OpClass op) {
@@ -45,7 +48,9 @@ std::uint64_t NaturalAlignment(const TimeModel& model, std::uint32_t burst) {
 InstructionCost Transfer(const TimeModel& model, const Record& r) {
   const std::uint64_t alignment = NaturalAlignment(model, r.c);
   const bool aligned = r.gm_address % alignment == 0 && (r.b <= 1 || r.event % alignment == 0);
+  const double burst = r.manner == Manner::kPastL2 ? model.gm_burst_past_l2 : model.gm_burst;
   double cycles = PortBytes(model, r) / (PortRate(model, r.op) * (aligned ? 1.0 : model.gm_unaligned));
+  cycles = std::max(cycles, r.b * burst);
   if (r.op == OpClass::kL0cToGm) cycles = std::max(cycles, r.a / ElementBytes(r) / model.fixpipe);
   return {model.gm_start + cycles, ReadsGm(r.op) ? model.l2_read_latency : model.l2_write_latency};
 }
@@ -60,6 +65,20 @@ double FlopOf(const Record& r) { return 2.0 * r.a * r.b * r.c; }
 
 double PortBytes(const TimeModel& model, const Record& r) {
   return r.b * std::ceil(r.c / model.gm_granule) * model.gm_granule;
+}
+
+double LineWaste(const TimeModel& model, const Record& r) {
+  constexpr std::uint64_t kBlock = 32;
+  const bool whole_blocks = r.gm_address % kBlock == 0 && (r.b <= 1 || r.event % kBlock == 0);
+  return whole_blocks ? 1 : 1 + std::min(1.0, model.l2_line / r.c);
+}
+
+double IssueCycles(const TimeModel& model, const Record& r) {
+  if (IsOrder(r.op)) return model.flag_issue + (r.manner == Manner::kQueued ? model.queue_issue : 0);
+  if (r.pipe == Pipe::kS) return 0;
+  if (r.manner == Manner::kMasked) return model.issue + model.mask_issue;
+  if (r.manner == Manner::kCounted) return model.issue + model.counter_issue;
+  return model.issue;
 }
 
 InstructionCost CostOf(const TimeModel& model, const Record& r) {

@@ -19,6 +19,13 @@ InstructionCost CostOf(const TimeModel& model, const Record& record);
 // Bytes a GM transfer moves through its port: bursts round up to whole granules.
 double PortBytes(const TimeModel& model, const Record& record);
 
+// How much more of L2 and HBM a GM transfer takes because its bursts do not start at blocks of 32 bytes: each then costs
+// a line more, at most twice its own.
+double LineWaste(const TimeModel& model, const Record& record);
+
+// Of the scalar unit, to hand the instruction to its pipe.
+double IssueCycles(const TimeModel& model, const Record& record);
+
 bool IsOrder(OpClass op);
 bool IsVector(OpClass op);
 bool ReadsGm(OpClass op);

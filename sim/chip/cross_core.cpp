@@ -1,5 +1,7 @@
 #include "cross_core.h"
 
+#include <algorithm>
+
 namespace npufa_sim {
 
 std::uint32_t CrossCoreFlags::Signal(const std::tuple<int, int, int>& channel_key, int core, int participants,
@@ -19,7 +21,7 @@ std::uint32_t CrossCoreFlags::Signal(const std::tuple<int, int, int>& channel_ke
   event.clocks.emplace_back(core / kGroupCores, clock);
   const std::uint32_t id = event.id;
   if (static_cast<int>(event.setters.size()) == participants) {
-    const CrossDelivery delivery{id, Merge(event), site};
+    const CrossDelivery delivery{id, Merge(event), site, std::get<0>(channel_key) < 0};
     for (const int receiver : receivers) inboxes_[receiver][std::get<2>(channel_key)].push_back(delivery);
     channel.open.erase(found);
   }
@@ -49,23 +51,42 @@ Clock CrossCoreFlags::Merge(const CrossEvent& event) const {
   return merged;
 }
 
-bool CrossCoreFlags::Take(int core, int flag, CrossDelivery* delivery) {
+bool CrossCoreFlags::Take(int core, int flag, bool chip_wide, Shuffle& shuffle, CrossDelivery* delivery) {
   std::lock_guard lock(mutex_);
   auto& inbox = inboxes_[core][flag];
-  if (inbox.empty()) return false;
-  *delivery = std::move(inbox.front());
-  inbox.pop_front();
+  std::vector<std::list<CrossDelivery>::iterator> here;
+  for (auto it = inbox.begin(); it != inbox.end(); ++it) {
+    if (chip_wide || !it->chip_wide) here.push_back(it);
+  }
+  if (here.empty()) return false;
+  const auto taken = here[shuffle.Below(static_cast<std::uint32_t>(here.size()))];
+  *delivery = std::move(*taken);
+  inbox.erase(taken);
   return true;
 }
 
-bool CrossCoreFlags::Ready(int core, int flag) {
+std::array<bool, kGroupCores> CrossCoreFlags::Ready(int group, const std::array<int, kGroupCores>& flags,
+                                                    bool chip_wide) {
   std::lock_guard lock(mutex_);
-  return !inboxes_[core][flag].empty();
+  std::array<bool, kGroupCores> ready{};
+  for (int i = 0; i < kGroupCores; ++i) {
+    if (flags[i] < 0) continue;
+    for (const CrossDelivery& delivery : inboxes_[group * kGroupCores + i][flags[i]]) {
+      ready[i] |= chip_wide || !delivery.chip_wide;
+    }
+  }
+  return ready;
 }
 
-int CrossCoreFlags::Pending(int core, int flag) {
+int CrossCoreFlags::Pending(const std::tuple<int, int, int>& channel, int core, const std::vector<int>& receivers) {
   std::lock_guard lock(mutex_);
-  return static_cast<int>(inboxes_[core][flag].size());
+  std::size_t pending = 0;
+  for (const int receiver : receivers) pending = std::max(pending, inboxes_[receiver][std::get<2>(channel)].size());
+  // Those that other participants have not set yet.
+  for (const auto& [sequence, event] : channels_[channel].open) {
+    pending += std::find(event.setters.begin(), event.setters.end(), core) != event.setters.end();
+  }
+  return static_cast<int>(pending);
 }
 
 std::vector<CrossLeftOver> CrossCoreFlags::LeftOver() {

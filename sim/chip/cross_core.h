@@ -1,6 +1,7 @@
 // Flags between cores: sets are counted, complete when every participant has set, then delivered to the waiting cores.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "clock.h"
+#include "shuffle.h"
 
 namespace npufa_sim {
 
@@ -29,6 +31,7 @@ struct CrossDelivery {
   std::uint32_t id = 0;
   Clock clock;
   Site site;
+  bool chip_wide = false;  // of all cores, not of a group
 };
 
 // Sets that came to nothing: an event that not all participants have set, or one that a receiver never waited for.
@@ -49,10 +52,12 @@ class CrossCoreFlags {
   // delivered to `receivers`. Returns the event's id.
   std::uint32_t Signal(const std::tuple<int, int, int>& channel, int core, int participants, const Clock& clock,
                        const std::vector<int>& receivers, Site site);
-  // Takes a delivery if there is one.
-  bool Take(int core, int flag, CrossDelivery* delivery);
-  bool Ready(int core, int flag);
-  int Pending(int core, int flag);
+  // Takes a delivery if there is one. Flags of one core may take effect in any order: `shuffle` decides.
+  bool Take(int core, int flag, bool chip_wide, Shuffle& shuffle, CrossDelivery* delivery);
+  // For each core of a group whether what it waits for is there; flags: -1 for cores that do not wait.
+  std::array<bool, kGroupCores> Ready(int group, const std::array<int, kGroupCores>& flags, bool chip_wide);
+  // The most sets of a core that the counter of a receiver has to hold.
+  int Pending(const std::tuple<int, int, int>& channel, int core, const std::vector<int>& receivers);
   std::vector<CrossLeftOver> LeftOver();
   std::uint32_t NewEvent() {
     const std::lock_guard lock(mutex_);

@@ -27,6 +27,11 @@ constexpr Parameter kParameters[] = {
     NPUFA_PARAMETER(l2_bandwidth),     NPUFA_PARAMETER(issue),            NPUFA_PARAMETER(flag_issue),
     NPUFA_PARAMETER(flag_latency),     NPUFA_PARAMETER(cross_latency),    NPUFA_PARAMETER(scalar_access),
     NPUFA_PARAMETER(queue_depth),      NPUFA_PARAMETER(launch),           NPUFA_PARAMETER(fixpipe),
+    NPUFA_PARAMETER(gm_burst),         NPUFA_PARAMETER(gm_burst_past_l2), NPUFA_PARAMETER(hbm_efficiency),
+    NPUFA_PARAMETER(hbm_write),        NPUFA_PARAMETER(hbm_access),       NPUFA_PARAMETER(shared_read),
+    NPUFA_PARAMETER(hbm_short),        NPUFA_PARAMETER(hbm_short_bytes),
+    NPUFA_PARAMETER(shared_read_window), NPUFA_PARAMETER(hbm_access_shared), NPUFA_PARAMETER(ub_read_write),
+    NPUFA_PARAMETER(mask_issue),       NPUFA_PARAMETER(counter_issue),    NPUFA_PARAMETER(queue_issue),
 };
 #undef NPUFA_PARAMETER
 
@@ -78,6 +83,9 @@ TimeModel ModelOf(const EmbeddedChip& chip) {
   return model;
 }
 
+// Of L1, the last 256 bytes belong to the system.
+constexpr std::uint32_t kReserved = 256;
+
 ChipDescription Describe(const EmbeddedChip& chip) {
   ChipDescription d;
   d.name = chip.name;
@@ -88,11 +96,11 @@ ChipDescription Describe(const EmbeddedChip& chip) {
   d.clock_mhz = d.facts.at("clock_mhz");
   d.hbm_bytes = static_cast<std::uint64_t>(d.facts.at("hbm_bytes"));
   d.l2_bytes = static_cast<std::uint64_t>(d.facts.at("l2_bytes"));
-  const auto set = [&](Space space, const char* fact) {
-    d.space_bytes[static_cast<int>(space)] = static_cast<std::uint32_t>(d.facts.at(fact));
+  const auto set = [&](Space space, const char* fact, std::uint32_t reserved = 0) {
+    d.space_bytes[static_cast<int>(space)] = static_cast<std::uint32_t>(d.facts.at(fact)) - reserved;
   };
   set(Space::kUB, "ub_bytes");
-  set(Space::kL1, "l1_bytes");
+  set(Space::kL1, "l1_bytes", kReserved);
   set(Space::kL0A, "l0a_bytes");
   set(Space::kL0B, "l0b_bytes");
   set(Space::kL0C, "l0c_bytes");

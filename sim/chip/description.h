@@ -27,10 +27,14 @@ struct TimeModel {
   double l1_to_l0a = 0, l1_to_l0b = 0, l0_start = 0, l0_fill = 0;
   double l1_to_table = 0, table_start = 0, l0c_to_l1 = 0, l0c_to_l1_start = 0;
   double gm_to_l1 = 0, gm_to_ub = 0, ub_to_gm = 0, l1_to_gm = 0, l0c_to_gm = 0, fixpipe = 0;
-  double gm_start = 0, gm_granule = 0, gm_unaligned = 0;
+  double gm_start = 0, gm_burst = 0, gm_burst_past_l2 = 0, gm_granule = 0, gm_unaligned = 0;
   double l2_read_latency = 0, l2_write_latency = 0, hbm_latency = 0, l2_line = 0;
-  double hbm_bandwidth = 0, l2_bandwidth = 0;
-  double issue = 0, flag_issue = 0, flag_latency = 0, cross_latency = 0, scalar_access = 0, queue_depth = 0;
+  double hbm_bandwidth = 0, hbm_efficiency = 0, hbm_write = 0, hbm_access = 0, hbm_access_shared = 0;
+  double hbm_short = 0, hbm_short_bytes = 0;
+  double l2_bandwidth = 0;
+  double shared_read = 0, shared_read_window = 0, ub_read_write = 0;
+  double issue = 0, mask_issue = 0, counter_issue = 0, queue_issue = 0, flag_issue = 0;
+  double flag_latency = 0, cross_latency = 0, scalar_access = 0, queue_depth = 0;
   double launch = 0;
   VectorCost vector[kVectorOps];
 };

@@ -14,6 +14,7 @@ inline void SetGmBursts(Record& record, const TensorRef& tensor, const Extent& e
   const bool first = record.gm_address == 0;
   if (first) record.gm_address = tensor.address + extent.offset;
   if (!IsGmTransfer(record.op)) return;
+  if (tensor.past_l2) record.manner = Manner::kPastL2;
   std::int64_t bytes = extent.bytes, bursts = extent.blocks, stride = extent.block_stride;
   const bool joined = bursts == 1 || stride == bytes;
   if (joined) {

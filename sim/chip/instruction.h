@@ -23,6 +23,8 @@ struct Cost {
   OpClass op = OpClass::kScalar;
   std::uint32_t a = 0, b = 0, c = 0;
   std::uint8_t dtype = 0;
+  Manner manner = Manner::kPlain;
+  std::uint32_t event = 0;
 };
 
 // What an operand demands beyond lying inside its buffer.
@@ -34,6 +36,7 @@ struct OperandRule {
   bool ordered_in_pipe = false;    // the pipe itself orders this operand after earlier instructions of the same pipe
   bool whole_blocks = false;       // a 32-byte block counts as written as soon as any byte of it is
   bool unit_flag = false;          // L0C: Mmad and Fixpipe with unit flags wait for each other
+  std::uint8_t numbers = 0;        // bytes of elements none of which may be the NaN that unwritten memory holds
   bool undefined = false;          // a write of bytes that nobody may use: they count as unwritten afterwards
 };
 

@@ -9,6 +9,7 @@
 
 #include "description.h"
 #include "record.h"
+#include "shuffle.h"
 
 namespace npufa_sim {
 
@@ -29,6 +30,9 @@ struct LaunchOptions {
   bool trace = false;   // keep what the time model needs
   bool auto_sync = false;  // vector cores: what the compiler's --cce-auto-sync=on orders is in order
   int threads = 0;      // host threads; 0: as many as the host has
+  // Not 0: flags and cores take their turns as this seed decides, and control registers hold what an earlier kernel
+  // may have left.
+  std::uint64_t shuffle = ShuffleSeed();
 };
 
 struct Launch {
@@ -37,6 +41,7 @@ struct Launch {
   void* vector_entry = nullptr;  // likewise for vector cores
   std::uint32_t block_dim = 1;
   std::uint64_t tiling_key = 0;
+  bool starts_together = true;   // no block waits for another to end: waits for all cores need it
   std::vector<void*> arguments;  // GM addresses in the order of the kernel's parameters
   std::function<void(void* entry)> call;  // instead of `arguments`: calls an entry with values of the kernel's own types
   std::vector<GmRegion> regions;

@@ -57,7 +57,8 @@ struct npufa_sim_argument {
 // `entry`: 0, or one more than the number of the function that takes an array of addresses of the arguments.
 const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cube_path, const char* vector_path,
                              std::uint32_t block_dim, std::uint64_t tiling_key, const npufa_sim_argument* arguments,
-                             int count, int entry, int check, int auto_sync, int threads) {
+                             int count, int entry, int check, int auto_sync, int threads, std::uint64_t shuffle,
+                             int together) {
   using namespace npufa_sim;
   static thread_local std::string reply;
   try {
@@ -70,6 +71,7 @@ const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cu
     launch.vector_entry = Load(vector_path, symbol.c_str());
     launch.block_dim = block_dim;
     launch.tiling_key = tiling_key;
+    launch.starts_together = together != 0;
     for (int i = 0; i < count; ++i) {
       launch.arguments.push_back(arguments[i].data);
       if (!arguments[i].data || arguments[i].value) continue;
@@ -88,6 +90,7 @@ const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cu
     options.trace = Profiling();
     options.auto_sync = auto_sync != 0;
     options.threads = threads;
+    options.shuffle = shuffle;
     LaunchResult result = Run(*chip, launch, options);
     reply = ToJson(result, launch.kernel);
     if (Profiling() && result.completed) KeepTrace(*chip, std::move(result.trace));

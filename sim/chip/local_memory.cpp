@@ -7,7 +7,7 @@ namespace npufa_sim {
 namespace {
 
 constexpr std::uint32_t kAll = ~std::uint32_t{0};
-constexpr int kUnwrittenByte = 0xff;
+constexpr std::uint8_t kUnwrittenByte = 0xff;  // a NaN in all formats
 
 }  // namespace
 
@@ -23,6 +23,7 @@ void LocalMemory::Configure(std::uint32_t bytes) {
 void LocalMemory::Forget(std::uint64_t address, std::uint32_t bytes) {
   const std::uint64_t first = address / kCellBytes, end = (address + bytes) / kCellBytes;
   std::fill(written_.begin() + first, written_.begin() + end, 0);
+  std::fill(data_.begin() + first * kCellBytes, data_.begin() + end * kCellBytes, kUnwrittenByte);
 }
 
 void LocalMemory::Reset() {

@@ -29,10 +29,11 @@ struct LocalBuffer {
 class LocalMemory {
  public:
   void Configure(std::uint32_t bytes);
-  void Forget(std::uint64_t address, std::uint32_t bytes);  // whole cells
+  void Forget(std::uint64_t address, std::uint32_t bytes);  // whole cells: unwritten again
   void Reset();  // every byte unwritten (and a NaN in all formats), no buffers
 
   std::uint8_t* data() { return data_.data(); }
+  const std::uint8_t* data() const { return data_.data(); }
   std::uint32_t bytes() const { return static_cast<std::uint32_t>(data_.size()); }
 
   // Instructions must announce the bytes they use: Reset() clears only these.

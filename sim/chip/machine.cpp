@@ -100,6 +100,7 @@ class Machine {
 
   void StartGroup(CoreGroup& group, int id) {
     group.id = id;
+    group.shuffle.Start(state_.options.shuffle, state_.groups * kGroupCores + id);
     for (int i = 0; i < kGroupCores; ++i) {
       const int vector = i - 1;
       group.used[i] = i == 0 ? state_.HasCube() : vector < state_.VectorsPerGroup();
@@ -128,23 +129,39 @@ class Machine {
   // Runs each core of the group until it waits; true when any of them got on. `polled`: one reads global memory in a
   // loop and must be asked again.
   bool Advance(CoreGroup& group, bool* polled) {
-    bool moved = false;
+    // With a seed, other groups are heard only when this one is at rest: what it does then does not depend on when they
+    // run.
+    const bool moved = state_.options.shuffle == 0 ? Round(group, true, polled) : Round(group, false, polled) || Round(group, true, polled);
+    if (moved) {
+      std::lock_guard lock(mutex_);
+      ++arrivals_;
+      wake_.notify_all();
+    }
+    return moved;
+  }
+
+  bool Round(CoreGroup& group, bool chip_wide, bool* polled) {
+    std::array<int, kGroupCores> flags;
     for (int i = 0; i < kGroupCores; ++i) {
+      const bool waits = group.used[i] && group.runners[i].core.waiting;
+      flags[i] = waits ? group.runners[i].core.waiting_flag : -1;
+    }
+    bool moved = false;
+    const int first = static_cast<int>(group.shuffle.Below(kGroupCores));
+    const std::array<bool, kGroupCores> ready = state_.cross.Ready(group.id, flags, chip_wide);
+    for (int turn = 0; turn < kGroupCores; ++turn) {
+      const int i = (first + turn) % kGroupCores;
       Runner& runner = group.runners[i];
       if (!group.used[i] || runner.fiber.done()) continue;
       Core& core = runner.core;
-      if (core.waiting && !state_.failed && !state_.cross.Ready(core.id(), core.waiting_flag)) continue;
+      if (core.waiting && !state_.failed && !ready[i]) continue;
+      if (core.waiting && chip_wide) core.takes_chip_wide = true;
       SetCurrent(&core);
       ResumeCore(core, runner.fiber);
       SetCurrent(nullptr);
       const bool polls = core.polling && !runner.fiber.done();
       *polled |= polls;
       moved |= !polls;
-    }
-    if (moved) {
-      std::lock_guard lock(mutex_);
-      ++arrivals_;
-      wake_.notify_all();
     }
     return moved;
   }
@@ -310,8 +327,10 @@ void ProbedTaskType(std::uint64_t tiling_key, bool any_key, TaskDeclaration task
   AbandonCurrent();
 }
 
-LaunchResult Run(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
+LaunchResult Run(const ChipDescription& chip, const Launch& launch, const LaunchOptions& given) {
   LaunchResult result;
+  LaunchOptions options = given;
+  if (options.trace) options.shuffle = 0;  // modelled times do not depend on a seed
   const TaskDeclaration task = ProbeTaskType(chip, launch, options);
   TaskType type = task.type;
   if (type == TaskType::kUndeclared) type = TaskType::kAivOnly;

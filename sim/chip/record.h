@@ -12,7 +12,8 @@ namespace npufa_sim {
 // What an instruction costs depends on its class and up to three sizes (meaning beside each class).
 enum class OpClass : std::uint8_t {
   kScalar,        // a: scalar loads and stores
-  // Vector pipe; a: repeats of up to 256 bytes, b: elements touched in total, c: bytes of the widest element
+  // Vector pipe; a: repeats of up to 256 bytes, b: elements touched in total, c: bytes of the widest element, event: what
+  // the banks of UB make of it (BankUse)
   kVecAdd,        // add, sub, max, min, abs, relu, and/or/not, shifts
   kVecMul,
   kVecScalar,     // adds, muls, maxs, mins, axpy, leaky relu
@@ -52,10 +53,19 @@ enum class OpClass : std::uint8_t {
   kCrossWait,     // event: likewise
 };
 
+// What else the scalar unit had to do for an instruction, or said about it.
+enum class Manner : std::uint8_t {
+  kPlain,
+  kMasked,   // vector: sets the mask register
+  kCounted,  // vector: counter mode on and off again
+  kQueued,   // flags: of a queue, with its bookkeeping
+  kPastL2,   // transfers: the tensor's cache mode is DISABLE
+};
+
 struct Record {
   OpClass op = OpClass::kScalar;
   Pipe pipe = Pipe::kS;        // queue that executes it
-  Pipe peer = Pipe::kS;        // kSetFlag: the waiting pipe; kWaitFlag: the setting pipe
+  Manner manner = Manner::kPlain;
   std::uint8_t dtype = 0;      // kMmad: input type as Dtype; else bytes per element
   std::uint32_t site = 0;      // index into Trace::sites
   std::uint32_t a = 0, b = 0, c = 0;

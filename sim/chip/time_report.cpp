@@ -69,7 +69,7 @@ Bound BoundOf(const TimeReport& report) {
                core.pipes[p].busy / report.cycles);
     }
   const double seconds = report.Microseconds() * 1e-6;
-  consider("HBM", (report.hbm_read_bytes + report.hbm_written_bytes) / (report.hbm_bandwidth * seconds));
+  consider("HBM", report.hbm_busy / report.cycles);
   consider("L2", report.l2_bytes / (report.l2_bandwidth * seconds));
   return bound;
 }

@@ -50,6 +50,7 @@ struct TimeReport {
   double gm_read_bytes = 0, gm_written_bytes = 0;
   double l2_bytes = 0, l2_bandwidth = 0;         // through the ports, granules included; bytes per second
   double hbm_read_bytes = 0, hbm_written_bytes = 0, hbm_bandwidth = 0;
+  double hbm_busy = 0;  // cycles that all of them take at the rate HBM reaches
   std::uint64_t l2_lines = 0, l2_missed = 0;     // lines read; of them from HBM
   std::uint64_t records = 0;
   std::vector<CoreReport> cores;

@@ -1,4 +1,6 @@
 // What can be asked about the device and its software, and process-wide settings.
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -20,16 +22,29 @@ constexpr std::int64_t kNpuArch = 2201;
 std::mutex options_mutex;
 std::map<aclSysParamOpt, std::int64_t> system_options;
 
-bool CoreLimit(aclrtDevResLimitType type, std::uint32_t* value) {
-  const ChipDescription& chip = CurrentChip();
-  *value = static_cast<std::uint32_t>(type == ACL_RT_DEV_RES_CUBE_CORE ? chip.aic_count : chip.aiv_count);
+constexpr std::uint32_t kUnlimited = ~0U;
+std::atomic<std::uint32_t> core_limits[] = {kUnlimited, kUnlimited};  // by aclrtDevResLimitType
+
+bool IsCoreType(aclrtDevResLimitType type) {
   return type == ACL_RT_DEV_RES_CUBE_CORE || type == ACL_RT_DEV_RES_VECTOR_CORE;
+}
+
+std::uint32_t CoresOfChip(aclrtDevResLimitType type) {
+  const ChipDescription& chip = CurrentChip();
+  return static_cast<std::uint32_t>(type == ACL_RT_DEV_RES_CUBE_CORE ? chip.aic_count : chip.aiv_count);
+}
+
+std::uint32_t Cores(aclrtDevResLimitType type) { return std::min(CoresOfChip(type), core_limits[type].load()); }
+
+aclError UnknownResource(const char* function, aclrtDevResLimitType type) {
+  return Fail(ACL_ERROR_INVALID_PARAM, function, "unknown resource " + std::to_string(type));
 }
 
 aclError CoreLimitOf(const char* function, aclrtDevResLimitType type, std::uint32_t* value) {
   if (value == nullptr) return Fail(ACL_ERROR_INVALID_PARAM, function, "value is null");
-  if (CoreLimit(type, value)) return ACL_SUCCESS;
-  return Fail(ACL_ERROR_INVALID_PARAM, function, "unknown resource " + std::to_string(type));
+  if (!IsCoreType(type)) return UnknownResource(function, type);
+  *value = Cores(type);
+  return ACL_SUCCESS;
 }
 
 aclError SetSystemOption(aclSysParamOpt option, std::int64_t value) {
@@ -39,6 +54,8 @@ aclError SetSystemOption(aclSysParamOpt option, std::int64_t value) {
 }
 
 }  // namespace
+
+CoreCounts AvailableCores() { return {Cores(ACL_RT_DEV_RES_CUBE_CORE), Cores(ACL_RT_DEV_RES_VECTOR_CORE)}; }
 
 }  // namespace npufa_sim
 
@@ -91,10 +108,27 @@ aclError aclrtGetStreamResLimit(aclrtStream, aclrtDevResLimitType type, std::uin
   return CoreLimitOf(__func__, type, value);
 }
 
-// Kernels are always given all cores.
+// Tiling functions of later calls see so many cores.
+aclError aclrtSetDeviceResLimit(std::int32_t, aclrtDevResLimitType type, std::uint32_t value) {
+  if (!IsCoreType(type)) return UnknownResource(__func__, type);
+  const std::uint32_t all = CoresOfChip(type);
+  if (value < 1 || value > all) {
+    return Fail(ACL_ERROR_RT_PARAM_INVALID, __func__,
+                "a limit of " + std::to_string(value) + " cores; expected 1 to " + std::to_string(all));
+  }
+  core_limits[type] = value;
+  return ACL_SUCCESS;
+}
+
+aclError aclrtResetDeviceResLimit(std::int32_t) {
+  for (std::atomic<std::uint32_t>& limit : core_limits) limit = kUnlimited;
+  return ACL_SUCCESS;
+}
+
+// Kernels on a stream are always given all cores of the device.
 aclError aclrtSetStreamResLimit(aclrtStream, aclrtDevResLimitType type, std::uint32_t value) {
-  std::uint32_t all = 0;
-  if (!CoreLimit(type, &all)) return CoreLimitOf(__func__, type, &all);
+  if (!IsCoreType(type)) return UnknownResource(__func__, type);
+  const std::uint32_t all = Cores(type);
   if (value == all) return ACL_SUCCESS;
   return Fail(ACL_ERROR_RT_PARAM_INVALID, __func__,
               "a limit of " + std::to_string(value) + " cores is not modelled; expected all " + std::to_string(all));

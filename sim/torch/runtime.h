@@ -17,9 +17,16 @@ int SubmitToStream(void* stream, std::function<int()> task);
 // Text that this thread's next aclGetRecentErrMsg() returns.
 void SetRecentError(std::string message);
 
-// The chip that every device is, Ascend910B3 unless chosen otherwise, and how kernels run on it; traced while somebody
-// profiles.
+// The chip that every device is, Ascend910B3 unless chosen otherwise.
 const ChipDescription& CurrentChip();
+
+// Cores of the device that this process has: all of the chip's, or as many as aclrtSetDeviceResLimit left it.
+struct CoreCounts {
+  std::uint32_t cube, vector;
+};
+CoreCounts AvailableCores();
+
+// How kernels run on the chip; traced while somebody profiles.
 LaunchOptions CurrentOptions();
 void SetOptions(const LaunchOptions& options);
 

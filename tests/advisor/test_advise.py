@@ -73,6 +73,8 @@ CASES = [
     ("head_dim", "info", lambda: (tensors(dim=20), INFER), lambda: (tensors(dim=48), INFER)),
     ("dense_mask", "warning", with_mask(causal(8, 8)), with_mask(torch.rand(8, 8) < 0.5)),
     ("dense_mask", "warning", with_mask(causal(8, 8)), with_mask(causal(8, 8), pre_tokens=2)),
+    ("dense_mask", "warning", with_mask((torch.arange(8) > 5)[None, None, None]), with_mask(torch.eye(8)[None, 3:4] > 0)),
+    ("inverted_mask", "warning", with_mask(~causal(8, 8)), with_mask(causal(8, 8))),
     ("compressed_mask", "info", with_mask(torch.ones(2048, 2048).bool(), sparse_mode=3), with_mask(causal(8, 8))),
     ("additive_mask", "warning", with_bias(NO_MASK.masked_fill(causal(8, 8), -torch.inf)), with_bias(NO_MASK + 1)),
     ("block_size", "warning", lambda: paged(24), lambda: paged(16)),
@@ -159,6 +161,35 @@ def test_masks_of_padding_and_masks_that_are_none():
     holes = ~causal(64, 64)
     holes[40, 3] = False
     assert recognise(~holes, 64, 64) is None
+
+
+def band(rows, keys, before, after):
+    distance = torch.arange(keys) - torch.arange(rows)[:, None]
+    return (distance < -before) | (distance > after)
+
+
+@pytest.mark.parametrize(("mask", "kept", "meant"), [
+    (torch.ones(8, 8).tril(), "sparse_mode=3", "sparse_mode=4 with -1 tokens before and 7 after"),
+    (~causal(8, 12), "sparse_mode=3", "sparse_mode=4 with -1 tokens before and 7 after"),
+    (torch.ones(8, 12).tril(), "sparse_mode=2", "sparse_mode=4 with 3 tokens before and 7 after"),
+    (~band(8, 8, 3, 0), "sparse_mode=4 with 3 tokens before and 0 after", "the mask as it is"),
+], ids=["tril", "lower right", "upper left", "window"])
+def test_both_readings_of_an_inverted_mask(mask, kept, meant):
+    rows, keys = mask.shape
+    mask = mask.to(torch.uint8)
+    found = codes(tensors(rows=rows, keys=keys), **INFER, atten_mask=mask)
+    finding = found["inverted_mask"]
+    assert "dense_mask" not in found and "looks inverted" in finding.reason
+    assert f"pass {kept} (" in finding.fix and f"pass {meant} if" in finding.fix
+
+
+@pytest.mark.parametrize("mask", [
+    band(8, 8, 3, 0), band(8, 8, 8, 2), torch.eye(8), torch.ones(8, 8).tril(-2), torch.ones(8, 8).triu(2),
+    torch.zeros(8, 8), torch.ones(8, 8), (torch.arange(8) < 3).expand(8, 8), torch.ones(1, 8), torch.ones(8, 1),
+], ids=str)
+def test_other_masks_do_not_look_inverted(mask):
+    rows, keys = mask.shape
+    assert "inverted_mask" not in codes(tensors(rows=rows, keys=keys), **INFER, atten_mask=mask.bool())
 
 
 def test_large_masks_are_sampled():

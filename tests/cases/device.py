@@ -1,4 +1,5 @@
-"""Tests on the simulated NPU: one process with torch_npu for all of them, so that the others run without it.
+"""Tests on the NPU (simulated, unless CANN is installed): one process with torch_npu for all of them, so that the others
+run without it.
 
     @on_device
     def test_something(): ...   # executed in that process; arguments (pytest's parameters) are pickled
@@ -7,6 +8,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib.util
 import multiprocessing
@@ -72,8 +74,30 @@ class _Worker:
 _worker: _Worker | None = None
 
 
+@contextlib.contextmanager
+def core_groups(count: int):
+    """Inside such a test: a chip with `count` cube cores and two vector cores for each, so that a group sees many tiles.
+
+    torch.npu.set_device_limit does this once per process.
+    """
+    import torch
+    import torch_npu
+
+    def limit(cube_core_num: int, vector_core_num: int) -> None:
+        for kind, number in enumerate((cube_core_num, vector_core_num)):
+            torch_npu._C._npu_set_device_res_limit(0, kind, number)
+
+    torch.npu.set_device(0)
+    before = torch.npu.get_device_limit(0)
+    limit(count, 2 * count)
+    try:
+        yield
+    finally:
+        limit(**before)
+
+
 def on_device(test):
-    """Runs the test where `torch.npu` is a simulated Ascend910B3."""
+    """Runs the test where `torch.npu` is a simulated Ascend910B3 or, where CANN is installed, a real chip."""
 
     @functools.wraps(test)
     def run(**arguments):

@@ -57,7 +57,11 @@ def padded(d, size):
 
 def full_mask(d, shape_kinds, batch, heads, sq, skv, dtypes=(torch.bool, torch.uint8)):
     lead = {"SS": (), "BSS": (batch,), "1SS": (1,), "B1SS": (batch, 1), "11SS": (1, 1), "BNSS": (batch, heads)}
-    shape = (*lead[d.pick(*shape_kinds)], padded(d, sq), padded(d, skv))
+    kind = d.pick(*shape_kinds)
+    rows = 1 if d.chance(0.15) else padded(d, sq)
+    if kind == "SS" and rows == batch and rows != sq:  # would be a mask of keys in the wrong form
+        rows = sq
+    shape = (*lead[kind], rows, padded(d, skv))
     return d.strided(d.mask(shape, d.pick(*dtypes), d.pick(0.1, 0.3, 0.9)))
 
 
@@ -74,7 +78,7 @@ def _dense(d, kw, layout, dtype, fixed):
     return dict(batch=batch, heads=heads, sq=sq, skv=skv, dim=dim, q_sizes=[sq] * batch, k_sizes=[skv] * batch)
 
 
-def _packed(d, kw, dtype, fixed):
+def _packed(d, kw, dtype, fixed, version):
     batch, heads, kv_heads, _, _, dim = d.dims(head_dim=fixed.get("head_dim"))
     batch = d.integer(1, 4)
     limit = 129 if dim * heads <= 128 else 33
@@ -87,14 +91,13 @@ def _packed(d, kw, dtype, fixed):
     trailing = d.integer(1, 2) if q_sizes[-1] and k_sizes[-1] and d.chance(0.15) else 0
     lists, totals = [], []
     for sizes in (q_sizes, k_sizes):
-        total, entries = sum(sizes), cumulative(sizes, trailing)
-        if d.chance(0.15):
-            total += d.integer(1, 6)
-            total += sum(entries) == total
-        elif d.chance(0.1) and sizes[-1] and entries[len(sizes) - 1] != sizes[-1]:
-            entries = sizes + [0] * trailing
-        lists.append(entries)
-        totals.append(total)
+        lists.append(cumulative(sizes, trailing))
+        totals.append(sum(sizes) + (d.integer(1, 6) if d.chance(0.15) else 0))
+    totals[0] += reference.lengths.reading(*zip(lists, totals)) == "both"
+    if version != 3 and d.chance(0.1):
+        plain = (q_sizes, sum(q_sizes)), (k_sizes, sum(k_sizes))
+        if reference.lengths.reading(*plain) == "plain":
+            (lists, totals), trailing = map(list, zip(*plain)), 0
     value_dim = d.integer(1, dim) if d.chance(0.2) else dim
     kw |= dict(query=d.normal((totals[0], heads, dim), dtype), key=d.normal((totals[1], kv_heads, dim), dtype),
                value=d.normal((totals[1], kv_heads, value_dim), dtype), head_num=heads,
@@ -116,7 +119,7 @@ def _sparsity(d, kw, layout, shape, mode):
     kw["sparse_mode"] = mode
     kinds = ("SS",) if packed else ("SS", "BSS", "1SS", "B1SS", "11SS", "BNSS")
     dense = lambda: full_mask(d, kinds, shape["batch"], shape["heads"], shape["sq"], shape["skv"])  # noqa: E731
-    if mode == 1 or (mode == 0 and d.chance(0.5)) or (mode == 5 and d.chance(0.3)):
+    if (mode == 1 and d.chance(0.8)) or (mode == 0 and d.chance(0.5)) or (mode == 5 and d.chance(0.3)):
         kw["atten_mask"] = dense()
     elif mode in (2, 3, 4, 7, 8) and d.chance(0.4):
         mask = compressed_mask(dtype=d.pick(torch.bool, torch.uint8))
@@ -134,7 +137,7 @@ def _pse(d, kw, shape, dtype, version, packed):
     if version == 2:
         kw["pse_type"] = d.pick(0, 1, 2, 3)
     if kw.get("pse_type", 1) in (2, 3):
-        kw["pse"] = d.uniform((heads,), 0.0, 0.5)
+        kw["pse"] = d.uniform((batch, heads) if d.seed % 2 else (heads,), 0.0, 0.5)
         if d.chance(0.5):
             kw["q_start_idx"], kw["kv_start_idx"] = [d.integer(-20, 20)], [d.integer(-20, 20)]
         return
@@ -164,7 +167,7 @@ def draw_call(d, fixed):
     dtype = fixed.get("dtype") or d.pick(*FLOATS)
     on = lambda name, p: fixed.get(name, d.chance(p))  # noqa: E731
     kw = {"input_layout": layout, "rope": version == 2 and on("rope", 0.3)}
-    shape = _packed(d, kw, dtype, fixed) if layout == "TND" else _dense(d, kw, layout, dtype, fixed)
+    shape = _packed(d, kw, dtype, fixed, version) if layout == "TND" else _dense(d, kw, layout, dtype, fixed)
     kw["scale"] = d.pick(shape["dim"] ** -0.5, shape["dim"] ** -0.5, 1.0 / shape["dim"], 0.3)
     _sparsity(d, kw, layout, shape, fixed.get("sparse_mode"))
     if on("pse", 0.3) and kw["sparse_mode"] not in (7, 8):

@@ -12,7 +12,8 @@ from .quantised import antiquantise, dequant_scale, int8_inputs, output_scales, 
 
 MASK_DTYPES = (torch.bool, torch.uint8, torch.int8)
 MASK_KINDS = ("SS", "BSS", "1SS", "B1SS", "11SS", "BNSS")
-FUSED_LAYOUTS = ("BSH", "BSND", "BNSD", "BNSD_BSND", "BSH_NBSD", "BSND_NBSD", "BNSD_NBSD", "TND", "TND_NTD", "NTD_TND")
+FUSED_LAYOUTS = ("BSH", "BSND", "BNSD", "BNSD_BSND", "BSH_NBSD", "BSND_NBSD", "BNSD_NBSD", "TND", "NTD", "TND_NTD",
+                 "NTD_TND")
 
 
 def lengths_list(d, batch, limit):
@@ -34,7 +35,7 @@ def sparsity(d, batch, heads, sq, skv, mode=None, kinds=MASK_KINDS):
     """sparse_mode 0-4 with a mask that fits."""
     mode = d.pick(0, 0, 1, 2, 3, 4) if mode is None else mode
     kw = {"sparse_mode": mode}
-    if mode == 1 or (mode == 0 and d.chance(0.5)):
+    if (mode == 1 and d.chance(0.8)) or (mode == 0 and d.chance(0.5)):
         kw["atten_mask"] = full_mask(d, kinds, batch, heads, sq, skv, MASK_DTYPES)
     elif mode in (2, 3, 4) and d.chance(0.4):
         mask = compressed_mask(dtype=d.pick(*MASK_DTYPES))
@@ -154,6 +155,8 @@ def incre_case(d, **fixed):
     if antiquant:
         key, value = quantise_cache(d, "int8", key), quantise_cache(d, "int8", value)
         kw |= antiquantise(d, "combined", 0, dtype, batch, kv_heads, skv, dim, dim)
+        if dtype == torch.float32:  # (2, Nkv, D) could be scales per token
+            kw |= {n: t.unflatten(1, (kv_heads, 1)) for n, t in kw.items() if n.startswith("antiquant") and t.dim() == 3}
     if paged:
         used = [d.pick(skv, d.integer(0, skv)) for _ in range(batch)]
         columns = _page(d, kw, layout, key, value, used)
@@ -296,8 +299,8 @@ class _Fused:
             width = d.pick(64, 16, 5)
             kw["query_rope"] = place(d.normal((batch, heads, sq, width), self.dtype, 0.3), part)
             rope = d.normal((batch, self.kv_heads, skv, width), self.dtype, 0.3)
-        if sq > 1 and d.chance(0.4):
-            kw["actual_seq_lengths"] = lengths_list(d, batch, sq)
+        if d.chance(0.4):
+            kw["actual_seq_lengths"] = lengths_list(d, batch, sq if sq > 1 else 3)  # one row: zero or not
         columns = skv
         if self.kind == "paged" or (self.kind == "rope" and d.chance(0.4)):
             used = [d.pick(skv, d.integer(0, skv)) for _ in range(batch)]
@@ -338,12 +341,13 @@ class _Fused:
 
     def _bias_and_mask(self, columns):
         d, kw = self.d, self.kw
-        if self.sq == 1 and self.kind != "rope":
+        if self.sq == 1:
             if d.chance(0.4):
                 kw["atten_mask"] = decode_mask(d, self.batch, columns)
-            if d.chance(0.2):
-                kw["sparse_mode"] = d.pick(0, 2, 3, 4) if "atten_mask" not in kw else 0
-                if kw["sparse_mode"]:
+            if d.chance(0.4):
+                kw["sparse_mode"] = d.pick(0, 1, 2, 3, 4, 4)
+                kw["pre_tokens"], kw["next_tokens"] = band_tokens(d, 1, columns)
+                if kw["sparse_mode"] > 1 and "atten_mask" not in kw and d.chance(0.5):
                     kw["atten_mask"] = compressed_mask()
         else:
             kw |= sparsity(d, self.batch, self.heads, self.sq, columns, self.fixed.get("sparse_mode"))
@@ -361,9 +365,11 @@ class _Fused:
         k_total = max(sum(k_sizes) + (d.integer(1, 4) if d.chance(0.15) else 0), 1)
         ntd = self.layout.startswith("NTD")
         place_packed = lambda t: t.transpose(0, 1).contiguous() if ntd else t  # noqa: E731
+        paged = self.kind == "paged" or (self.kind == "rope" and d.chance(0.4))
+        judged = ((cumulative(q_sizes), q_total), (cumulative(k_sizes), k_total))[: 1 if paged else 2]
+        q_total += reference.lengths.reading(*judged) == "both"
         kw["query"] = place_packed(d.normal((q_total, self.heads, self.dim), self.dtype))
         kw["actual_seq_lengths"] = cumulative(q_sizes)
-        paged = self.kind == "paged" or (self.kind == "rope" and d.chance(0.4))
         width = d.pick(64, 16) if self.kind == "rope" else 0
         if width:
             kw["query_rope"] = place_packed(d.normal((q_total, self.heads, width), self.dtype, 0.3))

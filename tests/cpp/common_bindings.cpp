@@ -27,11 +27,13 @@ const char* Classify(const Band& band, std::int64_t kv_len, std::int64_t q_begin
   return "";
 }
 
-std::pair<std::vector<std::int64_t>, bool> PackedLengths(const std::vector<std::int64_t>& list, std::int64_t tokens,
-                                                         bool allow_plain) {
-  bool plain = false;
-  auto lengths = npufa::PackedLengths<std::int64_t>("op", "lengths", list, tokens, allow_plain ? &plain : nullptr);
-  return {std::move(lengths), plain};
+using Lengths = std::vector<std::int64_t>;
+
+bool ArePlain(const Lengths& query, std::int64_t query_tokens, const Lengths& key, std::int64_t key_tokens,
+              bool plain_allowed, bool query_is_tensor, bool key_is_tensor) {
+  return npufa::ArePlainLengths<std::int64_t>(
+      "op", npufa::ReadPackedList<std::int64_t>("query_lengths", query, query_tokens, query_is_tensor),
+      npufa::ReadPackedList<std::int64_t>("key_lengths", key, key_tokens, key_is_tensor), plain_allowed);
 }
 
 std::vector<std::int64_t> BatchLengths(const std::vector<std::int64_t>& list, std::int64_t batch, std::int64_t most) {
@@ -57,7 +59,9 @@ PYBIND11_MODULE(npufa_test_common, m) {
         py::arg("dense_mask") = false, py::arg("q_len"), py::arg("kv_len"), py::arg("prefix") = 0,
         py::arg("storage_shift") = 0, py::arg("edge") = false);
   m.def("classify", &Classify);
-  m.def("packed_lengths", &PackedLengths, py::arg("lengths"), py::arg("tokens"), py::arg("allow_plain") = false);
+  m.def("are_plain", &ArePlain, py::arg("query"), py::arg("query_tokens"), py::arg("key"), py::arg("key_tokens"),
+        py::arg("plain_allowed") = true, py::arg("query_is_tensor") = false, py::arg("key_is_tensor") = false);
+  m.def("sequence_lengths", &npufa::SequenceLengths<std::int64_t>);
   m.def("batch_lengths", &BatchLengths);
   m.def("layout_sizes", &LayoutSizes);
 }

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bandwidth.h"
+#include "bank_conflicts.h"
 #include "cost.h"
 #include "gm_bursts.h"
 #include "l2_cache.h"
@@ -47,6 +48,20 @@ void AddBursts(Record& record, std::uint64_t address, const ExtentTuple& e) {
   SetGmBursts(record, tensor, {0, e[0], e[1], e[2], e[3], e[4]});
 }
 
+// address, block stride, repeat stride, blocks, read, write
+using BankTuple = std::tuple<std::uint64_t, std::int64_t, std::int64_t, int, bool, bool>;
+
+// Cycles of the banks, repeats that read and write one bank, and both as a record holds them.
+std::tuple<std::uint32_t, std::uint32_t, std::uint32_t> Banks(const std::vector<BankTuple>& tuples,
+                                                              std::int64_t repeats) {
+  std::vector<BankOperand> operands;
+  for (const auto& [address, block, repeat, blocks, read, write] : tuples) {
+    operands.push_back({address, block, repeat, blocks, read, write});
+  }
+  const BankUse use = BanksOf(operands.data(), static_cast<int>(operands.size()), repeats);
+  return {use.cycles, use.read_write, use.Packed()};
+}
+
 Record BurstsOf(std::uint64_t address, const std::vector<ExtentTuple>& extents) {
   Record record;
   record.op = OpClass::kGmToL1;
@@ -73,10 +88,14 @@ void BindTrace(py::module_& m) {
       .value("ub_to_gm", OpClass::kUbToGm).value("l0c_to_gm", OpClass::kL0cToGm).value("l0c_to_l1", OpClass::kL0cToL1)
       .value("set_flag", OpClass::kSetFlag).value("wait_flag", OpClass::kWaitFlag).value("barrier", OpClass::kBarrier)
       .value("cross_set", OpClass::kCrossSet).value("cross_wait", OpClass::kCrossWait);
+  py::enum_<Manner>(m, "Manner")
+      .value("plain", Manner::kPlain).value("masked", Manner::kMasked).value("counted", Manner::kCounted)
+      .value("queued", Manner::kQueued).value("past_l2", Manner::kPastL2);
   py::class_<Record>(m, "Record")
       .def(py::init([](OpClass op, Pipe pipe, std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t event,
-                       std::uint64_t gm_address, std::uint8_t dtype, std::uint32_t site) {
+                       std::uint64_t gm_address, std::uint8_t dtype, std::uint32_t site, Manner manner) {
              Record r;
+             r.manner = manner;
              r.op = op;
              r.pipe = pipe;
              r.dtype = dtype;
@@ -89,7 +108,9 @@ void BindTrace(py::module_& m) {
              return r;
            }),
            py::arg("op"), py::arg("pipe"), py::arg("a") = 0, py::arg("b") = 0, py::arg("c") = 0, py::arg("event") = 0,
-           py::arg("gm_address") = 0, py::arg("dtype") = 0, py::arg("site") = 0)
+           py::arg("gm_address") = 0, py::arg("dtype") = 0, py::arg("site") = 0,
+           py::arg("manner") = Manner::kPlain)
+      .def_readonly("op", &Record::op).def_readonly("pipe", &Record::pipe)
       .def_readonly("a", &Record::a).def_readonly("b", &Record::b).def_readonly("c", &Record::c)
       .def_readonly("event", &Record::event).def_readonly("gm_address", &Record::gm_address);
   py::class_<Trace>(m, "Trace")
@@ -127,6 +148,8 @@ void BindModel(py::module_& m) {
     const InstructionCost cost = CostOf(Chip(chip).model, record);
     return std::pair(cost.busy, cost.latency);
   });
+  m.def("issue", [](const std::string& chip, const Record& record) { return IssueCycles(Chip(chip).model, record); });
+  m.def("banks", &Banks);
   m.def("bursts", &BurstsOf);
   m.def("replay", &ReplayJson, py::arg("chip"), py::arg("trace"),
         py::arg("parameters") = std::map<std::string, double>());

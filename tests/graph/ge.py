@@ -16,7 +16,8 @@ _MISSING = [name for name in ("torch_npu", "google.protobuf") if importlib.util.
 needs_torchair = pytest.mark.skipif(bool(_MISSING), reason=f"torchair needs {' and '.join(_MISSING)}")
 
 _NUMPY = {"DT_FLOAT": np.float32, "DT_INT64": np.int64, "DT_INT32": np.int32}
-_PASSING = {"Identity", "Cast", "TensorMove", "Reshape"}  # nodes that hand on the values of their first input
+# Nodes that hand on the values of their first input.
+_PASSING = {"Identity", "Cast", "Bitcast", "TensorMove", "Reshape", "Slice", "Unsqueeze"}
 
 
 @dataclasses.dataclass
@@ -43,11 +44,14 @@ class Graph:
         node, index = self.producer(edge)
         return self.source(node.input[0]) if node.type in _PASSING else (node, index)
 
+    def edges(self, node):
+        """Input name to edge, which is empty where the input is absent."""
+        assert len(node.input_desc) == len([edge for edge in node.input if not edge.endswith(":-1")])
+        return {desc.name: edge for desc, edge in zip(node.input_desc, node.input, strict=False)}
+
     def inputs(self, node):
         """Input name to source node; None where the input is absent."""
-        assert len(node.input_desc) == len([edge for edge in node.input if not edge.endswith(":-1")])
-        return {desc.name: self.source(edge)[0] if edge else None
-                for desc, edge in zip(node.input_desc, node.input, strict=False)}
+        return {name: self.source(edge)[0] if edge else None for name, edge in self.edges(node).items()}
 
     def data(self):
         """The graph's tensor inputs in the order of the compiled function's arguments (sizes are scalars)."""

@@ -12,6 +12,7 @@ from npufa.sim._native import LIBRARY_DIR, native
 _DTYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.int32: 3, torch.uint8: 4, torch.int64: 9,
            torch.uint64: 10, torch.bool: 12, torch.bfloat16: 27}
 _ND = 2
+_TYPES = {number: dtype for dtype, number in _DTYPES.items()}
 _SCALARS = {"Bool": ctypes.c_bool, "Float": ctypes.c_double, "Int": ctypes.c_int64}
 
 
@@ -53,6 +54,37 @@ class _Call:
         self.check(self.acl.aclrtSynchronizeDevice())
 
 
+def _target(node):
+    """The element type that a Cast or Bitcast makes."""
+    return _TYPES[node.attr["dst_type"].i if node.type == "Cast" else node.attr["type"].dt]
+
+
+def _value(graph, edge, data):
+    """What an edge carries, computed from the tensors of Data nodes as GE documents the nodes between."""
+    node, _ = graph.producer(edge)
+    if node.type == "Data":
+        return data[node.name]
+    if node.type == "Const":
+        return torch.from_numpy(value_of(node).copy())
+    value, *rest = (_value(graph, source, data) for source in node.input if not source.endswith(":-1"))
+    match node.type:
+        case "Cast":
+            return value.to(_target(node))
+        case "Bitcast":
+            return value.view(_target(node))
+        case "Reshape":
+            return value.reshape(rest[0].tolist())
+        case "Slice":
+            begin, size = (numbers.item() for numbers in rest)
+            return value.narrow(0, begin, size)
+        case "Unsqueeze":
+            (axis,) = node.attr["axes"].list.i
+            return value.unsqueeze(axis)
+        case "Identity" | "TensorMove":
+            return value
+    raise NotImplementedError(node.type)
+
+
 def run_node(graph, node, data, outputs):
     """Executes a node.
 
@@ -61,7 +93,7 @@ def run_node(graph, node, data, outputs):
         outputs: NPU tensor for each output, by its name in the definition; filled.
     """
     op_def, call = op_defs()[node.type], _Call()
-    sources, values = graph.inputs(node), attributes(node)
+    sources, edges, values = graph.inputs(node), graph.edges(node), attributes(node)
     arguments = []
     for tensor in op_def.inputs:
         source = sources[tensor.name]
@@ -70,7 +102,7 @@ def run_node(graph, node, data, outputs):
         elif source.type == "Const":
             arguments.append(call.list(value_of(source).tolist()))
         else:
-            arguments.append(call.tensor(data[source.name].contiguous()))
+            arguments.append(call.tensor(_value(graph, edges[tensor.name], data).contiguous()))
     for attr in op_def.attrs:
         value = values[attr.name]
         arguments.append(ctypes.c_char_p(value.encode()) if attr.kind == "Str" else _SCALARS[attr.kind](value))

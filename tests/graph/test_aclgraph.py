@@ -142,6 +142,46 @@ def test_update_of_a_captured_graph(operator):
     assert not torch.equal(results[0], results[1])
 
 
+@pytest.mark.parametrize("version", ["", "_v2", "_v3"])
+@on_device
+def test_each_replay_draws_its_own_dropout(version):
+    """Captured, a call that returns its seed as an integer could not; compiled it is another one."""
+    q = torch.randn(2, 2, 9, 32).half().npu()
+
+    def attend(q):
+        return getattr(npufa, f"npu_fusion_attention{version}")(q, q, q, 2, "BNSD", keep_prob=0.5)[0]
+
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(attend, backend=backend("reduce-overhead"), fullgraph=True)
+        drawn = [compiled(q).cpu() for _ in range(4)]
+    assert len({tuple(t.flatten().tolist()) for t in drawn}) == 4
+
+
+@on_device
+def test_update_keeps_what_was_converted():
+    """What is allocated for scales of another type while a graph is updated is somebody else's when it is replayed."""
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 2, 1, 16).half().npu(), torch.randint(-99, 99, (2, 2, 64, 16), dtype=torch.int8).npu()
+    scale = torch.full((2, 16), 0.03).half().npu()
+
+    def run(lengths):
+        return torch.ops.npufa.npu_fused_infer_attention_score(
+            query, key, key, input_layout="BNSD", num_heads=2, scale=0.25, actual_seq_lengths_kv=lengths,
+            key_antiquant_scale=scale, value_antiquant_scale=scale)[0].float()
+
+    graph = torch.npu.NPUGraph()
+    with torch.npu.graph(graph, auto_dispatch_capture=True):
+        result = run([1, 1])
+    for lengths in ([5, 6], [64, 3]):
+        graph.update(cpu_update_input=[{"actual_seq_lengths_kv": lengths}])
+        with torch.npu.stream(graph.graph_dispatch_mode.update_stream):
+            others = [torch.zeros_like(scale, dtype=torch.float32) for _ in range(50)]
+        scale.mul_(2)
+        graph.replay()
+        assert torch.equal(result, run(lengths)) and not torch.stack(others).any()
+
+
 @on_device
 def test_operators_of_torch_npu_stay_their_own():
     import torch_npu

@@ -30,13 +30,19 @@ def test_every_kind(of_test_operators):
 
 def test_npufas_own():
     prompt = npufa.graph.op_defs.op_defs()["NpufaPromptFlashAttention"]
-    assert prompt.input("actual_seq_lengths") == TensorDef("actual_seq_lengths", "optional", ("DT_INT64",), True)
+    assert prompt.input("actual_seq_lengths") == TensorDef("actual_seq_lengths", "optional", ("DT_INT64",), "optional")
     assert prompt.input("query").presence == "required"
     assert set(prompt.input("query").types) == {"DT_FLOAT16", "DT_BF16", "DT_FLOAT", "DT_INT8"}
     assert prompt.attr("scale_value") == AttrDef("scale_value", "Float", False, 1)
     assert prompt.attr("num_heads").required
     assert prompt.input("num_heads") is None is prompt.attr("query")
     assert [tensor.name for tensor in prompt.outputs] == ["attention_out"]
+
+
+def test_no_list_must_be_a_constant():
+    """Lengths and the size of a dropout mask may be symbols of a graph."""
+    tensors = [tensor for op_def in npufa.graph.op_defs.op_defs().values() for tensor in op_def.inputs]
+    assert {tensor.value_depend for tensor in tensors} == {None, "optional"}
 
 
 def test_missing_file(monkeypatch, tmp_path):

@@ -115,9 +115,7 @@ def test_training_step(name, dynamic):
         for tokens in (9, 20) if dynamic else (9,):
             tensors = [normal(2, tokens, 2, 32) for _ in range(3)]
             same(step(run, *leaves(*tensors)), step(model, *leaves(*tensors)))
-    forward, backward = graphs[:2]
-    sizes_are_fixed = name == "npu_fusion_attention"  # by its last result, a number
-    assert len(graphs) == (4 if dynamic and sizes_are_fixed else 2)
+    forward, backward = graphs
     node = backward.node(BACKWARD)
     sources = backward.inputs(node)
     connected = {name: source.name for name, source in sources.items() if source is not None}
@@ -142,8 +140,8 @@ DENSE, PACKED = 2 * 9 * 9, 2 * (3 * 5 + 6 * 4)
 @pytest.mark.parametrize("layout, lists, elements", [
     ("BNSD", {}, DENSE),
     ("TND", {"actual_seq_qlen": [3, 9], "actual_seq_kvlen": [5, 9]}, PACKED),
-    ("TND", {"actual_seq_qlen": [3, 6, 0], "actual_seq_kvlen": [5, 4, 0]}, PACKED),
-    ("TND", {"actual_seq_qlen": [3, 9, 0], "actual_seq_kvlen": [5, 4, 0]}, PACKED)])  # fmt: skip
+    ("TND", {"actual_seq_qlen": [3, 9, 0], "actual_seq_kvlen": [5, 9, 0]}, PACKED),
+    ("TND", {"actual_seq_qlen": [3, 6], "actual_seq_kvlen": [5, 4]}, PACKED)])  # fmt: skip
 @on_device
 def test_dropout_with_a_seed(layout, lists, elements):
     """Both directions draw the same mask; of a packed batch it has the scores of its sequences only."""
@@ -170,13 +168,13 @@ def test_dropout_with_a_seed(layout, lists, elements):
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("name", ["npu_fusion_attention", "npu_fusion_attention_v2", "npu_fusion_attention_v3"])
 @on_device
-def test_dropout_of_v3(dynamic):
+def test_dropout_without_a_seed(name, dynamic):
     """Seed and offset come from torch's generator at every run, and go to the backward graph as tensors."""
-    import npufa
 
     def model(query, key, value):
-        return npufa.npu_fusion_attention_v3(query, key, value, 2, "BNSD", keep_prob=0.5)[0]
+        return operator(name)(query, key, value, 2, "BNSD", keep_prob=0.5)[0]
 
     tensors = leaves(*(normal(1, 2, 9, 32) for _ in range(3)))
     results = []
@@ -200,6 +198,17 @@ def test_dropout_of_v3(dynamic):
             assert numbers.type == "Pack"
         else:
             assert value_of(numbers).tolist() == [162, 0, 0]
+
+
+@on_device
+def test_a_seed_is_not_drawn_beside_an_offset():
+    import npufa
+
+    def model(query):
+        return npufa.npu_fusion_attention(query, query, query, 2, "BNSD", keep_prob=0.5, offset=3)[0]
+
+    with torch.no_grad(), pytest.raises(Exception, match="npu_fusion_attention: seed cannot be drawn in a GE graph"):
+        compiled(model)(normal(1, 2, 9, 32))
 
 
 @on_device

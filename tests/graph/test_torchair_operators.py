@@ -8,10 +8,11 @@ import math
 
 import pytest
 import torch
-from cases import random_case
+from cases import Draw, random_case
 from cases.device import on_device
 from cases.model import operator
 from cases.on_npu import to_npu
+from cases.quantised import dequant_scale
 from cases.variants import SPELLING
 from graph.ge import attributes, captured, compiled, needs_torchair, value_of
 from graph.nodes import run_node
@@ -181,6 +182,30 @@ def test_fused_infer_v2(name):
     case = draw(name)
     case.op = "npu_fused_infer_attention_score_v2"
     case.kwargs = {SPELLING.get(name, name): value for name, value in case.kwargs.items()}
+    check(case)
+
+
+@pytest.mark.parametrize("kind", (torch.int64, torch.uint64), ids=str)
+@on_device
+def test_scales_in_64_bits(kind):
+    case = draw("prompt int8")
+    case.kwargs |= {name: dequant_scale(0.01, kind) for name in ("deq_scale1", "deq_scale2")}
+    check(case)
+
+
+@on_device
+def test_combined_scale_that_is_per_channel_by_its_type():
+    """Its shape would be one per token if it were float32."""
+    d = Draw(3)
+    case = draw("incre paged")
+    case.kwargs = {
+        "query": d.normal((2, 2, 1, 32), torch.float16),
+        "key": d.integers((2, 2, 30, 32), -100, 100),
+        "value": d.integers((2, 2, 30, 32), -100, 100),
+        "antiquant_scale": d.uniform((2, 2, 32), 0.01, 0.02, torch.float16),
+        "antiquant_offset": d.uniform((2, 2, 32), -5, 5, torch.float16),
+        "num_heads": 2, "num_key_value_heads": 2, "input_layout": "BNSD", "scale_value": 0.25,
+    }  # fmt: skip
     check(case)
 
 

@@ -120,6 +120,40 @@ def test_checkpoint(reentrant):
     assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.parametrize("name", ["npu_fusion_attention", "npu_fusion_attention_v2"])
+@on_device
+def test_compiled_dropout(name):
+    """A graph draws what calls outside draw; a caller's own backward pass reads the integers."""
+    op, gradient = operator(name), operator(name.replace("attention", "attention_grad"))
+
+    def attend(query, key, value):
+        return op(query, key, value, 4, "BNSD", scale=0.25, keep_prob=0.5)
+
+    def by_hand(query, key, value):
+        out, maximum, total, _, seed, offset, numels = attend(query, key, value)
+        return out, *gradient(query, key, value, out, 4, "BNSD", scale_value=0.25, softmax_max=maximum,
+                              softmax_sum=total, attention_in=out, keep_prob=0.5, seed=seed, offset=offset,
+                              numels=numels)[:3]
+
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda *t: attend(*t)[0], backend="aot_eager", fullgraph=True)
+    results = []
+    for run in (compiled, lambda *t: attend(*t)[0]):
+        torch.manual_seed(7)
+        for _ in range(2):
+            leaves = [t.requires_grad_() for t in inference_inputs(24)]
+            out = run(*leaves)
+            out.float().square().sum().mul(0.5).backward()
+            results.append([out.detach(), *[t.grad for t in leaves]])
+    first, second, *eager = results
+    assert not torch.equal(first[0].cpu(), second[0].cpu())
+    torch.manual_seed(7)
+    with torch.no_grad():
+        own = torch.compile(by_hand, backend="aot_eager", fullgraph=True)(*inference_inputs(24))
+    for got, want in ((first, eager[0]), (second, eager[1]), (own, eager[0])):
+        assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(got, want, strict=True))
+
+
 @on_device
 def test_autocast():
     leaves = [t.float().requires_grad_() for t in inference_inputs(24)]

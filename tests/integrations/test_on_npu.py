@@ -64,3 +64,29 @@ def test_half_precision():
         model = build("llama", attn_implementation="npufa").half().npu()
         got = model(ids.npu(), attention_mask=mask.npu()).logits.cpu() * mask[..., None]
     assert (got - exact).abs().max() <= 1.5 * (eager - exact).abs().max()
+
+
+def bias_of(shape):
+    """Causal, and what no boolean mask can say."""
+    return torch.randn(shape).masked_fill(torch.ones(shape, dtype=torch.bool).triu(1), -torch.inf)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@on_device
+def test_sdpa_keeps_an_additive_mask_of_transformers(compiled):
+    """With torch_npu at hand transformers makes such a mask boolean, outside the block still."""
+    from integrations.tiny_models import batch, build
+    from transformers.integrations import sdpa_attention
+
+    from npufa.integrations import sdpa
+
+    ids = batch()[0]
+    bias = bias_of((len(ids), 1, ids.shape[1], ids.shape[1]))
+    model = build("llama", attn_implementation="sdpa").npu()
+    with torch.no_grad():
+        expected = build("llama")(ids, attention_mask=bias).logits
+        call = torch.compile(model, backend="aot_eager") if compiled else model
+        with sdpa(strict=True):
+            got = call(ids.npu(), attention_mask=bias.npu()).logits
+    torch.testing.assert_close(got.cpu(), expected, atol=3e-5, rtol=1e-4)
+    assert sdpa_attention._is_torch_npu_available

@@ -72,6 +72,44 @@ def test_the_checks_of_every_backend_come_first():
         npufa.npu_prompt_flash_attention(q.npu(), k, v.npu(), num_heads=2, input_layout="BNSD")
 
 
+FUSED = {"num_heads": 2, "input_layout": "BNSD"}
+PAGED = {
+    "incre": (npufa.npu_incre_flash_attention, {**FUSED, "actual_seq_lengths": [16, 20]}),
+    "fused_infer": (npufa.npu_fused_infer_attention_score,
+                    {**FUSED, "actual_seq_lengths_kv": [16, 20], "sparse_mode": 3}),
+    "lengths on the device": (npufa.npu_fused_infer_attention_score,
+                              {**FUSED, "actual_seq_lengths_kv": torch.tensor([16, 20])}),
+    "packed": (npufa.npu_fused_infer_attention_score_v2,
+               {"num_query_heads": 2, "input_layout": "TND", "actual_seq_qlen": [1, 2], "actual_seq_kvlen": [16, 20]}),
+}
+
+
+@pytest.mark.parametrize("block", [-1, 4, 1000])
+@pytest.mark.parametrize("name", PAGED)
+@on_device
+def test_a_block_id_beyond_the_cache_is_named_first(name, block):
+    function, arguments = PAGED[name]
+    query = torch.randn(2, 2, 64) if name == "packed" else torch.randn(2, 2, 1, 64)
+    pool = torch.randn(4, 2, 16, 64)
+    table = torch.tensor([[0, 7, 7], [1, block, 7]], dtype=torch.int32)  # 7: never read
+
+    def call(device):
+        moved = {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in arguments.items()}
+        return function(query.half().to(device), pool.half().to(device), pool.half().to(device), block_size=16,
+                        block_table=table.to(device), **moved)
+
+    lines = []
+    for device in ("cpu", "npu"):
+        with pytest.raises(RuntimeError) as error:
+            call(device)
+        lines.append(str(error.value).splitlines())
+    assert lines[0][0] == lines[1][0] == (f"npufa::{function.__name__}: block_table has a block id out of range at "
+                                          f"[1, 1], got {block}; expected 0..3")
+    assert "out-of-bounds" in "".join(lines[1][1:])
+    table[1, 1] = 3
+    torch.testing.assert_close(call("npu")[0].cpu(), call("cpu")[0], atol=2e-3, rtol=2e-3)
+
+
 @on_device
 def test_what_the_kernel_does_not_support():
     q, k, v = (t.npu() for t in draw(1, 2, 8, 64))

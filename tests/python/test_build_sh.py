@@ -54,3 +54,10 @@ def test_missing_compiler():
     done = run("build", env=os.environ | {"CXX": "no-such-compiler"})
     assert done.returncode == 1
     assert "no C++ compiler: no-such-compiler not found" in done.stderr
+
+
+@pytest.mark.parametrize("device", [[], ["gpu"]])
+def test_other_devices(device):
+    done = run("test", "--device", *device)
+    assert done.returncode == 1
+    assert f"build.sh: --device is npu, got '{''.join(device)}'" in done.stderr

@@ -241,6 +241,17 @@ def test_the_built_package_is_recognised():
     assert found.operators == package.expected_operators() and OPERATORS
 
 
+def test_other_names_in_a_library_of_cann_are_no_operators(atlas):
+    """Those of the second entry points, and of what the compiler keeps for variables within functions."""
+    library = atlas.package("own/vendors/npufa")
+    other = b"\0".join(f"aclnn{name}TensorGetWorkspaceSize\0_ZZ39aclnn{name}GetWorkspaceSizeE30aclnnContiguous"
+                       "GetWorkspaceSize\0_ZZ39aclnnNpufaXGetWorkspaceSizeE5aclnnNpufaYGetWorkspaceSize".encode()
+                       for name in OPERATORS)  # fmt: skip
+    library.write_bytes(library.read_bytes() + b"\0" + other + b"\0")
+    found = package.package(Host(), library.parents[2], "")
+    assert found.operators == package.expected_operators()
+
+
 def test_card_that_the_package_has_no_kernels_for():
     for devices, chips, state in (
         (["Ascend910_9391"], ("ascend910b",), WRONG),

@@ -87,8 +87,10 @@ def _geometry(leaves, heads, layout, kw):
     q_spans = k_spans = None
     count = 0
     if layouts.is_packed(layout):
-        q_spans, count = lengths.packed_spans(kw["actual_seq_qlen"], query.shape[0], plain_allowed=True)
-        k_spans, _ = lengths.packed_spans(kw["actual_seq_kvlen"], key.shape[0], plain_allowed=True)
+        sides = ((kw["actual_seq_qlen"], query.shape[0]), (kw["actual_seq_kvlen"], key.shape[0]))
+        read = lengths.reading(*sides)
+        assert read in ("cumulative", "plain"), f"lengths with {read} reading: {sides}"
+        (q_spans, count), (k_spans, _) = (lengths.packed_spans(side, read == "plain") for side, _ in sides)
     return kv_heads, q_spans, k_spans, count
 
 
@@ -112,6 +114,15 @@ def _logits(q, k, q_rope, k_rope, bias, kw, i, j):
     return scale * qk - bias[:, None, None] * distance
 
 
+def _bias(pse, kw, b, rows, cols, longest):
+    """What sequence `b` sees of `pse`: (N, rows, cols), or its N slopes."""
+    if pse is None:
+        return None
+    if kw.get("pse_type", 1) in (2, 3):
+        return pse if pse.dim() == 1 else pse[b if pse.shape[0] > 1 else 0]
+    return masks.bias_rows(pse, b, rows, cols, longest)
+
+
 def _all_logits(leaves, heads, layout, kw):
     """(index, logits, rows, cols) of every sequence."""
     kv_heads, q_spans, k_spans, count = _geometry(leaves, heads, layout, kw)
@@ -121,11 +132,10 @@ def _all_logits(leaves, heads, layout, kw):
     if leaves["query_rope"] is not None:
         ropes = list(zip(layouts.split(leaves["query_rope"], layout, heads, q_spans),
                          layouts.split(leaves["key_rope"], layout, kv_heads, k_spans)))
-    pse, internal = leaves["pse"], kw.get("pse_type", 1) in (2, 3)
     longest = max((q.shape[1] for q in q_parts), default=0)
     for b, (q, k, rope) in enumerate(zip(q_parts, k_parts, ropes)):
         rows, cols = torch.arange(q.shape[1]), torch.arange(k.shape[1])
-        bias = pse if pse is None or internal else masks.bias_rows(pse, b, rows, cols, longest)
+        bias = _bias(leaves["pse"], kw, b, rows, cols, longest)
         yield b, count, _logits(q, k, *rope, bias, kw, rows, cols), rows, cols
 
 

@@ -60,13 +60,12 @@ def fused_infer(query, key, value, *, num_heads=1, scale=1.0, pre_tokens=2147483
                      quant.AntiQuant(value_antiquant_mode, value_antiquant_scale, value_antiquant_offset)]
     elif antiquant_scale is not None:
         antiquant = [quant.AntiQuant.combined(antiquant_mode, antiquant_scale, antiquant_offset, w) for w in (0, 1)]
-    single = (not layouts.is_packed(input_layout) and query_rope is None
-              and layouts.extents(query, input_layout, num_heads)[1] == 1)
+    single = not layouts.is_packed(input_layout) and layouts.extents(query, input_layout, num_heads)[1] == 1
     return _Problem(
         query, key, value, layout=input_layout, heads=num_heads, kv_heads=num_key_value_heads or num_heads,
         scale=scale, mask=atten_mask, pse=pse_shift, mode=sparse_mode, pre=pre_tokens, nxt=next_tokens,
-        q_lengths=None if single else actual_seq_lengths, kv_lengths=actual_seq_lengths_kv, decode=single,
-        q_padding=None if single else query_padding_size, kv_padding=kv_padding_size, block_table=block_table,
+        q_lengths=actual_seq_lengths, kv_lengths=actual_seq_lengths_kv, decode=single,
+        q_padding=query_padding_size, kv_padding=kv_padding_size, block_table=block_table,
         block_size=block_size, antiquant=antiquant, prefix=(key_shared_prefix, value_shared_prefix),
         prefix_length=actual_shared_prefix_len, ropes=(query_rope, key_rope),
         int8_scales=(dequant_scale1, quant_scale1, dequant_scale2), out_scale=quant_scale2,
@@ -87,7 +86,7 @@ class _Problem:
         """Per sequence: the whole query (N, S, D), the rows used (None = no rows) and where packed ones start."""
         packed = layouts.is_packed(self.layout)
         batch, size, _ = layouts.extents(self.query, self.layout, self.heads)
-        spans = lengths.packed_spans(self.q_lengths, size)[0] if packed else None
+        spans = lengths.packed_spans(self.q_lengths)[0] if packed else None
         parts = layouts.split(self.query, self.layout, self.heads, spans)
         ropes = [None] * len(parts)
         if self.ropes[0] is not None:
@@ -95,6 +94,8 @@ class _Problem:
         if packed:
             return parts, ropes, [torch.arange(p.shape[1]) for p in parts]
         used = lengths.per_batch(self.q_lengths, batch, size)
+        if size == 1:  # one row takes part or not
+            used = [min(n, 1) for n in used]
         padding = self.q_padding if self.q_lengths is not None else None
         return parts, ropes, [lengths.window(size, n, padding) for n in used]
 
@@ -106,7 +107,7 @@ class _Problem:
                     enumerate(lengths.per_batch(self.kv_lengths, batches, 0))]
         packed = layouts.is_packed(self.layout)
         _, size, _ = layouts.extents(self.unpacked[0], self.layout, self.kv_heads)
-        spans = lengths.packed_spans(self.kv_lengths, size)[0] if packed else None
+        spans = lengths.packed_spans(self.kv_lengths)[0] if packed else None
         split = [[None] * batches if t is None else layouts.split(t, self.layout, self.kv_heads, spans)
                  for t in tensors]
         if packed:
@@ -221,11 +222,13 @@ class _Problem:
     def _longest(self):
         if not layouts.is_packed(self.layout):
             return layouts.extents(self.query, self.layout, self.heads)[1]
-        return max(n for _, n in lengths.packed_spans(self.q_lengths, 0)[0])
+        return max(n for _, n in lengths.packed_spans(self.q_lengths)[0])
 
     def _keep(self, b, rows, cols):
-        if not self.decode:
-            return masks.kept_pairs(self.mode, rows, cols, batch=b, mask=self.mask, pre=self.pre, nxt=self.nxt)
-        if self.mask is None or self.mode in (2, 3, 4):
-            return torch.ones(1, len(rows), len(cols), dtype=torch.bool)
-        return ~masks.decode_mask(self.mask, b, cols).expand(-1, len(rows), -1)
+        mask, mode = self.mask, self.mode
+        if self.decode:
+            unread = mask is not None and mode in (2, 3, 4) and mask.shape[-2:] == (2048, 2048)
+            if mask is not None and not unread:
+                return ~masks.decode_mask(mask, b, cols).expand(-1, len(rows), -1)
+            mask, mode = None, 1 if mode == 2 else mode  # mode 2 would keep one key: ignored
+        return masks.kept_pairs(mode, rows, cols, batch=b, mask=mask, pre=self.pre, nxt=self.nxt)

@@ -2,7 +2,7 @@
 
 import torch
 
-PACKED = {"TND", "TND_NTD", "NTD_TND"}
+PACKED = {"TND", "NTD", "TND_NTD", "NTD_TND"}
 
 
 def input_part(layout):

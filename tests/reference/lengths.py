@@ -10,22 +10,46 @@ def as_list(lengths):
     return [int(x) for x in (lengths.tolist() if isinstance(lengths, torch.Tensor) else lengths)]
 
 
-def packed_spans(lengths, total, plain_allowed=False):
+def cumulative_legal(entries, total):
+    """Never decreasing, but for trailing zeros, and within the tokens."""
+    used = without_trailing_zeros(entries)
+    return all(0 <= a <= b for a, b in zip([0] + used, used)) and (not used or used[-1] <= total)
+
+
+def plain_legal(entries, total):
+    return all(n >= 0 for n in entries) and without_trailing_zeros(entries) == entries and sum(entries) == total
+
+
+def without_trailing_zeros(entries):
+    entries = list(entries)
+    while entries and entries[-1] == 0:
+        entries.pop()
+    return entries
+
+
+def reading(*sides):
+    """"cumulative", "plain", "both" or "neither": how the lists of a packed call may be read together.
+
+    A side is (lengths, tokens); tensors are always cumulative.
+    """
+    lists = [(as_list(x), total, isinstance(x, torch.Tensor)) for x, total in sides]
+    cumulative = all(cumulative_legal(x, total) for x, total, _ in lists)
+    plain = all(not fixed and plain_legal(x, total) for x, total, fixed in lists)
+    if cumulative and plain:
+        return "both" if any(x and x[-1] < total for x, total, _ in lists) else "cumulative"
+    return "cumulative" if cumulative else "plain" if plain else "neither"
+
+
+def packed_spans(lengths, plain=False):
     """(start, length) per sequence of a packed tensor, and how many sequences are not trailing zeros."""
     lengths = as_list(lengths)
-    count = len(lengths)
-    while count and lengths[count - 1] == 0:
-        count -= 1
-    last = lengths[count - 1] if count else 0
-    if plain_allowed and last != total and sum(lengths) == total:
-        sizes = lengths[:count]
-    else:
-        sizes = [b - a for a, b in zip([0] + lengths[:count], lengths[:count])]
+    used = without_trailing_zeros(lengths)
+    sizes = used if plain else [b - a for a, b in zip([0] + used, used)]
     spans, start = [], 0
     for size in sizes:
         spans.append((start, size))
         start += size
-    return spans + [(start, 0)] * (len(lengths) - count), count
+    return spans + [(start, 0)] * (len(lengths) - len(used)), len(used)
 
 
 def per_batch(lengths, batch, default):

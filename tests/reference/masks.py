@@ -17,11 +17,14 @@ def full_mask(mask, batch, rows, cols):
     elif mask.dim() == 3:
         mask = mask[:, None]
     mask = mask[batch if mask.shape[0] > 1 else 0]
-    return mask.bool()[:, rows][:, :, cols]
+    mask = mask.bool()[:, :, cols]
+    return mask.expand(-1, len(rows), -1) if mask.shape[1] == 1 else mask[:, rows]
 
 
 def decode_mask(mask, batch, cols):
     """The mask of a single-token query: (B, Skv) or anything that broadcasts to (B, 1, 1, Skv)."""
+    if mask.dim() == 1:
+        mask = mask[None]
     if mask.dim() == 2:
         mask = mask[:, None, None]
     elif mask.dim() == 3:
@@ -51,7 +54,7 @@ def kept_pairs(mode, rows, cols, *, batch=0, mask=None, pre=LIMIT, nxt=LIMIT, pr
             return everything
         return ~full_mask(mask, batch, rows, cols) & band(rows[:, None], cols[None], 0, pre, nxt)
     if mode == 1:
-        return ~full_mask(mask, batch, rows, cols)
+        return everything if mask is None else ~full_mask(mask, batch, rows, cols)
     if mode == 5 and mask is not None:
         return ~full_mask(mask, batch, rows, cols)
     if mode == 2:

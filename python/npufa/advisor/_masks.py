@@ -12,21 +12,28 @@ _EDGE_ROWS, _ROWS = 32, 64
 
 
 class MaskRule(NamedTuple):
-    """A rule equal to a mask: arguments to pass instead, in words, and whether all rows were compared."""
+    """A rule equal to a mask.
+
+    Attributes:
+        arguments: to pass instead, in words.
+        whole: all rows were compared.
+        causal: every row sees the keys up to the diagonal, or the last few of these.
+    """
 
     arguments: str
     whole: bool
+    causal: bool = False
 
 
 def recognise(mask: Tensor, rows: int, keys: int) -> MaskRule | None:
-    """Returns the rule of a full mask (..., Sq, Skv), True masked out, or None.
+    """Returns the rule of a full mask (..., Sq or 1, Skv), True masked out, or None.
 
     A mask beyond 16 million elements is compared in the first and last 32 rows and 64 evenly spaced ones.
     """
-    mask = mask.bool()[..., :rows, :keys].reshape(-1, rows, keys)
+    mask = mask.bool()[..., :rows, :keys].expand(*mask.shape[:-2], rows, keys)
     whole = mask.numel() <= WHOLE
     index = torch.arange(rows, device=mask.device) if whole else _sample(rows).to(mask.device)
-    keep = ~mask[:, index]
+    keep = ~mask[..., index, :].reshape(-1, len(index), keys)
     if keep.all():
         return MaskRule("no atten_mask", whole)
     if bool((keep == keep[:, :1]).all()):
@@ -51,10 +58,11 @@ def _of_window(keep: Tensor, index: Tensor, rows: int, keys: int, whole: bool) -
     delta = keys - rows
     low, high = int(distance.min()), int(distance.max())
     below = bool((keep == (j - i <= high)).all())
+    causal = rows > 1 and low < high and high in (0, delta)
     if below and high == delta:
-        return MaskRule("sparse_mode=3", whole)
+        return MaskRule("sparse_mode=3", whole, causal)
     if below and high == 0:
-        return MaskRule("sparse_mode=2", whole)
+        return MaskRule("sparse_mode=2", whole, causal)
     if bool((keep == ((j - i >= low) & (j - i <= high))).all()):
-        return MaskRule(f"sparse_mode=4 with {delta - low} tokens before and {high - delta} after", whole)
+        return MaskRule(f"sparse_mode=4 with {delta - low} tokens before and {high - delta} after", whole, causal)
     return None

@@ -55,7 +55,7 @@ def mask(call: Call) -> Iterator[Finding]:
     given, mode = call["atten_mask"], call["sparse_mode"] or 0
     if given is None:
         return
-    if mode in (2, 3, 4, 6, 7, 8):
+    if call.has_compressed_mask:
         yield Finding("info", "compressed_mask", f"atten_mask is not read with sparse_mode {mode}", "pass None",
                       "atten_mask", _bytes(given))
         return
@@ -65,7 +65,14 @@ def mask(call: Call) -> Iterator[Finding]:
     if not unlimited or call["key_shared_prefix"] is not None or not (call.rows and _keys(call)):
         return
     rule = recognise(given, call.rows, _keys(call))
-    if rule is not None:
+    inverse = recognise(~given.bool(), call.rows, _keys(call))
+    if inverse is not None and inverse.causal:
+        meant = rule.arguments if rule is not None else "the mask as it is"
+        yield Finding("warning", "inverted_mask", "atten_mask looks inverted: 1 means masked out, the opposite of "
+                      "scaled_dot_product_attention, so that rows see the keys a causal mask hides",
+                      f"pass {inverse.arguments} (the same as atten_mask=~atten_mask) if 1 is to keep a pair; pass "
+                      f"{meant} if 1 is to mask it out", "atten_mask", _bytes(given))
+    elif rule is not None:
         compared = "" if rule.whole else " in the rows compared (first, last and 64 others)"
         yield Finding("warning", "dense_mask", f"atten_mask equals {rule.arguments}{compared}",
                       f"pass {rule.arguments}: tiles that are masked out are skipped, and no mask is read",

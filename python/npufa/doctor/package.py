@@ -18,6 +18,8 @@ PART = "operator package"
 LIBRARY = Path("op_api/lib/libcust_opapi.so")
 BUILT = Path(__file__).parents[1] / "lib"
 VERSION = re.compile(rb"npufa operator package ([\w.+-]+)\0")
+# Whole names: those of other things in the file may contain one.
+ENTRY_POINT = re.compile(rb"(?<=\0)aclnn(Npufa\w+?)GetWorkspaceSize(?=\0)")
 INSTALL = "Build it with ./build.sh package on a host with the CANN toolkit and run the .run file."
 
 
@@ -80,10 +82,16 @@ def package(host: Host, folder: Path, origin: str) -> Package | None:
         owner = library.stat().st_uid
     except OSError:
         return None
-    operators = frozenset(name.decode() for name in re.findall(rb"aclnn(Npufa\w+?)GetWorkspaceSize\0", content))
+    operators = _operators_in(content)
     if not operators:
         return None
     return Package(folder, origin, _version_in(content), operators, _kernels(folder), owner in (host.user, 0))
+
+
+def _operators_in(content: bytes) -> frozenset[str]:
+    names = {name.decode() for name in ENTRY_POINT.findall(content)}
+    # CANN 9 makes a second entry point for an operator with lists: with tensors in their place.
+    return frozenset(name for name in names if name.removesuffix("Tensor") not in names - {name})
 
 
 def _version_in(content: bytes) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import _aclgraph, _functionalize
+from . import _aclgraph, _drawn_seed, _functionalize
 from ._on_import import on_import
 
 # The package inside torch_npu, and the one that is installed by itself.
@@ -24,6 +24,7 @@ def _register(torchair: ModuleType) -> None:
 def register_when_imported() -> None:
     """Enters npufa's operators into the compilers' tables: now if these are imported already, else when they are."""
     _functionalize.register()
+    _drawn_seed.register()
     _aclgraph.register()
     for name in _TORCHAIR:
         on_import(name, _register)

@@ -12,6 +12,7 @@ from . import dropout
 from .ge_op import add_op
 from .mappings import EMPTY, MAPPINGS, OFFSET, SCORES, SEED, Mapping
 from .op_defs import OpDef, op_defs
+from .scores import make_lengths_cumulative, number_of_scores
 
 
 def _target(op_def: OpDef, mapping: Mapping, argument: torch.Argument) -> str | None:
@@ -29,27 +30,31 @@ def _target(op_def: OpDef, mapping: Mapping, argument: torch.Argument) -> str | 
     return None
 
 
-def _draw_mask(op: str, arguments: dict[str, Any], values: dict[str, Any]) -> tuple[Any, Any]:
-    """Adds the mask of a call with dropout to its values; returns seed and offset."""
+def _draw_mask(op: str, arguments: dict[str, Any], values: dict[str, Any], draws: bool) -> tuple[Any, Any]:
+    """Adds the mask of a call with dropout to its values; returns seed and offset. `draws`: a seed of 0 is none."""
     seed, offset = arguments.get("seed", 0), arguments.get("offset", 0)
     if values["keep_prob"] >= 1.0 or values.get("dropout_mask") is not None:
         return seed, offset
     if "seed" not in arguments:
         seed, offset = dropout.drawn_seed(op, values)
+    elif draws and isinstance(seed, int) and seed == 0:
+        raise NotImplementedError(f"npufa::{op}: seed cannot be drawn in a GE graph with an offset of the caller's, "
+                                  "got 0; expected a seed, or no offset")
     values["dropout_mask"] = dropout.dropout_mask(op, values, seed, offset)
     return seed, offset
 
 
 def _results(
-    mapping: Mapping, outputs: dict[str, Any], values: dict[str, Any], seeds: dict[str, Any], meta: Any
+    op: str, mapping: Mapping, outputs: dict[str, Any], values: dict[str, Any], seeds: dict[str, Any], meta: Any
 ) -> Any:
     """What torch's operator returns, from the outputs of the node and what is none of these."""
 
     def result(index: int, name: str) -> Any:
         if name == EMPTY:
             return ge.Const([], dtype=values["query"].dtype)
-        if name == SCORES:  # an integer, which torch has fixed while it traced
-            return meta[index]._meta
+        if name == SCORES:  # an integer, or a symbol where sizes are
+            number = meta[index]._meta
+            return number if isinstance(number, int) else number_of_scores(op, values)
         return outputs[name] if name in outputs else seeds[name]
 
     results = tuple(result(index, name) for index, name in enumerate(mapping.results))
@@ -77,11 +82,13 @@ def _converter(overload: torch._ops.OpOverload, mapping: Mapping) -> Callable[..
         values = {place: arguments[name] for name, place in targets(overload, mapping).items()}
         seeds = {}
         if mapping.trains:
-            seeds = dict(zip((SEED, OFFSET), _draw_mask(op, arguments, values), strict=True))
+            make_lengths_cumulative(values)
+            seeds = dict(zip((SEED, OFFSET), _draw_mask(op, arguments, values, SEED in mapping.results),
+                             strict=True))
         outputs = add_op(op_defs()[mapping.op_type], values)
         if seed_is_tensor:
             seeds = {name: dropout.as_tensor(value) for name, value in seeds.items()}
-        return _results(mapping, outputs, values, seeds, meta_outputs)
+        return _results(op, mapping, outputs, values, seeds, meta_outputs)
 
     return convert
 

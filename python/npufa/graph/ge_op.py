@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchair import ge
-from torchair._ge_concrete_graph.utils import dtype_promote
 
+from .conversions import converted
 from .op_defs import AttrDef, OpDef, TensorDef
 
 
@@ -22,7 +22,7 @@ def _input(op: str, tensor: TensorDef, value: Any) -> Any:
         return None
     if isinstance(value, ge.Tensor) and (len(tensor.types) > 1 or value.dtype == ge.DataType.DT_UNDEFINED):
         return value
-    return dtype_promote(value, target_dtype=getattr(ge.DataType, tensor.types[0]))
+    return converted(tensor.name, value, getattr(ge.DataType, tensor.types[0]))
 
 
 def _attr(op: str, attr: AttrDef, values: Mapping[str, Any]) -> Any:

@@ -64,6 +64,7 @@ MAPPINGS: dict[str, Mapping] = {
     "npu_fusion_attention": _forward(SEED, OFFSET, SCORES),
     "npu_fusion_attention_v2": _forward(SEED, OFFSET, SCORES),
     "npu_fusion_attention_v3": _forward(SEED, OFFSET),
+    "_npu_fusion_attention_drawn": _forward(SEED, OFFSET),
     "npu_fusion_attention_grad": _backward("dsink"),
     "npu_fusion_attention_grad_v2": _backward("dq_rope", "dk_rope", "dsink"),
     "npu_fusion_attention_grad_v3": _backward("dsink"),

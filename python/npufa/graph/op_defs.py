@@ -18,13 +18,14 @@ class TensorDef:
     Attributes:
         presence: "required", "optional" or "dynamic" (a list of tensors).
         types: GE's names of the element types, e.g. DT_FLOAT16.
-        value_depend: the host reads the values before the launch.
+        value_depend: "optional" or "required" where the host reads the values before the launch; the latter must be
+            constants of the graph.
     """
 
     name: str
     presence: str
     types: tuple[str, ...]
-    value_depend: bool
+    value_depend: str | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,38 +1,41 @@
-"""The number of scores of a training call, which is the number of elements of its dropout mask."""
+"""Lengths of a packed training call as GE's operators take them, and the number of scores that follow from them."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from torchair import ge
 from torchair._ge_concrete_graph import ge_apis
 
+from .._lengths import are_plain, sizes
+
+_LENGTHS = ("actual_seq_qlen", "actual_seq_kvlen")
+
 # Axes of batch and sequence.
 _AXES = {"BSH": (0, 1), "SBH": (1, 0), "BSND": (0, 1), "BNSD": (0, 2)}
 
 
-def _sizes(lengths: Sequence[int], tokens: int) -> list[int]:
-    """Tokens of each sequence. Lengths are running sums, or plain: these sum to all tokens, which the last is not."""
-    used = list(lengths)
-    while used and used[-1] == 0:  # sequences without part
-        used.pop()
-    if used and used[-1] != tokens and sum(used) == tokens:
-        return used
-    return [end - begin for begin, end in zip([0, *used], used, strict=False)]
+def make_lengths_cumulative(values: MutableMapping[str, Any]) -> None:
+    """Replaces plain lengths by their running sums, the only form that CANN has."""
+    lists = [values.get(name) for name in _LENGTHS]
+    if values["input_layout"] != "TND" or not all(isinstance(lengths, (list, tuple)) for lengths in lists):
+        return
+    if are_plain(*lists):
+        values.update(zip(_LENGTHS, (list(itertools.accumulate(lengths)) for lengths in lists), strict=True))
 
 
 def _packed(op: str, values: Mapping[str, Any]) -> int:
-    sizes = []
-    for lengths, tensor in (("actual_seq_qlen", "query"), ("actual_seq_kvlen", "key")):
+    sizes_of = []
+    for lengths in _LENGTHS:
         if not isinstance(values.get(lengths), (list, tuple)):
             raise NotImplementedError(
                 f"npufa::{op}: keep_prob below 1 is not supported in a GE graph with input_layout TND and lengths as "
                 f"tensors, got {values['keep_prob']}; expected lengths as lists (npu_fusion_attention), or keep_prob=1")
-        # A list of lengths fixes the number of tokens while torch traces.
-        sizes.append(_sizes(values[lengths], int(values[tensor].symsize[0])))
-    return values["head_num"] * sum(query * key for query, key in zip(*sizes, strict=False))
+        sizes_of.append(sizes(values[lengths], plain=False))
+    return values["head_num"] * sum(query * key for query, key in zip(*sizes_of, strict=False))
 
 
 def _size(tensor: Any, axis: int) -> Any:

@@ -151,13 +151,11 @@ def _training(
         "atten_mask": masked_out, "scale": settings.scale, "keep_prob": 1.0 - settings.dropout, "sparse_mode": mode,
         "sink": settings.sink,
     }
-    if bias is not None and not (settings.dropout > 0 and torch.compiler.is_compiling()):
+    if bias is not None:
         return npu_fusion_attention_v2(query, key, value, query.shape[2], "BSND", pse=bias, pse_type=0,
                                        pre_tokens=before, next_tokens=after, **others)[0]
-    # Only v3 draws dropout inside a graph; it scales the bias with the scores.
-    pse = None if bias is None else bias / settings.scale
-    return npu_fusion_attention_v3(query, key, value, query.shape[2], "BSND", pse=pse, pre_tockens=before,
-                                   next_tockens=after, **others)[0]
+    return npu_fusion_attention_v3(query, key, value, query.shape[2], "BSND", pre_tockens=before, next_tockens=after,
+                                   **others)[0]
 
 
 def _packed(

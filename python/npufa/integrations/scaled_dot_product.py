@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, has_torch_function
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from ._additive_masks import keep_under
 from ._operators import DTYPES, MAX_HEAD_DIM, attention
 from ._rules import CAUSAL, FULL, Rules
 
@@ -91,6 +92,9 @@ class _SdpaMode(TorchFunctionMode):
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale,
             enable_gqa=enable_gqa)
+
+
+keep_under(_SdpaMode)
 
 
 def _autocast(tensor: Tensor) -> Tensor:

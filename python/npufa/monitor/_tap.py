@@ -60,7 +60,8 @@ def operators() -> list[str]:
     """Names of the operators that are seen, with their overloads, without namespace."""
     names = (name.removeprefix(_NAMESPACE) for name in torch._C._dispatch_get_all_op_names()
              if name.startswith(_NAMESPACE))
-    return sorted(n for n in names if n.startswith(("npu_", "_npu_fusion_attention_grad_masked")))
+    of_autograd = ("_npu_fusion_attention_drawn", "_npu_fusion_attention_grad_masked")
+    return sorted(n for n in names if n.startswith(("npu_", *of_autograd)))
 
 
 def _install() -> torch.library.Library:

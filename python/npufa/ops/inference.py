@@ -45,8 +45,8 @@ def npu_prompt_flash_attention(
             BNSD or BNSD_BSND (B, N, Sq, D).
         key, value: dtype of `query`, the same layout with Skv and Nkv.
         padding_mask: reserved, must be None.
-        atten_mask: bool, int8 or uint8, 1 = masked out; (Sq, Skv), (B or 1, Sq, Skv), (B or 1, 1, Sq, Skv) or
-            (B, N, Sq, Skv), the last two dimensions may be longer. For `sparse_mode` 2 to 4 None or the compressed
+        atten_mask: bool, int8 or uint8, 1 = masked out (the opposite of scaled_dot_product_attention); (Sq, Skv),
+            (B, Sq, Skv) or (B, N, Sq, Skv), any axis but the last may be 1, the last two may be longer. For `sparse_mode` 2 to 4 None or the compressed
             2048 x 2048 triangle, whose content is not read.
         pse_shift: float type of `query` (float16 for int8); (B or 1, N, Sq or 1, Skv), or the last 1024 rows of an
             ALiBi bias.
@@ -64,7 +64,7 @@ def npu_prompt_flash_attention(
             with a mask, and 4. Negative values shift the band.
         input_layout: see `query`; BNSD_BSND reads BNSD and returns BSND.
         num_key_value_heads: Nkv, a divisor of N; 0 means N.
-        sparse_mode: 0 mask or none, 1 mask, 2 causal from the upper left, 3 causal from the lower right, 4 band.
+        sparse_mode: 0 and 1 mask or none, 2 causal from the upper left, 3 causal from the lower right, 4 band.
 
     Returns:
         Layout and shape of `query` with Dv (BSND for BNSD_BSND), dtype of `query`; float16 for int8 inputs;
@@ -201,11 +201,12 @@ def npu_fused_infer_attention_score(
             TND (T, N, D) or NTD (N, T, D).
         key, value: the same layout with Skv and Nkv, or the paged cache with `block_table`.
         pse_shift: float type of `query`; (B or 1, N, Sq or 1, Skv), or the last 1024 rows of an ALiBi bias.
-        atten_mask: bool, int8 or uint8, 1 = masked out. With Sq = 1 and no rope (B, Skv) or broadcastable, and
-            `sparse_mode` is ignored.
+        atten_mask: bool, int8 or uint8, 1 = masked out. With Sq = 1 outside TND (B, Skv) or broadcastable, and it
+            rules alone, whatever `sparse_mode` says.
         actual_seq_lengths, actual_seq_lengths_kv: tokens of each sequence that count, B values or one for all.
             TND and NTD need cumulative lengths (2, 3, 4 tokens: [2, 5, 9]), except `actual_seq_lengths_kv` with
-            `block_table`, which is per sequence. Numbers or tensors, see `npu_prompt_flash_attention`.
+            `block_table`, which is per sequence; lists that may be plain lengths as well raise. With Sq = 1 outside
+            TND `actual_seq_lengths` only says zero or not. Numbers or tensors, see `npu_prompt_flash_attention`.
         antiquant_scale, antiquant_offset, antiquant_mode: key and value together, mode 0 per tensor or channel,
             1 per token.
         key_antiquant_scale, key_antiquant_offset, key_antiquant_mode, value_antiquant_scale, value_antiquant_offset,
@@ -223,10 +224,11 @@ def npu_fused_infer_attention_score(
         num_heads: N.
         scale: factor of the scores, usually 1 / sqrt(D).
         pre_tokens, next_tokens: width of the band before and after the diagonal, in tokens.
-        input_layout: BSH, BSND, BNSD, TND, or input and output: BNSD_BSND, BSH_NBSD, BSND_NBSD, BNSD_NBSD, TND_NTD,
-            NTD_TND.
+        input_layout: BSH, BSND, BNSD, TND, NTD, or input and output: BNSD_BSND, BSH_NBSD, BSND_NBSD, BNSD_NBSD,
+            TND_NTD, NTD_TND.
         num_key_value_heads: Nkv, a divisor of N; 0 means N.
-        sparse_mode: 0 mask or none, 1 mask, 2 causal from the upper left, 3 causal from the lower right, 4 band.
+        sparse_mode: 0 and 1 mask or none, 2 causal from the upper left (ignored where Sq = 1 outside TND), 3 causal
+            from the lower right, 4 band.
         inner_precise: 0 accuracy, 1 speed, 2 and 3 the same for rows without keys; all accumulate in float32 here.
         softmax_lse_flag: return the log-sum-exp of the scores too.
         scale_value: the spelling of older guides for `scale`.

@@ -22,7 +22,6 @@ _MODES = {
     "dequant_scale_key": "key_quant_mode", "dequant_offset_key": "key_quant_mode",
     "dequant_scale_value": "value_quant_mode", "dequant_offset_value": "value_quant_mode"}
 _PER_TOKEN = (1, 3)
-_COMPRESSED_MODES = (2, 3, 4, 6, 7, 8)
 
 
 class CannotSplitError(RuntimeError):
@@ -113,11 +112,7 @@ def _of_layout(layout: str, kind: str) -> int:
 
 
 def _of_mask(call: Call, mask: Tensor, kind: str) -> int | None:
-    if (call["sparse_mode"] or 0) in _COMPRESSED_MODES:
-        return None
-    if call.is_decode:
-        return 0 if kind == "batch" and mask.shape[0] > 1 else None
-    if mask.dim() < 3:
+    if call.has_compressed_mask or mask.dim() < (2 if call.is_decode else 3):
         return None
     if kind == "batch":
         return 0 if mask.shape[0] > 1 else None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import ops
+from .._lengths import are_plain, sizes
 
 OPERATORS = tuple(name for name in ops.__all__ if name != "npu_advance_step_flashattn")
 
@@ -29,6 +30,7 @@ _SPELLINGS = {
     "output_scale": ("quant_scale2", "quant_scale_out"),
 }
 UNLIMITED = 2147483647
+COMPRESSED_MASK = 2048  # rows and columns
 
 
 class Packed(NamedTuple):
@@ -153,22 +155,28 @@ class Call:
 
     @property
     def is_decode(self) -> bool:
-        """True for calls of one query row, whose modes and query lengths an inference operator ignores."""
+        """True for calls of one query row, whose mask may be one of keys."""
         if self.operator == "npu_incre_flash_attention":
             return True
         fused = self.operator.startswith("npu_fused_infer")
-        return fused and not self.is_packed and self["query_rope"] is None and self.rows == 1
+        return fused and not self.is_packed and self.rows == 1
+
+    @property
+    def has_compressed_mask(self) -> bool:
+        """True where the content of `atten_mask` is not read: the mode's rule is computed."""
+        mask, mode = self["atten_mask"], self["sparse_mode"] or 0
+        if mask is None or mode in (0, 1, 5):
+            return False
+        return not self.is_decode or tuple(mask.shape[-2:]) == (COMPRESSED_MASK, COMPRESSED_MASK)
 
     def packed(self, side: str) -> Packed:
         """The sequences of a packed batch; `side` is "q_lengths" or "kv_lengths", of a paged cache not the latter."""
         values = host_list(self[side])
-        total = self.rows if side == "q_lengths" else self["key"].shape[TOKEN_AXIS[self.layout]]
-        count = max((i + 1 for i, value in enumerate(values) if value), default=0)
-        sizes = values[:count]
-        if not (self.is_training and sizes and sizes[-1] != total and sum(sizes) == total):
-            sizes = [end - begin for begin, end in zip([0, *sizes], sizes)]
-        sizes = sizes + [0] * (len(values) - count)
-        return Packed([0, *itertools.accumulate(sizes)][:-1], sizes, count)
+        lists = [self[name] for name in ("q_lengths", "kv_lengths")]
+        plain = self.is_training and not any(isinstance(x, Tensor) for x in lists) and are_plain(*lists)
+        tokens = sizes(values, plain)
+        padded = tokens + [0] * (len(values) - len(tokens))
+        return Packed([0, *itertools.accumulate(padded)][:-1], padded, len(tokens))
 
 
 BATCH_AXIS = {"BSH": 0, "SBH": 1, "BSND": 0, "BNSD": 0, "NBSD": 1}

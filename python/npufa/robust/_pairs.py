@@ -22,16 +22,15 @@ def kept(call: Call, sequence: int, rows: Tensor, columns: Tensor, first_row: in
     mask, mode = call["atten_mask"], call["sparse_mode"] or 0
     shape = (1, len(rows), len(columns))
     if call.is_decode:
-        if mask is None or mode in (2, 3, 4):
-            return torch.ones(shape, dtype=torch.bool, device=rows.device)
-        return ~_decode_mask(mask, sequence)[..., columns].expand(-1, len(rows), -1)
-    full = None if mask is None else _full_mask(mask, sequence, mode)
+        if mask is not None and not call.has_compressed_mask:
+            return ~_decode_mask(mask, sequence)[..., columns].expand(-1, len(rows), -1)
+        mask, mode = None, 1 if mode == 2 else mode  # mode 2 would keep one key: ignored
+    full = None if mask is None or call.has_compressed_mask else _full_mask(mask, sequence)
     if full is not None:
-        full = full[:, rows][:, :, columns]
-    if mode == 1 or (mode == 5 and full is not None):
-        assert full is not None
+        full = full[:, :, columns].expand(-1, len(rows), -1) if full.shape[1] == 1 else full[:, rows][:, :, columns]
+    if full is not None and mode in (1, 5):
         return ~full
-    if mode == 0:
+    if mode in (0, 1):
         if full is None:
             return torch.ones(shape, dtype=torch.bool, device=rows.device)
         return ~full & _band(rows[:, None], columns[None], 0, call)
@@ -56,7 +55,7 @@ def used_rows(call: Call, sequence: int) -> int:
     """Lq: query rows of a sequence that count."""
     if call.is_packed:
         return call.packed("q_lengths").lengths[sequence]
-    return length_of(call["q_lengths"], sequence, call.rows)
+    return min(length_of(call["q_lengths"], sequence, call.rows), call.rows)
 
 
 def length_of(lengths: list[int] | Tensor | None, sequence: int, default: int) -> int:
@@ -72,15 +71,13 @@ def _band(i: Tensor, j: Tensor, delta: int, call: Call) -> Tensor:
 
 
 def _decode_mask(mask: Tensor, sequence: int) -> Tensor:
-    """(1, 1, Skv) of a mask (B, Skv), (B, 1, Skv) or (B, 1, 1, Skv)."""
-    mask = mask.bool().reshape(mask.shape[0], -1, mask.shape[-1])
-    return mask[sequence if mask.shape[0] > 1 else 0][None]
+    """(1 or N, 1, Skv) of a mask (Skv,), (B, Skv), (B, 1, Skv) or (B, 1 or N, 1, Skv)."""
+    mask = mask.bool().reshape(mask.shape[0] if mask.dim() > 1 else 1, -1, 1, mask.shape[-1])
+    return mask[sequence if mask.shape[0] > 1 else 0]
 
 
-def _full_mask(mask: Tensor, sequence: int, mode: int) -> Tensor | None:
-    """(1 or N, Sq, Skv) bool, True is masked out; None for masks whose content does not count."""
-    if mode not in (0, 1, 5):
-        return None
+def _full_mask(mask: Tensor, sequence: int) -> Tensor:
+    """(1 or N, Sq or 1, Skv) bool, True is masked out."""
     mask = mask[None, None] if mask.dim() == 2 else mask[:, None] if mask.dim() == 3 else mask
     return mask[sequence if mask.shape[0] > 1 else 0].bool()
 

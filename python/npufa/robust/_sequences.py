@@ -68,10 +68,10 @@ def _heads_first(tensor: Tensor, layout: str, heads: int) -> Tensor:
 def _window(call: Call, stored: int, side: str, padding: str, index: int) -> Tensor:
     """Positions that count among the stored ones; none where left padding points before the first."""
     device = call.query.device
-    lengths = None if side == "q_lengths" and call.is_decode else call[side]
+    lengths = call[side]
     if call.is_packed or lengths is None:
         return torch.arange(stored, device=device)
-    length = length_of(lengths, index, stored)
+    length = min(length_of(lengths, index, stored), stored)  # one query row: zero or not
     if call[padding] is None:
         return torch.arange(length, device=device)
     end = stored - max(int(call[padding]), 0)

@@ -104,7 +104,8 @@ def _head_counts(call: Call, cut: Cut) -> dict[str, int]:
 def _take(call: Call, name: str, tensor: Tensor, cut: Cut) -> Tensor:
     axis = axis_of(call, name, tensor, cut.kind)
     if axis is None or (name in units("kv") and cut.unit == "query"):
-        return tensor
+        # Rows that happen to be as many as the sequences of the half would look like a mask of keys.
+        return tensor[None] if name == "atten_mask" and tensor.dim() == 2 else tensor
     if cut.kind == "heads" and name in ("softmax_max", "softmax_sum") and heads_first(call):
         rows = call.packed("q_lengths").lengths[0] if call.sequences else 0
         blocks = tensor.reshape(-1)[:call["heads"] * rows * 8].view(call["heads"], rows * 8)

@@ -14,7 +14,8 @@ _FUNCTIONS = {
         ctypes.c_char_p,
         [ctypes.c_char_p] * 4
         + [ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p]
-        + [ctypes.c_int] * 5,
+        + [ctypes.c_int] * 5
+        + [ctypes.c_uint64, ctypes.c_int],
     ),
     "npufa_sim_run_program": (ctypes.c_int, [ctypes.c_char_p] * 2 + [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)]),
     "npufa_sim_select_chip": (ctypes.c_int, [ctypes.c_char_p]),

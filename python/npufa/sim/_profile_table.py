@@ -83,6 +83,8 @@ def _summary(kernel: KernelReport) -> list[str]:
                 f"{kernel.hbm_gb_per_s:.0f} GB/s, {kernel.hbm_percent:.1f} % of its bandwidth"],
         ["L2", f"{kernel.l2_percent:.1f} % of its bandwidth, {kernel.l2_hit_percent:.1f} % of lines read were in it"],
         ["bound", _bound(kernel)],
+        ["scalar", ", ".join(f"{kind} {cycles:.0f}" for kind, cycles in kernel.scalar_slack().items())
+                   + " cycles more per instruction would fill a core"],
     ]  # fmt: skip
     return _grid(rows, 2)
 

@@ -109,6 +109,8 @@ class KernelLibrary:
         check: bool = True,
         auto_sync: bool = False,
         threads: int = 0,
+        shuffle: int | None = None,
+        together: bool = True,
         raise_on_findings: bool = True,
     ) -> list[Finding]:
         """Run `kernel` once and return what the checks found.
@@ -126,6 +128,9 @@ class KernelLibrary:
             auto_sync: vector cores have the synchronisation that the compiler inserts with --cce-auto-sync=on. Off, so
                 that a kernel which passes is right with either setting.
             threads: host threads, 0 for all cores.
+            shuffle: seed of what the hardware leaves open (the order of flags and cores, modes left by earlier
+                kernels); 0 for none, the environment's NPUFA_SIM_SHUFFLE by default.
+            together: all blocks start at the same time, as after SetScheduleMode(1); else kernels must not wait for all cores.
             raise_on_findings: raise `KernelError` when anything but notes was found.
 
         Raises:
@@ -161,6 +166,7 @@ class KernelLibrary:
             native().npufa_sim_launch(
                 soc.encode(), kernel.encode(), os.fsencode(self.cube), os.fsencode(self.vector), block_dim, tiling_key,
                 packed, len(entries), entry, check, auto_sync, threads,
+                int(os.environ.get("NPUFA_SIM_SHUFFLE", 0)) if shuffle is None else shuffle, together,
             )
         )  # fmt: skip
         if "error" in reply:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 import weakref
@@ -52,13 +53,18 @@ class PipeReport:
 
 @dataclasses.dataclass(frozen=True)
 class CoreReport:
-    """One core: when it finished, and how long each of its pipes was busy, both in microseconds."""
+    """One core: when it finished, and how long each of its pipes was busy, both in microseconds.
+
+    `scalar_slack`: cycles that the scalar code of each of its data instructions could take beyond what the model charges
+    before the scalar unit fills all of the core's time.
+    """
 
     kind: str
     group: int
     index: int
     finish_us: float
     busy_us: Mapping[str, float]
+    scalar_slack: float
 
     @property
     def busiest_us(self) -> float:
@@ -127,6 +133,11 @@ class KernelReport:
             if (report.kind, report.pipe) == (kind, pipe):
                 return report
         raise KeyError(f"{kind} {pipe}")
+
+    def scalar_slack(self) -> dict[str, float]:
+        """Of the core of each kind that has least to spare."""
+        kinds = dict.fromkeys(core.kind for core in self.cores)
+        return {kind: min(core.scalar_slack for core in self.cores if core.kind == kind) for kind in kinds}
 
     def balance(self) -> tuple[Balance, ...]:
         kinds = dict.fromkeys(core.kind for core in self.cores)
@@ -210,6 +221,12 @@ def _balance(kind: str, cores: list[CoreReport]) -> Balance:
     return Balance(kind, spread([core.busiest_us for core in cores]), spread([core.finish_us for core in cores]))
 
 
+def _scalar_slack(core: dict[str, Any]) -> float:
+    instructions = sum(use["instructions"] for pipe, use in core["pipes"].items() if pipe != "S")
+    spare = core["finish"] - core["pipes"].get("S", {"busy": 0.0})["busy"]
+    return max(0.0, spare) / instructions if instructions else math.inf
+
+
 def _pipes(data: dict[str, Any]) -> tuple[PipeReport, ...]:
     reports = []
     cycles = data["cycles"] or 1.0
@@ -278,7 +295,7 @@ def kernel_report(data: dict[str, Any], trace_kept: bool = True) -> KernelReport
         cores=tuple(
             CoreReport(
                 core["kind"], int(core["group"]), int(core["index"]), core["finish"] / clock,
-                {pipe: use["busy"] / clock for pipe, use in core["pipes"].items()},
+                {pipe: use["busy"] / clock for pipe, use in core["pipes"].items()}, _scalar_slack(core),
             )
             for core in data["cores"]
         ),

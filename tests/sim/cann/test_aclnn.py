@@ -98,6 +98,38 @@ def test_auto_contiguous_input_may_be_a_view(x):
     np.testing.assert_array_equal(run(square.copy(), y=transposed), expected(square, square.T))
 
 
+def test_one_auto_contiguous_input_makes_all_so(x):
+    square = x.reshape(-1)[:900].reshape(30, 30)
+    view, out = DeviceArray(square, strides=(1, 30)), DeviceArray(np.zeros_like(square))
+    call("TestScaledAdd", *scaled_add(view, out))
+    np.testing.assert_array_equal(out.numpy(), expected(square.T))
+
+
+def test_copies_of_views_are_at_the_end_of_the_workspace(x):
+    square = x.reshape(-1)[:900].reshape(30, 30)
+    plain, view, out = DeviceArray(square), DeviceArray(square, strides=(1, 30)), DeviceArray(np.zeros_like(square))
+    kernel, _ = prepare("TestScaledAdd", *scaled_add(plain, out, plain))
+    size, executor = prepare("TestScaledAdd", *scaled_add(plain, out, view))
+    assert (kernel, size) == (3600, 4096 + 4096)  # both in units of 512
+    with fails(INVALID, f"workspaceSize is {size - 1}", f"at least {size}"):
+        execute("TestScaledAdd", size - 1, executor)
+    workspace = DeviceArray(np.zeros(size // 4 + 128, np.float32))
+    _, executor = prepare("TestScaledAdd", *scaled_add(plain, out, view))
+    execute("TestScaledAdd", workspace.host.nbytes, executor, workspace=workspace.address)
+    np.testing.assert_array_equal(workspace.numpy()[-1024:-124].reshape(30, 30), square.T)
+
+
+def test_operands_in_place_may_be_views():
+    """Two sequences, of which every other element counts; what lies between stays."""
+    numbers = lambda *values: DeviceArray(np.array(values, np.int64), sizes=(2,), strides=(2,))  # noqa: E731
+    tokens, positions, lengths, slots = numbers(0, 70, 0), numbers(0, 71, 0), numbers(5, 72, 9), numbers(0, 73, 0)
+    sampled, table = DeviceArray(np.array([[11], [12]])), DeviceArray(np.array([[3, 4], [6, 7]]))
+    call("NpufaAdvanceStepFlashattn", tokens.handle, sampled.handle, positions.handle, lengths.handle, slots.handle,
+         table.handle, None, None, *(ctypes.c_int64(n) for n in (2, 2, 8)))  # fmt: skip
+    results = [array.numpy().tolist() for array in (tokens, positions, lengths, slots)]
+    assert results == [[11, 70, 12], [5, 71, 9], [6, 72, 10], [29, 73, 57]]
+
+
 def test_broadcast_view(x):
     row = DeviceArray(np.arange(100, dtype=np.float32), sizes=(10, 100), strides=(0, 1))
     np.testing.assert_array_equal(run(x, y=row), expected(x, np.arange(100)))
@@ -206,10 +238,11 @@ def test_output_sizes_are_inferred(x):
 def test_views_where_the_operator_wants_contiguous_tensors(x):
     square = x.reshape(-1)[:900].reshape(30, 30)
     plain, view = DeviceArray(square), DeviceArray(square, strides=(1, 30))
-    with fails(INVALID, "x is not contiguous"):
-        prepare("TestScaledAdd", *scaled_add(view, plain))
     with fails(INVALID, "out is not contiguous"):
         prepare("TestScaledAdd", *scaled_add(plain, view))
+    empty = ctypes.c_void_p(acl.aclCreateTensorList(None, ctypes.c_uint64(0)))
+    with fails(INVALID, "total is not contiguous"):
+        prepare("TestListTotal", empty, view.handle)
 
 
 def test_tiling_failure_carries_the_operators_text(x):

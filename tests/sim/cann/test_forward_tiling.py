@@ -64,14 +64,14 @@ def fill(
     layout="BNSD", batch=2, heads=4, kv_heads=2, q=300, kv=500, dim=128, value_dim=None, *, mode=0, pre=UNBOUNDED,
     next=0, mask=None, bias=None, lengths=None, kv_lengths=None, cores=20,
 ):  # fmt: skip
-    """Tiling and (tiling key, block dim, workspace bytes)."""
+    """Tiling and (tiling key, block dim, workspace bytes, whether cores wait for one another)."""
     read, value_dim = layout.split("_")[0], value_dim or dim
     call = Call(
         layout.encode(), heads, kv_heads, mode, pre, next, padded(shape(read, batch, heads, q, dim), 4),
         padded(shape(read, batch, kv_heads, kv, dim), 4), padded(shape(read, batch, kv_heads, kv, value_dim), 4),
         padded(mask, 4), padded(bias, 4), padded(lengths, 8), padded(kv_lengths, 8),
     )  # fmt: skip
-    tiling, launch = Tiling(), (ctypes.c_uint64 * 3)()
+    tiling, launch = Tiling(), (ctypes.c_uint64 * 4)()
     error = ops.test_fill_tiling(ctypes.byref(call), cores, ctypes.byref(tiling), launch)
     if error:
         raise ValueError(error.decode())
@@ -116,7 +116,7 @@ def test_strides_find_every_row(layout):
     ],
 )  # fmt: skip
 def test_mask_strides(sizes, batch_moves, head_moves):
-    tiling, (key, _, _) = fill(mask=sizes, mode=1)
+    tiling, (key, *_) = fill(mask=sizes, mode=1)
     matrix = 310 * 512
     heads = sizes[1] if len(sizes) == 4 else 1
     assert (tiling.mask.token, tiling.mask.batch, tiling.mask.head) == (
@@ -197,7 +197,7 @@ def test_length_sources(lengths, source):
     [(16, 16, 128, 1024), (128, 64, 128, 1024), (129, 1, 128, 1024), (256, 256, 128, 1024), (512, 512, 128, 512)],
 )
 def test_tile_sizes_and_workspace(dim, value_dim, rows, columns):
-    tiling, (_, cores, workspace) = fill(dim=dim, value_dim=value_dim)
+    tiling, (_, cores, workspace, _) = fill(dim=dim, value_dim=value_dim)
     assert (tiling.tileRows, tiling.slotRows, tiling.stepColumns) == (rows, rows, columns)
     assert tiling.productPitch == -(-value_dim // 128) * 128
     slots = 3 * rows
@@ -229,12 +229,13 @@ def positions(tiling, tiles_per_sequence):
 @pytest.mark.parametrize("cores", [1, 20, 24])
 @pytest.mark.parametrize("q", [1, 128, 129, 4000])
 def test_every_piece_has_one_core(q, cores):
-    tiling, (_, block_dim, _) = fill(q=q, cores=cores, heads=4, kv_heads=4)
+    tiling, (_, block_dim, _, waits) = fill(q=q, cores=cores, heads=4, kv_heads=4)
     tiles = 2 * 4 * -(-q // 128)
     start = positions(tiling, tiles // 2)
     assert block_dim <= cores
     assert start[0] == (0, 0) and start == sorted(start) and set(start[block_dim:]) == {(tiles, 0)}
     assert len(set(start[: block_dim + 1])) == block_dim + 1
+    assert waits == any(block for _, block in start)
 
 
 def loads(tiling, costs):
@@ -252,10 +253,10 @@ def test_causal_load_is_balanced():
 
 
 def test_few_tiles_are_cut():
-    tiling, (_, cores, _) = fill(batch=1, heads=3, kv_heads=3, q=1, kv=8192)
+    tiling, (_, cores, _, waits) = fill(batch=1, heads=3, kv_heads=3, q=1, kv=8192)
     share = loads(tiling, np.array([1 + 64] * 3))
     assert cores == 20 and share.min() >= 3 and share.max() <= 1.4 * 3 * 65 / 20
-    assert any(s.keyBlock for s in tiling.start)
+    assert waits and any(s.keyBlock for s in tiling.start)
     assert all(s.keyBlock * SPLIT_KEYS < 8192 for s in tiling.start)
 
 

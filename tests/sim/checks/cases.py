@@ -37,13 +37,14 @@ class Case:
     tiles: int = 1
     block_dim: int = 1
     z_written: bool = False
+    seeds: tuple[int, ...] = (0,)  # of what the hardware leaves open; one of them must show the bug
 
     def inputs(self) -> list[np.ndarray]:
         """x and y: small integers, exact in every type and sum."""
         rng = np.random.default_rng(7)
         return [rng.integers(-4, 5, self.tiles * TILE).astype(self.dtype) for _ in "xy"]
 
-    def launch(self, variant: str) -> tuple[np.ndarray, list[sim.Finding]]:
+    def launch(self, variant: str, seed: int) -> tuple[np.ndarray, list[sim.Finding]]:
         """z and the findings of the broken or the correct entry."""
         z = np.zeros(self.tiles * TILE, np.float32)
         workspace = np.zeros(16 * TILE, np.float32)
@@ -51,6 +52,7 @@ class Case:
             f"{self.name}_{variant}",
             [*self.inputs(), sim.Output(z, written=self.z_written), sim.Output(workspace)],
             block_dim=self.block_dim,
+            shuffle=seed,
             raise_on_findings=False,
         )
         return z, findings
@@ -101,6 +103,10 @@ def matrices(flat: np.ndarray) -> np.ndarray:
 
 def products(x, y):
     return (matrices(x) @ matrices(y)).ravel()
+
+
+def products_with_transposed(x, y):
+    return (matrices(x) @ matrices(y).transpose(0, 2, 1)).ravel()
 
 
 def first_tile(matrix: np.ndarray) -> np.ndarray:
@@ -190,7 +196,10 @@ _add(
     ("event_ids_used_up", "event-ids", "AllocEventID", "all 8 release"),
     ("too_many_buffers", "over-allocation", "InitBuffer", "64 buffers GetWithOffset", x_itself),
     ("over_allocation_ub", "over-allocation", "InitBuffer UB", "98336 98304", x_itself),
-    ("over_allocation_l1", "over-allocation", "InitBuffer L1", "262176 262144 524288", zeros),
+    ("over_allocation_l1", "over-allocation", "InitBuffer L1", "262048 262016 524032", zeros),
+    ("l1_reserve", "over-allocation", "InitBuffer L1", "524288 524032", zeros),
+    ("kept_event_ids", "event-ids", "AllocEventID", "all 8 release", zeros),
+    ("kept_event_id_by_hand", "flag-set-twice", "SetFlag", "M_MTE1 id 0", zeros),
     ("over_allocation_l0a", "over-allocation", "InitBuffer L0A", "32800 32768 65536", zeros),
     ("over_allocation_l0c", "over-allocation", "InitBuffer L0C", "65568 65536 131072", zeros),
 )  # fmt: skip
@@ -223,9 +232,15 @@ _add(
 _add(
     "cross_core.cpp", zeros,
     ("cross_core_flag_overflow", "flag-overflow", "CrossCoreSetFlag", "flag 0 15 times"),
+    ("flag_overflow_of_one_core", "flag-overflow", "CrossCoreSetFlag", "flag 0 15 times"),
     ("cross_core_deadlock", "deadlock", "CrossCoreWaitFlag", "flag 1"),
     ("incomplete_cross_core_flag", "flag-left-set", "CrossCoreSetFlag", "flag 3 only vector 0 of 2"),
     block_dim=3,
+)  # fmt: skip
+_add(
+    "cross_core.cpp", products,
+    ("flags_out_of_order", "race", "DataCopy src GM", "DataCopy vector MTE3 cross-core"),
+    dtype=np.float16, seeds=tuple(range(1, 9)),
 )  # fmt: skip
 _add(
     "cross_core.cpp", other_tile,
@@ -300,6 +315,11 @@ _add(
     ("unwritten_l0c_columns", "unwritten", "Fixpipe src L0C", "60"),
     dtype=np.float16,
 )  # fmt: skip
+
+_add("modes.cpp", products_with_transposed, ("inherited_hf32", "inherited-mode", "Mmad", "HF32 SetHF32Mode"), seeds=(1,))
+_add("modes.cpp", x_itself, ("inherited_integer_mode", "inherited-mode", "Adds", "integer 53"), dtype=np.int32,
+     seeds=(1,))  # fmt: skip
+_add("modes.cpp", products, ("nan_of_unwritten_memory", "nan", "Mmad fm L0A", "30 nobody whole"), dtype=np.float16)
 
 _add(
     "parameters.cpp", lambda x, y: x + y,

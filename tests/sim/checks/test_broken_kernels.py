@@ -17,7 +17,7 @@ def where(finding: sim.Finding) -> str:
 
 @_by_name
 def test_broken_kernel_is_reported(case):
-    _, findings = case.launch("broken")
+    findings = [finding for seed in case.seeds for finding in case.launch("broken", seed)[1]]
     lines = case.lines()
     assert lines, f"{case.file} has no line marked BUG {case.name}"
     found = [f for f in findings if f.check == case.check and where(f) == case.at and f.line in lines]
@@ -29,9 +29,29 @@ def test_broken_kernel_is_reported(case):
 
 @_by_name
 def test_correct_twin_passes(case):
-    z, findings = case.launch("correct")
-    assert not findings
-    np.testing.assert_array_equal(z, case.expected(*case.inputs()))
+    for seed in {*case.seeds, 1}:
+        z, findings = case.launch("correct", seed)
+        assert not findings
+        np.testing.assert_array_equal(z, case.expected(*case.inputs()))
+
+
+_OUT_OF_ORDER = next(case for case in CASES if case.name == "flags_out_of_order")
+
+
+def test_flags_in_order_hide_the_bug_and_a_seed_repeats():
+    assert not _OUT_OF_ORDER.launch("broken", 0)[1]
+    first, second = ([bool(_OUT_OF_ORDER.launch("broken", seed)[1]) for seed in range(1, 17)] for _ in range(2))
+    assert first == second
+    assert 0 < sum(first) < 16
+
+
+def test_waits_for_all_need_blocks_that_start_together():
+    exchange = next(case for case in CASES if case.name == "missing_sync_all")
+    arguments = [*exchange.inputs(), sim.Output(np.zeros(2 * 256, np.float32)), sim.Output(np.zeros(4096, np.float32))]
+    for together, checks in ((True, set()), (False, {"schedule-mode"})):
+        findings = library(exchange.file).launch("missing_sync_all_correct", arguments, block_dim=2, together=together,
+                                                 raise_on_findings=False)  # fmt: skip
+        assert {finding.check for finding in findings} == checks
 
 
 def test_every_marked_kernel_has_a_case():

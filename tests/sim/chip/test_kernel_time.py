@@ -48,7 +48,7 @@ def copy(kernels, cores, share):
 
 def test_copy_on_all_cores_reaches_hbm_bandwidth(kernels):
     kernel = copy(kernels, 40, MB)
-    assert 94 <= kernel.hbm_percent <= 100
+    assert 84 <= kernel.hbm_percent <= 90  # of the peak; 90 are reached
     assert kernel.bound == "HBM"
     assert kernel.hbm_gb_per_s == pytest.approx(1600 * kernel.hbm_percent / 100)
 
@@ -85,7 +85,7 @@ def test_products_on_all_cores_reach_the_peak_less_their_starts(kernels):
 def test_store_of_the_sum_is_limited_by_the_fixpipe(kernels):
     kernel = products(kernels, 1, 1)
     cycles = kernel.pipe("cube", "FIX").busy_percent / 100 * kernel.cycles
-    assert cycles == pytest.approx(32 + 128 * 128 / 20.3, abs=0.5)
+    assert cycles == pytest.approx(15.5 + 4 * 128 * 128 / 67, abs=0.5)
 
 
 def test_one_core_of_twenty_is_a_twentieth_of_the_peak(kernels):

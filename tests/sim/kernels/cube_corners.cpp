@@ -358,6 +358,7 @@ struct ProbeTiling {
 template <class T>
 void ShowWindow(GM_ADDR in, GM_ADDR unit, GM_ADDR out, const ProbeTiling& t) {
   constexpr uint32_t c0 = 32 / sizeof(T);
+  SetHF32Mode(false);
   TPipe pipe;
   TBuf<TPosition::A1> map, one;
   TBuf<TPosition::A2> a2;
@@ -436,6 +437,7 @@ template <class T>
 void ShowFractals(GM_ADDR in, GM_ADDR unit, GM_ADDR out, const FractalTiling& t) {
   constexpr uint32_t c0 = 32 / sizeof(T), columns = 64, rows = 16;
   constexpr uint32_t per_product = columns / c0;
+  SetHF32Mode(false);
   TPipe pipe;
   TBuf<TPosition::A1> source, one;
   TBuf<TPosition::A2> a2;

@@ -49,10 +49,8 @@ class Product {
   }
 
   void Run(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR out) {
-    if (t_.hf32) {
-      SetHF32Mode(true);
-      SetHF32TransMode(t_.hf32 == 2);
-    }
+    SetHF32Mode(t_.hf32 != 0);
+    SetHF32TransMode(t_.hf32 == 2);
     if (t_.bias) LoadBias(bias);
     const uint32_t part = t_.k / t_.rounds;
     for (uint32_t round = 0; round < t_.rounds; ++round) Accumulate(a, b, round * part, part, round == 0);

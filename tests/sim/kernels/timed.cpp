@@ -62,11 +62,11 @@ class Products {
     DataCopy(l1_.Get<half>(), in, 2 * kElements);
     SetFlag<HardEvent::MTE2_MTE1>(EVENT_ID0);
     WaitFlag<HardEvent::MTE2_MTE1>(EVENT_ID0);
-    SetFlag<HardEvent::M_MTE1>(EVENT_ID0);
-    SetFlag<HardEvent::M_MTE1>(EVENT_ID1);
+    SetFlag<HardEvent::M_MTE1>(EVENT_ID3);
+    SetFlag<HardEvent::M_MTE1>(EVENT_ID4);
     for (uint32_t i = 0; i < count; ++i) Multiply(i % 2, i == 0);
-    WaitFlag<HardEvent::M_MTE1>(EVENT_ID0);
-    WaitFlag<HardEvent::M_MTE1>(EVENT_ID1);
+    WaitFlag<HardEvent::M_MTE1>(EVENT_ID3);
+    WaitFlag<HardEvent::M_MTE1>(EVENT_ID4);
     SetFlag<HardEvent::M_FIX>(EVENT_ID0);
     WaitFlag<HardEvent::M_FIX>(EVENT_ID0);
     Store(result);
@@ -78,7 +78,7 @@ class Products {
     LoadData2DParams load;
     load.repeatTimes = kElements / 256;
     load.srcStride = 1;
-    WaitFlag<HardEvent::M_MTE1>(buffer);
+    WaitFlag<HardEvent::M_MTE1>(EVENT_ID3 + buffer);
     LoadData(a, l1_.Get<half>(), load);
     LoadData(b, l1_.Get<half>()[kElements], load);
     SetFlag<HardEvent::MTE1_M>(buffer);
@@ -87,7 +87,7 @@ class Products {
     params.m = params.n = params.k = kSize;
     params.cmatrixInitVal = first;
     Mmad(c_.Get<float>(), a, b, params);
-    SetFlag<HardEvent::M_MTE1>(buffer);
+    SetFlag<HardEvent::M_MTE1>(EVENT_ID3 + buffer);
   }
 
   void Store(GM_ADDR result) {

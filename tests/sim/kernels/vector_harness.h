@@ -55,6 +55,7 @@ inline UnaryRepeatParams UnaryStrides(const VectorTiling& t) {
 class VectorBuffers {
  public:
   VectorBuffers(const VectorTiling& tiling, GM_ADDR dst, GM_ADDR src0, GM_ADDR src1) : tiling_(tiling) {
+    set_ctrl(sbitset0(get_ctrl(), 53));  // integers keep their low bits
     GM_ADDR sources[3] = {dst, src0, src1};
     for (int i = 0; i < 3; ++i) {
       pipe_.InitBuffer(buffers_[i], tiling.bytes[i]);

@@ -1,12 +1,14 @@
 """npu_advance_step_flashattn on the simulated NPU: random request states, and values that only the device sees."""
 
 import pytest
+import reference
 import torch
 from cases import random_case
 from cases.advance import IN_PLACE
-from cases.device import on_device
+from cases.device import core_groups, on_device
 from cases.model import Case, operator
 from cases.on_npu import NpuCase, to_npu
+from sim.ops.random_calls import few_or_all_groups
 
 OP = "npu_advance_step_flashattn"
 
@@ -25,7 +27,8 @@ class InPlaceCase(NpuCase):
 
 def verify(seed, **fixed):
     case = random_case("advance_step", seed, **fixed)
-    assert InPlaceCase(case.op, case.kwargs, case.expected, case.compare).verify() in (None, ())
+    with few_or_all_groups(seed):
+        assert InPlaceCase(case.op, case.kwargs, case.expected, case.compare).verify() in (None, ())
 
 
 @pytest.mark.parametrize("speculative", [False, True])
@@ -90,12 +93,13 @@ def test_a_length_beyond_the_table(position):
     verify_one_request_stays(kw, {"seq_lens": changed(kw["seq_lens"], 3, position)}, 3)
 
 
-@pytest.mark.parametrize("position", [20 * 16 - 2, 2**62, 2**63 - 1, -4, -(2**63)])
+@pytest.mark.parametrize("entry", [0, 1, 2])
+@pytest.mark.parametrize("position", [20 * 16 - 2, 2**62, 2**63 - 1, -3, -4, -(2**63)])
 @on_device
-def test_a_position_beyond_the_table(position):
+def test_a_position_beyond_the_table(position, entry):
     kw = state(5, spec=2)
     kw["accepted_num"][3] = 1
-    verify_one_request_stays(kw, {"input_positions": changed(kw["input_positions"], 3 * 3 + 1, position)}, 3)
+    verify_one_request_stays(kw, {"input_positions": changed(kw["input_positions"], 3 * 3 + entry, position)}, 3)
 
 
 @pytest.mark.parametrize("accepted", [-1, 3, 2**40, -(2**63), 2**63 - 1])
@@ -116,6 +120,41 @@ def test_no_sampled_token():
 def test_a_negative_block(spec):
     kw = state(4, spec=spec)
     verify_one_request_stays(kw, {"block_tables": changed(kw["block_tables"], (2, slice(None)), -1)}, 2)
+
+
+@pytest.mark.parametrize("entry", [0, 1, 2])
+@on_device
+def test_a_negative_block_of_one_position(entry):
+    kw = state(4, spec=2)
+    kw["input_positions"][6:9] = torch.tensor([10, 40, 100])
+    column = (int(kw["input_positions"][6 + entry]) + 1 + int(kw["accepted_num"][2])) // 16
+    verify_one_request_stays(kw, {"block_tables": changed(kw["block_tables"], (2, column), -1)}, 2)
+
+
+@on_device
+def test_slots_beyond_32_bits():
+    kw = state(3)
+    kw["block_tables"] += 2**33
+    assert torch.equal(run(kw)["slot_mapping"], (kw["block_tables"][:, 0] + kw["seq_lens"] // 16) * 16 + kw["seq_lens"] % 16)
+
+
+@on_device
+def test_tokens_behind_a_gap_do_not_count():
+    kw = state(2, spec=3)
+    kw["sampled_token_ids"][0] = torch.tensor([5, 6, -1, 8])
+    assert run(kw)["input_tokens"][0] == 6
+
+
+@pytest.mark.parametrize("spec", [0, 2])
+@on_device
+def test_more_units_of_requests_than_cores(spec):
+    """2700 requests are 43 units, for 40 vector cores; 300 are five, for two."""
+    for requests, groups in ((2700, 20), (300, 1)):
+        kw = state(requests, spec=spec)
+        want = reference.advance_step(**kw)
+        with core_groups(groups):
+            got = run(kw)
+        assert all(torch.equal(got[name], values) for name, values in zip(IN_PLACE, want, strict=True))
 
 
 @on_device

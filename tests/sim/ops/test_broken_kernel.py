@@ -10,6 +10,7 @@ import pytest
 from npufa import sim
 from npufa.sim._native import LIBRARY_DIR
 
+pytestmark = pytest.mark.simulator
 OP_KERNEL = Path(__file__).resolve().parents[3] / "op_kernel"
 KERNEL = "npufa_prompt_flash_attention"
 TIMEOUT = 60

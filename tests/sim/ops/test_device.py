@@ -5,6 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import npufa.sim
+import pytest
 import torch
 from cases import Draw
 from cases.device import SOC, on_device
@@ -31,6 +32,7 @@ def cases():
                   actual_seq_lengths=[130, 1, 77])  # fmt: skip
 
 
+@pytest.mark.simulator
 @on_device
 def test_every_chip_gives_the_same_bits():
     expected = [case.verify() for case in cases()]
@@ -43,6 +45,7 @@ def test_every_chip_gives_the_same_bits():
         native().npufa_sim_select_chip(SOC.encode())
 
 
+@pytest.mark.simulator
 def test_other_chip_family():
     code = f"import sys; sys.path[:0] = {sys.path!r}\n{CHIP_CALL}"
     done = subprocess.run([sys.executable, "-c", code, "Ascend910_9391"], capture_output=True, text=True, timeout=60)
@@ -105,6 +108,7 @@ def test_on_a_stream():
         assert torch.equal(case.call(), expected)
 
 
+@pytest.mark.simulator
 @on_device
 def test_without_checks():
     for case in cases():

@@ -10,6 +10,7 @@ import torch
 from cases.model import operator
 from sim.cann.aclnn import AclnnError, DeviceArray, array, call, prepare
 
+pytestmark = pytest.mark.simulator  # its entry points are called without torch
 NAME = "NpufaDropoutMask"
 FILLER = 0xEE
 

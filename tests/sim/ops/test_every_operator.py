@@ -35,6 +35,7 @@ def test_repeated_calls_give_the_same_bits(kind):
             same_bits(case.call(), first)
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize("kind", KINDS)
 @on_device
 def test_without_checks(kind):
@@ -72,6 +73,7 @@ def test_inputs_are_left_alone_and_memory_is_given_back(kind):
         assert torch.npu.memory_allocated() == before
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize("kind", KINDS)
 @on_device
 def test_every_chip(kind):

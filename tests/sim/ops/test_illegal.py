@@ -13,7 +13,10 @@ from sim.ops.prefill import prefill
 
 
 def launched(call):
-    """Kernels that `call` launches."""
+    """Kernels that `call` launches; a real chip does not tell."""
+    if npufa.sim.status().soc is None:
+        call()
+        return None
     return npufa.sim.profile(call).kernels
 
 
@@ -68,6 +71,7 @@ def test_every_tensor_lies_on_one_device(name):
     case.verify()
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.by_value and "block_table" in entry.names], ids=str)
 @on_device
 def test_a_block_that_does_not_exist_is_reported_not_read(entry):

@@ -8,6 +8,7 @@ import os
 import pytest
 from cases.device import on_device
 from sim.ops.prefill import random_prefill
+from sim.ops.random_calls import few_or_all_groups
 
 BATCH = 50
 MANY = int(os.environ.get("NPUFA_RANDOM_CALLS", "3000"))
@@ -15,7 +16,8 @@ MANY = int(os.environ.get("NPUFA_RANDOM_CALLS", "3000"))
 
 def verify_random(first, count, long=False):
     for seed in range(first, first + count):
-        random_prefill(seed, long).verify()
+        with few_or_all_groups(seed):
+            random_prefill(seed, long).verify()
 
 
 @pytest.mark.parametrize("first", range(10_000, 10_300, BATCH))

@@ -161,6 +161,23 @@ def test_a_workspace_serves_every_division_of_a_training_batch(on_host):
         assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(got, want, strict=True))
 
 
+@on_device
+def test_the_largest_workspace_has_room_for_copies_of_gradients():
+    """Sizes alone: all core groups but one continue the one long sequence of a key head."""
+    tokens, heads, dim = 2560, 8, 128
+    q, k = (torch.empty(tokens, n, dim, dtype=torch.float16, device="npu") for n in (heads, 1))
+    statistics = torch.empty(tokens, heads, 8, device="npu")
+    call = dict(head_num=heads, input_layout="TND", softmax_max=statistics, softmax_sum=statistics, attention_in=q,
+                actual_seq_qlen=torch.tensor([tokens]), actual_seq_kvlen=torch.tensor([tokens]))
+    ops = torch.ops.npufa
+    enough = ops._npu_fusion_attention_grad_v3_get_max_workspace(q, k, k, q, **call).numel()
+    results = [torch.empty_like(q), torch.empty_like(k), torch.empty_like(k), q.new_empty(0), statistics.new_empty(0)]
+    with pytest.raises(RuntimeError, match="workspace is too small") as error:
+        ops.npu_fusion_attention_grad_v3.out(q, k, k, q, **call, out=results,
+                                             workspace=torch.empty(1, dtype=torch.uint8, device="npu"))
+    assert int(str(error.value).split("expected at least ")[1].split()[0]) <= enough
+
+
 VARIANTS = [name + suffix for name in ("npu_fused_infer_attention_score", "npu_fused_infer_attention_score_v2",
                                        "npu_fusion_attention_v3", "npu_fusion_attention_grad_v3")
             for suffix in ("", ".out", "_get_max_workspace", "_infer_output")]

@@ -3,9 +3,11 @@
 import ctypes
 import threading
 
+import npufa.sim
 import pytest
 import torch
-from cases.device import SOC, on_device
+from cases.device import SOC, core_groups, on_device
+from sim.ops.prefill import prefill
 
 PARAM_INVALID, INVALID_HANDLE = 107000, 107017
 
@@ -28,6 +30,26 @@ def test_queries():
     free, total = torch.npu.mem_get_info()
     assert total == 64 * 2**30 and 0 < free <= total
     assert torch.accelerator.current_accelerator() == torch.device("npu")
+
+
+def groups_of_a_call():
+    """Core groups that a call with work for all of them gets."""
+    return npufa.sim.profile(prefill(heads=60, kv_heads=60).call).kernels[0].block_dim
+
+
+@on_device
+def test_cores_are_limited():
+    import torch_npu
+
+    with core_groups(3):
+        assert torch.npu.get_device_limit(0) == {"cube_core_num": 3, "vector_core_num": 6}
+        assert groups_of_a_call() == 3
+        with pytest.raises(RuntimeError, match="a limit of 21 cores; expected 1 to 20"):
+            torch_npu._C._npu_set_device_res_limit(0, 0, 21)
+        torch_npu._C._npu_set_device_res_limit(0, 1, 4)
+        assert groups_of_a_call() == 2
+    assert torch.npu.get_device_limit(0) == {"cube_core_num": 20, "vector_core_num": 40}
+    assert groups_of_a_call() == 20
 
 
 @on_device

@@ -171,6 +171,9 @@ ACL_FUNC_VISIBILITY aclError aclrtSetDeviceSatMode(aclrtFloatOverflowMode mode);
 ACL_FUNC_VISIBILITY aclError aclrtGetDeviceInfo(std::uint32_t deviceId, aclrtDevAttr attr, std::int64_t* value);
 ACL_FUNC_VISIBILITY aclError aclrtGetDeviceResLimit(std::int32_t deviceId, aclrtDevResLimitType type,
                                                     std::uint32_t* value);
+ACL_FUNC_VISIBILITY aclError aclrtSetDeviceResLimit(std::int32_t deviceId, aclrtDevResLimitType type,
+                                                    std::uint32_t value);
+ACL_FUNC_VISIBILITY aclError aclrtResetDeviceResLimit(std::int32_t deviceId);
 ACL_FUNC_VISIBILITY aclError aclrtSetStreamResLimit(aclrtStream stream, aclrtDevResLimitType type,
                                                     std::uint32_t value);
 ACL_FUNC_VISIBILITY aclError aclrtResetStreamResLimit(aclrtStream stream);

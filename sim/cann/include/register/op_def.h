@@ -43,7 +43,7 @@ class OpParamDef {
   std::vector<ge::DataType> types;
   std::vector<ge::Format> formats;
   bool any_type = false, any_format = false;  // given as a list that goes with every combination
-  bool value_depend = false;
+  Option value_depend = IGNORE;
   bool ignore_contiguous = false, auto_contiguous = false;
 };
 

@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "cann/data_types.h"
 #include "cann/op_check.h"
+#include "cann/op_combinations.h"
 #include "cann/op_registry.h"
 #include "common/describe.h"
 #include "common/work_partition.h"
@@ -37,6 +39,18 @@ ops::OpDef Broken(const std::string& how) {
   if (how == "both contiguous") def.Input("x").AutoContiguous().IgnoreContiguous();
   if (how == "value of half") def.Input("y").DataTypeList({ge::DT_FLOAT16}).ValueDepend(ops::REQUIRED);
   if (how == "attr without type") def.Attr("a");
+  if (how == "lists that multiply" || how == "as many as possible") {
+    for (const char* name : {"a", "b", "c"}) def.Input(name).DataTypeList(std::vector(5, ge::DT_INT32));
+    def.Input("d").DataTypeList(std::vector(how == "as many as possible" ? 4 : 5, ge::DT_INT8));
+  }
+  if (how == "formats that multiply") {
+    for (const char* name : {"a", "b", "c"}) {
+      def.Input(name).DataTypeList({ge::DT_INT8}).FormatList(std::vector(10, ge::FORMAT_ND));
+    }
+  }
+  if (how == "millions") {
+    for (int i = 0; i < 40; ++i) def.Input(std::to_string(i).c_str()).DataTypeList(std::vector(10, ge::DT_INT8));
+  }
   if (how == "optional attr without default") def.Attr("a").AttrType(ops::OPTIONAL).Int();
   return def;
 }
@@ -53,6 +67,22 @@ TEST_API const char* test_check_definition(const char* how) {
   } catch (const std::exception& error) {
     return Kept(error.what());
   }
+}
+
+// What op_build makes of x in two columns, y in three types of its own and out in two formats of its own.
+TEST_API const char* test_combinations() {
+  ops::OpDef def = Legal();
+  def.Input("y").DataTypeList({ge::DT_INT8, ge::DT_INT32, ge::DT_INT64});
+  def.Output("out").FormatList({ge::FORMAT_ND, ge::FORMAT_NCHW});
+  std::string text;
+  for (const npufa_sim::Combination& row :
+       npufa_sim::Combinations("Test", {&def.inputs.front(), &def.inputs.back(), &def.outputs.front()})) {
+    for (const npufa_sim::TypeAndFormat& entry : row) {
+      text += npufa_sim::NameOf(entry.type) + " " + npufa_sim::NameOf(entry.format) + ", ";
+    }
+    text += "\n";
+  }
+  return Kept(text);
 }
 
 TEST_API const char* test_kernel_name(const char* type) { return Kept(npufa_sim::KernelName(type)); }
@@ -114,6 +144,7 @@ TEST_API const char* test_fill_tiling(const TestCall* test, std::uint32_t cores,
     launch[0] = made.tiling_key;
     launch[1] = made.block_dim;
     launch[2] = made.workspace_bytes;
+    launch[3] = made.waits_for_all;
     return "";
   } catch (const std::exception& error) {
     return Kept(error.what());

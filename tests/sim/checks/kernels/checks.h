@@ -32,8 +32,8 @@ LocalTensor<T> Buffer(TPipe& pipe, uint32_t elements) {
 template <HardEvent event, HardEvent missing = HardEvent::MAX>
 void Order() {
   if constexpr (event != missing) {
-    SetFlag<event>(EVENT_ID0);
-    WaitFlag<event>(EVENT_ID0);
+    SetFlag<event>(EVENT_ID3);  // TPipe keeps the lower ones of M_MTE1
+    WaitFlag<event>(EVENT_ID3);
   }
 }
 

@@ -90,6 +90,53 @@ void cross_core_flag_overflow(const Arguments&) {
   }
 }
 
+// Also while the other vector core has not set it yet.
+template <bool broken>
+void flag_overflow_of_one_core(const Arguments&) {
+  constexpr int kSets = broken ? 16 : 15;
+  if ASCEND_IS_AIC {
+    CrossCoreSetFlag<2, PIPE_FIX>(1);
+    for (int i = 0; i < kSets; ++i) CrossCoreWaitFlag(0);
+  } else {
+    if (GetSubBlockIdx() == 1) CrossCoreWaitFlag(1);
+    for (int i = 0; i < kSets; ++i) CrossCoreSetFlag<2, PIPE_MTE3>(0);  // BUG flag_overflow_of_one_core
+    if (GetSubBlockIdx() == 0) CrossCoreWaitFlag(1);
+  }
+}
+
+// A flag that two pipes set tells the cube twice that "something" is done: not which of the two. The vectors copy x to
+// the workspace, half a tile each; the cube multiplies it by y.
+template <bool broken>
+void flags_out_of_order(const Arguments& gm) {
+  constexpr uint16_t kStored = 0, kLoaded = broken ? 0 : 3;
+  const GlobalTensor<half> copy = Gm<half>(gm.workspace);
+  TPipe pipe;
+  if ASCEND_IS_AIV {
+    const auto tile = Buffer<half>(pipe, kHalfTile);
+    const uint32_t at = GetSubBlockIdx() * kHalfTile;
+    DataCopy(tile, Gm<half>(gm.x)[at], kHalfTile);
+    Order<HardEvent::MTE2_MTE3>();
+    DataCopy(copy[at], tile, kHalfTile);
+    CrossCoreSetFlag<2, PIPE_MTE3>(kStored);
+    CrossCoreSetFlag<2, PIPE_MTE2>(kLoaded);
+  } else {
+    const auto a1 = Buffer<half, TPosition::A1>(pipe, kTile), b1 = Buffer<half, TPosition::B1>(pipe, kTile);
+    const auto a2 = Buffer<half, TPosition::A2>(pipe, kTile), b2 = Buffer<half, TPosition::B2>(pipe, kTile);
+    const auto c = Buffer<float, TPosition::CO1>(pipe, kTile);
+    DataCopy(b1, Gm<half>(gm.y), kTile);
+    CrossCoreWaitFlag(kStored);
+    DataCopy(a1, copy, kTile);  // BUG flags_out_of_order
+    Order<HardEvent::MTE2_MTE1>();
+    LoadData(a2, a1, {0, 1, 1, 0, 0, false, 0});
+    LoadData(b2, b1, {0, 1, 1, 0, 0, true, 0});
+    Order<HardEvent::MTE1_M>();
+    Mmad(c, a2, b2, {kSize, kSize, kSize, 0, false, true});
+    Order<HardEvent::M_FIX>();
+    CrossCoreWaitFlag(kLoaded);
+    Fixpipe(Gm<float>(gm.z), c, {kSize, kSize, kSize, kSize, false});
+  }
+}
+
 // Cube and vectors wait for one another before they set.
 template <bool broken>
 void cross_core_deadlock(const Arguments&) {
@@ -179,6 +226,8 @@ PRODUCT_BUG(cross_core_flag_left_set, kLeftSet)
 PRODUCT_BUG(wrong_pipe_of_cross_core_flag, kWrongPipe)
 PRODUCT_BUG(cross_core_flag_too_early, kSetEarly)
 TWINS(cross_core_flag_overflow, KERNEL_TYPE_MIX_AIC_1_2)
+TWINS(flag_overflow_of_one_core, KERNEL_TYPE_MIX_AIC_1_2)
+TWINS(flags_out_of_order, KERNEL_TYPE_MIX_AIC_1_2)
 TWINS(cross_core_deadlock, KERNEL_TYPE_MIX_AIC_1_2)
 TWINS(incomplete_cross_core_flag, KERNEL_TYPE_MIX_AIC_1_2)
 TWINS(gm_race, KERNEL_TYPE_AIV_ONLY)

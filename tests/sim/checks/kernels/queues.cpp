@@ -125,7 +125,7 @@ void over_allocation_ub(const Arguments& gm) {
   DataCopy(Gm<float>(gm.z), tile, kCount);
 }
 
-// L1 holds 512 KB and L0A 64 KB. Nothing is computed.
+// L1 has 512 KB less 256 bytes for kernels, and L0A 64 KB. Nothing is computed.
 template <TPosition position, uint32_t bytes, bool broken>
 void Allocate(const Arguments&) {
   TPipe pipe;
@@ -136,11 +136,39 @@ void Allocate(const Arguments&) {
 }
 
 template <bool broken>
-void over_allocation_l1(const Arguments& gm) { Allocate<TPosition::A1, 512 * 1024, broken>(gm); }
+void over_allocation_l1(const Arguments& gm) { Allocate<TPosition::A1, 512 * 1024 - 256, broken>(gm); }
 template <bool broken>
 void over_allocation_l0a(const Arguments& gm) { Allocate<TPosition::A2, 64 * 1024, broken>(gm); }
 template <bool broken>
 void over_allocation_l0c(const Arguments& gm) { Allocate<TPosition::CO1, 128 * 1024, broken>(gm); }
+
+// The last bytes of L1 are the system's.
+template <bool broken>
+void l1_reserve(const Arguments&) {
+  TPipe pipe;
+  TBuf<TPosition::A1> buffer;
+  pipe.InitBuffer(buffer, broken ? 512 * 1024 : 512 * 1024 - 256);  // BUG l1_reserve
+}
+
+// On a cube core three of the eight event ids from M to MTE1 are TPipe's.
+template <bool broken>
+void kept_event_ids(const Arguments&) {
+  constexpr uint8_t kBuffers = broken ? 6 : 5;
+  TPipe pipe;
+  TQue<TPosition::A2, 1> queue;
+  pipe.InitBuffer(queue, kBuffers, 512);
+  for (uint8_t i = 0; i < kBuffers; ++i) {
+    LocalTensor<half> tensor = queue.AllocTensor<half>();
+    queue.FreeTensor(tensor);  // BUG kept_event_ids
+  }
+}
+template <bool broken>
+void kept_event_id_by_hand(const Arguments&) {
+  TPipe pipe;
+  const event_t event = broken ? EVENT_ID0 : EVENT_ID3;
+  SetFlag<HardEvent::M_MTE1>(event);  // BUG kept_event_id_by_hand
+  WaitFlag<HardEvent::M_MTE1>(event);
+}
 
 }  // namespace
 
@@ -161,4 +189,7 @@ TWINS(too_many_buffers, KERNEL_TYPE_AIV_ONLY)
 TWINS(over_allocation_ub, KERNEL_TYPE_AIV_ONLY)
 TWINS(over_allocation_l1, KERNEL_TYPE_AIC_ONLY)
 TWINS(over_allocation_l0a, KERNEL_TYPE_AIC_ONLY)
+TWINS(l1_reserve, KERNEL_TYPE_AIC_ONLY)
+TWINS(kept_event_ids, KERNEL_TYPE_AIC_ONLY)
+TWINS(kept_event_id_by_hand, KERNEL_TYPE_AIC_ONLY)
 TWINS(over_allocation_l0c, KERNEL_TYPE_AIC_ONLY)

@@ -45,14 +45,14 @@ class Cube {
   void Run() {
     DataCopy(x1_, x_, kTile);
     SetFlag<HardEvent::MTE1_MTE2>(EVENT_ID0);
-    SetFlag<HardEvent::M_MTE1>(EVENT_ID0);
+    SetFlag<HardEvent::M_MTE1>(EVENT_ID3);
     SetFlag<HardEvent::FIX_M>(EVENT_ID0);
     for (uint32_t i = 0; i < kSteps + 1; ++i) {
       if (i < kSteps) Scores(i);
       if (i > 0) Output(i - 1);
     }
     WaitFlag<HardEvent::MTE1_MTE2>(EVENT_ID0);
-    WaitFlag<HardEvent::M_MTE1>(EVENT_ID0);
+    WaitFlag<HardEvent::M_MTE1>(EVENT_ID3);
     WaitFlag<HardEvent::FIX_M>(EVENT_ID0);
     SetFlag<HardEvent::M_FIX>(EVENT_ID0);
     WaitFlag<HardEvent::M_FIX>(EVENT_ID0);
@@ -66,7 +66,7 @@ class Cube {
     Load(x1_);
     WaitFlag<HardEvent::FIX_M>(EVENT_ID0);
     Mmad(scores_, a2_, b2_, MmadParams(kSize, kSize, kSize, 0, false, true));
-    SetFlag<HardEvent::M_MTE1>(EVENT_ID0);
+    SetFlag<HardEvent::M_MTE1>(EVENT_ID3);
     SetFlag<HardEvent::M_FIX>(EVENT_ID0);
     WaitFlag<HardEvent::M_FIX>(EVENT_ID0);
     Fixpipe(workspace_.scores[i % kSlots * kTile], scores_, FixpipeParamsV220(kSize, kSize, kSize, kSize, false));
@@ -82,13 +82,13 @@ class Cube {
     Load(a1_);
     Mmad(output_, a2_, b2_, MmadParams(kSize, kSize, kSize, 0, false, i == 0));
     PipeBarrier<PIPE_M>();  // survives delete: the next scores wait for a fixpipe that follows it
-    SetFlag<HardEvent::M_MTE1>(EVENT_ID0);
+    SetFlag<HardEvent::M_MTE1>(EVENT_ID3);
   }
 
   void Load(const LocalTensor<half>& left) {
     SetFlag<HardEvent::MTE2_MTE1>(EVENT_ID0);
     WaitFlag<HardEvent::MTE2_MTE1>(EVENT_ID0);
-    WaitFlag<HardEvent::M_MTE1>(EVENT_ID0);
+    WaitFlag<HardEvent::M_MTE1>(EVENT_ID3);
     LoadData(a2_, left, LoadData2DParams(0, 1, 1, 0, 0, false, 0));
     LoadData(b2_, b1_, LoadData2DParams(0, 1, 1, 0, 0, true, 0));
     SetFlag<HardEvent::MTE1_MTE2>(EVENT_ID0);

@@ -31,7 +31,7 @@ __global__ __aicore__ void matmul(GM_ADDR x, GM_ADDR y, GM_ADDR z) {
 
   for (int32_t id = 0; id < 2; ++id) {
     SetFlag<HardEvent::MTE1_MTE2>(id);
-    SetFlag<HardEvent::M_MTE1>(id);
+    SetFlag<HardEvent::M_MTE1>(EVENT_ID3 + id);
   }
   for (uint32_t i = 0; i < kSteps; ++i) {
     const int32_t now = i % 2;
@@ -40,7 +40,7 @@ __global__ __aicore__ void matmul(GM_ADDR x, GM_ADDR y, GM_ADDR z) {
     DataCopy(b1[now * kRight], gy[i * kRight], Nd2NzParams(1, kStep, kN, 0, kN, kStep, 1, 0));
     SetFlag<HardEvent::MTE2_MTE1>(now);
     WaitFlag<HardEvent::MTE2_MTE1>(now);
-    WaitFlag<HardEvent::M_MTE1>(now);
+    WaitFlag<HardEvent::M_MTE1>(EVENT_ID3 + now);
     for (uint32_t row = 0; row < kFractals; ++row) {
       const LoadData2DParams left(0, kFractals, kFractals, 0, 0, false, 0);
       const LoadData2DParams right(0, kFractals, kFractals, 0, 0, true, 0);
@@ -52,11 +52,11 @@ __global__ __aicore__ void matmul(GM_ADDR x, GM_ADDR y, GM_ADDR z) {
     WaitFlag<HardEvent::MTE1_M>(now);
     Mmad(c, a2[now * kLeft], b2[now * kRight], MmadParams(kM, kN, kStep, 0, false, i == 0));
     PipeBarrier<PIPE_M>();
-    SetFlag<HardEvent::M_MTE1>(now);
+    SetFlag<HardEvent::M_MTE1>(EVENT_ID3 + now);
   }
   for (int32_t id = 0; id < 2; ++id) {
     WaitFlag<HardEvent::MTE1_MTE2>(id);
-    WaitFlag<HardEvent::M_MTE1>(id);
+    WaitFlag<HardEvent::M_MTE1>(EVENT_ID3 + id);
   }
   SetFlag<HardEvent::M_FIX>(EVENT_ID0);
   WaitFlag<HardEvent::M_FIX>(EVENT_ID0);

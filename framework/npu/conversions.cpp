@@ -1,0 +1,16 @@
+#include "npu/conversions.h"
+
+namespace npufa::npu {
+
+at::Tensor Bytes(const at::Tensor& mask) { return mask.defined() ? mask.view(at::kByte) : mask; }
+
+at::Tensor FloatOfBits(const at::Tensor& scale) {
+  if (!scale.defined() || scale.scalar_type() == at::kFloat) return scale;
+  return scale.as_strided({1}, {1}).view(at::kFloat).slice(0, 0, 1);
+}
+
+at::Tensor WithChannelShape(const at::Tensor& scale) {
+  return scale.defined() && scale.dim() == 3 && scale.scalar_type() != at::kFloat ? scale.unsqueeze(2) : scale;
+}
+
+}  // namespace npufa::npu
