@@ -30,4 +30,6 @@ target_link_libraries(npufa_sim PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 add_custom_target(npufa_sim_headers ALL
   COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_SOURCE_DIR}/sim/ascendc
     ${NPUFA_LIBRARY_DIR}/include/ascendc
+  COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_SOURCE_DIR}/sim/cann/include
+    ${NPUFA_LIBRARY_DIR}/include/cann
   COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_SOURCE_DIR}/sim/chip ${NPUFA_LIBRARY_DIR}/include/chip)

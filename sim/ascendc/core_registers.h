@@ -12,6 +12,7 @@ struct CoreRegisters {
   std::uint64_t pad_value_set;  // 0: nobody knows what pad_value holds
   std::uint64_t feature_map;    // SetFmatrix: width, height, then a byte for each padding
   std::uint64_t load_repeat;    // SetLoadDataRepeat: stride, times << 16, mode << 24; bit 63 once set
+  std::uint64_t load_boundary;  // SetLoadDataBoundary: bytes of L1 after which 3D loads go on at its start; 0: none
   std::uint64_t nz2nd;          // SetFixpipeNz2ndFlag: matrices, source stride << 16, destination stride << 32
   std::uint64_t quant_scalar;   // SetFixpipePreQuantFlag
   std::uint64_t quant_table;    // SetFixPipeConfig: address in the fixpipe buffer; bit 63 once set

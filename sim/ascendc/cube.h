@@ -4,3 +4,4 @@
 #include "fixpipe.h"
 #include "load_data.h"
 #include "mmad.h"
+#include "mmad_sparse.h"

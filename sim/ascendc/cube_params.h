@@ -26,6 +26,23 @@ struct LoadData2DParams {
 };
 using LoadData2dParams = LoadData2DParams;
 
+// Of later chips; here so that programs for several of them compile.
+struct LoadData2DParamsV2 {
+  LoadData2DParamsV2() {}
+  LoadData2DParamsV2(const uint32_t mStartPositionIn, const uint32_t kStartPositionIn, const uint16_t mStepIn,
+                     const uint16_t kStepIn, const int32_t srcStrideIn, const uint16_t dstStrideIn,
+                     const bool ifTransposeIn, const uint8_t sidIn)
+      : mStartPosition(mStartPositionIn), kStartPosition(kStartPositionIn), mStep(mStepIn), kStep(kStepIn),
+        srcStride(srcStrideIn), dstStride(dstStrideIn), ifTranspose(ifTransposeIn), sid(sidIn) {}
+
+  uint32_t mStartPosition = 0, kStartPosition = 0;
+  uint16_t mStep = 0, kStep = 0;
+  int32_t srcStride = 0;
+  uint16_t dstStride = 0;
+  bool ifTranspose = false;
+  uint8_t sid = 0;
+};
+
 // startIndex and srcStride count square matrices (fractals put together until they are square), gaps 512 bytes.
 struct LoadData2dTransposeParams {
   LoadData2dTransposeParams() {}
@@ -182,6 +199,7 @@ enum class CO2Layout : uint8_t { NZ = 0, ROW_MAJOR, COLUMN_MAJOR };
 
 struct FixpipeConfig {
   CO2Layout format;
+  bool isToUB = false;
 };
 
 inline constexpr FixpipeConfig CFG_NZ = {CO2Layout::NZ};

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <vector>
 
 #include "atomic_write.h"
 #include "data_copy_moves.h"
@@ -84,10 +85,16 @@ void CopyBlocks(const TensorRef& dst, const TensorRef& src, Dtype dtype, const A
   const Extent to{0, written, count, written + dst_gap};
   OperandRule source{path.src_align};
   source.whole_blocks = src.space != Space::kGM;
+  source.carries = src.space != Space::kGM && dst.space != Space::kGM;
   ins.Read(src, from, source);
   const GmWriter writer = GmWriter(ins, dst, dtype).Operand(to, path.dst_align);
+  std::vector<std::int64_t> undefined;
+  for (std::int64_t at = 0; bias_to_float && at < bytes; at += 2) {
+    if (!ins.AllWritten(src, {at, 2})) undefined.push_back(2 * at);
+  }
   ins.Issue(CostOf(path, dtype, count, bytes));
   if (!bias_to_float) ins.CopyWritten(dst, to, src, from);
+  for (const std::int64_t at : undefined) ins.Undefine(dst, {at, 4});
 
   std::uint8_t* out = Bytes(dst);
   const std::uint8_t* in = Bytes(src);

@@ -70,7 +70,7 @@ struct bfloat16_t {
 
   bfloat16_t() = default;
   template <class Number, class = std::enable_if_t<std::is_arithmetic_v<Number>>>
-  explicit bfloat16_t(Number value) : bits(npufa_sim::FloatToBfloat16(static_cast<float>(value))) {}
+  bfloat16_t(Number value) : bits(npufa_sim::FloatToBfloat16(static_cast<float>(value))) {}
   explicit operator float() const { return npufa_sim::Bfloat16ToFloat(bits); }
 };
 
@@ -81,6 +81,9 @@ namespace AscendC {
 // Two 4-bit integers to a byte; tensors of it count elements.
 struct int4b_t {
   std::uint8_t bits;
+
+  int4b_t() = default;
+  int4b_t(int value) : bits(static_cast<std::uint8_t>(value & 15)) {}
 };
 }  // namespace AscendC
 

@@ -54,18 +54,20 @@ void RequireShape(Instruction& ins, const FixpipeMove& move, Space dst, std::int
 // Row-major output takes the elements it names; NZ takes whole rows of fractals, whose last columns may be padding.
 void ReadSource(Instruction& ins, const TensorRef& src, const FixpipeMove& move) {
   const std::int64_t stride = move.src_stride * kSourceRow, full = move.n / kColumns, tail = move.n % kColumns;
+  OperandRule rule{64}, element;
+  rule.unit_flag = element.unit_flag = move.unit_flag != 0;
   for (std::int64_t i = 0; i < move.matrices; ++i) {
     const std::int64_t base = i * move.src_matrix * kSourceFractal;
     if (!move.row_major) {
-      OperandRule any{64};
+      OperandRule any = rule;
       any.may_be_unwritten = true;
       const std::int64_t columns = (move.n + kColumns - 1) / kColumns;
       ins.Read(src, {base, move.m * kSourceRow, columns, stride}, any);
-      ins.Read(src, {base, 4, move.m, kSourceRow, columns, stride});
+      ins.Read(src, {base, 4, move.m, kSourceRow, columns, stride}, element);
       continue;
     }
-    if (full > 0) ins.Read(src, {base, move.m * kSourceRow, full, stride}, {64});
-    if (tail > 0) ins.Read(src, {base + full * stride, tail * 4, move.m, kSourceRow}, {64});
+    if (full > 0) ins.Read(src, {base, move.m * kSourceRow, full, stride}, rule);
+    if (tail > 0) ins.Read(src, {base + full * stride, tail * 4, move.m, kSourceRow}, rule);
   }
 }
 
@@ -136,7 +138,6 @@ void MoveFromL0c(const char* name, const TensorRef& dst, Dtype dst_type, const T
   if (dst.space != Space::kGM && dst.space != Space::kL1) {
     Unsupported(site, name, "from L0C to a memory other than GM and L1");
   }
-  if (move.unit_flag != 0) Unsupported(site, name, "with a unit flag; order it by SetFlag<HardEvent::M_FIX>");
   const std::int64_t size = SizeOf(dst_type);
   Instruction ins(name, Pipe::kFIX, site);
   RequireShape(ins, move, dst.space, size);
@@ -153,8 +154,13 @@ void MoveFromL0c(const char* name, const TensorRef& dst, Dtype dst_type, const T
   WriteDestination(writer, move, size);
   ins.Issue(CostOf(dst.space, move, size));
 
+  // The chip fetches the scales before it writes: the result may lie where they were.
+  std::uint64_t fetched[4096];
   const std::uint64_t* scales = &move.scale;
-  if (IsPerColumn(move.mode)) scales = reinterpret_cast<const std::uint64_t*>(Bytes(*move.scales));
+  if (IsPerColumn(move.mode)) {
+    std::memcpy(fetched, Bytes(*move.scales), move.n * kScaleBytes);
+    scales = fetched;
+  }
   const FixpipeConverter converter(move.mode, dst_type, move.relu, scales, IsPerColumn(move.mode));
   for (std::int64_t i = 0; i < move.matrices; ++i) {
     std::uint8_t* out = Bytes(dst) + i * move.dst_matrix * size;

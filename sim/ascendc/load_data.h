@@ -21,6 +21,12 @@ void LoadData(const LocalTensor<T>& dstLocal, const GlobalTensor<T>& srcLocal, c
 }
 
 template <typename T>
+void LoadData(const LocalTensor<T>&, const LocalTensor<T>&, const LoadData2DParamsV2&,
+              npufa_sim::Site site = npufa_sim::Site::Here()) {
+  npufa_sim::Unsupported(site, "LoadData", "with LoadData2DParamsV2 on dav-2201");
+}
+
+template <typename T>
 void LoadDataWithTranspose(const LocalTensor<T>& dstLocal, const LocalTensor<T>& srcLocal,
                            const LoadData2dTransposeParams& loadDataParams,
                            npufa_sim::Site site = npufa_sim::Site::Here()) {
@@ -31,6 +37,11 @@ void LoadDataWithTranspose(const LocalTensor<T>& dstLocal, const LocalTensor<T>&
 inline void SetFmatrix(uint16_t l1H, uint16_t l1W, const uint8_t padList[4], const FmatrixMode& fmatrixMode,
                        npufa_sim::Site site = npufa_sim::Site::Here()) {
   npufa_sim::SetFeatureMapRegister(l1H, l1W, padList, fmatrixMode == FmatrixMode::FMATRIX_RIGHT, site);
+}
+
+inline void Load3DSetFMatrixCal(uint16_t l1H, uint16_t l1W, const uint8_t padList[4],
+                                npufa_sim::Site site = npufa_sim::Site::Here()) {
+  SetFmatrix(l1H, l1W, padList, FmatrixMode::FMATRIX_LEFT, site);
 }
 
 // Only windows without padding are modelled, so the value of padding is never used.
@@ -106,6 +117,13 @@ void InitConstValue(const LocalTensor<T>& dstLocal, const InitConstValueParams<U
   npufa_sim::FillConstant(npufa_sim::Ref("dst", dstLocal), npufa_sim::DtypeOf<T>(),
                           initConstValueParams.repeatTimes.value(), initConstValueParams.blockNum.value(),
                           initConstValueParams.dstGap.value(), bits, site);
+}
+
+// The name of CANN 9.
+template <typename T, typename U = T>
+void Fill(const LocalTensor<T>& dst, const InitConstValueParams<U>& initConstValueParams,
+          npufa_sim::Site site = npufa_sim::Site::Here()) {
+  InitConstValue(dst, initConstValueParams, site);
 }
 
 }  // namespace AscendC

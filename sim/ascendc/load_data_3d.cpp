@@ -193,7 +193,11 @@ void SetLoadRepeatRegister(const AscendC::LoadDataRepeatParam& params, Site site
 }
 
 void SetLoadBoundaryRegister(std::uint32_t bytes, Site site) {
-  if (bytes != 0) Unsupported(site, "SetLoadDataBoundary", "with a boundary other than 0");
+  if (!CoreHas(Space::kL1)) return;
+  Instruction("SetLoadDataBoundary", Pipe::kS, site)
+      .Require(bytes == 0 || (bytes >= 1024 && bytes <= SpaceBytes(Space::kL1)), "boundaryValue", bytes,
+               "0, or from 1024 bytes to the size of L1");
+  Registers().load_boundary = bytes;
 }
 
 void LoadFeatureMap(const TensorRef& dst, const TensorRef& src, Dtype dtype, const FeatureMapWindow& w, Site site) {
@@ -208,7 +212,13 @@ void LoadFeatureMap(const TensorRef& dst, const TensorRef& src, Dtype dtype, con
   const std::int64_t rows = window.all_rows();
   const Placement place{layout, (rows + kFractalRows - 1) / kFractalRows, window.all_columns()};
   bool complete = rows % kFractalRows == 0;
-  for (std::int64_t r = 0; r < window.row_repeats; ++r) {
+  const auto boundary = static_cast<std::int64_t>(Registers().load_boundary);
+  if (boundary != 0) {
+    ins.Require(static_cast<std::int64_t>(src.address) < boundary, "address of src", src.address,
+                "below the boundary of SetLoadDataBoundary");
+    ins.Read({src.name, Space::kL1, 0, 0, SpaceBytes(Space::kL1)}, {0, boundary}, {32, true});
+  }
+  for (std::int64_t r = 0; r < window.row_repeats && boundary == 0; ++r) {
     for (std::int64_t c = 0; c < window.column_repeats; ++c) {
       const Extent part{window.OffsetOf(r * window.rows, c * window.columns), window.rows * kRowBytes, window.columns,
                         window.map_rows * kRowBytes};
@@ -230,9 +240,15 @@ void LoadFeatureMap(const TensorRef& dst, const TensorRef& src, Dtype dtype, con
       const std::int64_t from = window.OffsetOf(row * kFractalRows, column);
       const std::uint8_t* in = map + from;
       std::uint8_t last[kFractalBytes] = {};
-      if (valid < kFractalRows) in = static_cast<const std::uint8_t*>(std::memcpy(last, in, valid * kRowBytes));
+      if (boundary != 0) {
+        const std::uint8_t* memory = map - src.address;
+        for (std::int64_t i = 0; i < valid; ++i) {
+          std::memcpy(last + i * kRowBytes, memory + (src.address + from + i * kRowBytes) % boundary, kRowBytes);
+        }
+        in = last;
+      } else if (valid < kFractalRows) in = static_cast<const std::uint8_t*>(std::memcpy(last, in, valid * kRowBytes));
       MoveFractal(place, out, in, row, column);
-      if (!complete) CopyWrittenFractal(ins, place, dst, src, from, valid, row, column);
+      if (!complete && boundary == 0) CopyWrittenFractal(ins, place, dst, src, from, valid, row, column);
     }
   }
 }

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#ifndef __global__
 #define __global__ extern "C" __attribute__((visibility("default")))
+#endif
 #define __aicore__
 #define __gm__
 #define __ubuf__
@@ -13,7 +15,9 @@
 #define __cb__
 #define __cc__
 #define __fbuf__
+#define __biasbuf__
 #define __sync_alias__
+#define __forceinline__ inline __attribute__((always_inline))
 #define __inout_pipe__(pipe)
 #define __in_pipe__(pipe)
 #define __out_pipe__(pipe)
@@ -22,6 +26,7 @@
 #define GM_ADDR __gm__ uint8_t*
 
 #define __CCE_AICORE__ 220
+#define __NPU_ARCH__ 2201
 
 namespace AscendC {
 constexpr int32_t MIX = 0;

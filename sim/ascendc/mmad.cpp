@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "core_registers.h"
 #include "load_data_moves.h"
 #include "mmad_issue.h"
@@ -77,6 +79,66 @@ void ReadRight(Instruction& ins, const TensorRef& b, std::int64_t k, std::int64_
   ins.Read(b, {full_k * stride, tail_k, tail_k > 0 ? n : 0, kRowBytes}, inside);
 }
 
+// Elements of the result that a row of the left or a column of the right matrix leaves undefined.
+class UndefinedResult {
+ public:
+  UndefinedResult(Instruction& ins, const MmadOperands& operands, std::int64_t m, std::int64_t n, std::int64_t k,
+                  std::int64_t c0, std::int64_t fractals)
+      : ins_(ins), c_(operands.c), rows_(m), columns_(n), height_(Fractals(m, kSize) * kResultFractal) {
+    for (const Instruction::Operand& operand : ins.operands()) {
+      complete_ = complete_ && (operand.write || ins.AllWritten(operand.tensor, operand.extent));
+    }
+    if (complete_) return;
+    const std::int64_t full_k = k / c0, tail = TailBytes(k % c0, c0), stride = Fractals(n, kSize) * kFractalBytes;
+    const auto written = [&](const TensorRef& tensor, std::int64_t first, std::int64_t step) {
+      return ins.AllWritten(tensor, {first, kRowBytes, full_k, step}) &&
+             (tail == 0 || ins.AllWritten(tensor, {first + full_k * step, tail}));
+    };
+    for (std::int64_t row = 0; row < m; ++row) {
+      const std::int64_t first = row / kSize * fractals * kFractalBytes + row % kSize * kRowBytes;
+      rows_[row] = m == 1 ? !ins.AllWritten(operands.a, {0, TailBytes(k, c0)})
+                          : !written(operands.a, first, kFractalBytes);
+    }
+    for (std::int64_t column = 0; column < n; ++column) {
+      columns_[column] = !written(operands.b, column * kRowBytes, stride);
+    }
+  }
+
+  // The sums start from these: a value for each column, or a tile like the result.
+  void StartFrom(const TensorRef& initial, bool row) {
+    for (std::size_t j = 0; j < columns_.size() && !complete_; ++j) {
+      const auto column = static_cast<std::int64_t>(j);
+      if (row) columns_[j] = columns_[j] || !ins_.AllWritten(initial, {column * kAccumulator, kAccumulator});
+      for (std::size_t i = 0; i < rows_.size() && !row; ++i) {
+        const std::int64_t at = OffsetOf(static_cast<std::int64_t>(i), column);
+        if (!ins_.AllWritten(initial, {at, kAccumulator})) others_.push_back(at);
+      }
+    }
+  }
+
+  void Mark() const {
+    for (const std::int64_t at : others_) ins_.Undefine(c_, {at, kAccumulator});
+    for (std::size_t i = 0; i < rows_.size() && !complete_; ++i) {
+      for (std::size_t j = 0; j < columns_.size(); ++j) {
+        if (!rows_[i] && !columns_[j]) continue;
+        ins_.Undefine(c_, {OffsetOf(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j)), kAccumulator});
+      }
+    }
+  }
+
+ private:
+  std::int64_t OffsetOf(std::int64_t row, std::int64_t column) const {
+    return column / kSize * height_ + row * kResultRow + column % kSize * kAccumulator;
+  }
+
+  Instruction& ins_;
+  const TensorRef& c_;
+  std::vector<bool> rows_, columns_;
+  const std::int64_t height_;
+  std::vector<std::int64_t> others_;
+  bool complete_ = true;
+};
+
 // The m x n elements of a tile in L0C.
 template <class Declare>
 void ForTile(std::int64_t m, std::int64_t n, const Declare& declare) {
@@ -118,9 +180,6 @@ void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& par
   if (!CoreHas(Space::kL0C)) return;
   RequireSpaces(operands, site);
   RequireOwnMode(operands.input, site);
-  if (params.unitFlag != 0) {
-    Unsupported(site, kName, "with a unit flag; order the fixpipe by SetFlag<HardEvent::M_FIX>");
-  }
   Instruction ins(kName, Pipe::kM, site);
   const std::int64_t m = Checked(ins, "m", params.m, 0, 4095, "0 to 4095");
   const std::int64_t n = Checked(ins, "n", params.n, 0, 4095, "0 to 4095");
@@ -132,6 +191,7 @@ void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& par
   const bool pairs = params.kDirectionAlign && c0 == 8 && m != 1;
   const std::int64_t fractals = pairs ? 2 * Fractals(k, 2 * c0) : Fractals(k, c0);
   OperandRule numbers;
+  numbers.carries = true;
   if (c0 <= 16) numbers.numbers = static_cast<std::uint8_t>(kRowBytes / c0);
   ReadLeft(ins, operands.a, m, k, c0, fractals, numbers);
   ReadRight(ins, operands.b, k, n, c0, numbers);
@@ -140,8 +200,12 @@ void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& par
   const TensorRef table{"bias", Space::kBT, 0, 0, SpaceBytes(Space::kBT)};
   const TensorRef& initial = operands.bias ? *operands.bias : table;
   OperandRule rule{1024};
+  rule.unit_flag = params.unitFlag != 0;
   rule.ordered_in_pipe = (m / kSize) * (n / kSize) >= kUnorderedFractals;
-  if (start == MmadStart::kBiasRow) ins.Read(initial, {0, n * kAccumulator}, {64});
+  rule.carries = true;
+  OperandRule bias{64};
+  bias.carries = true;
+  if (start == MmadStart::kBiasRow) ins.Read(initial, {0, n * kAccumulator}, bias);
   if (start == MmadStart::kOtherTile) ForTile(m, n, [&](const Extent& e) { ins.Read(initial, e, rule); });
   OperandRule element = rule;
   element.align = 1;
@@ -154,8 +218,13 @@ void MatrixMultiply(const MmadOperands& operands, const AscendC::MmadParams& par
     ins.Write(operands.c, e, element);
   });
   ClobberPadding(ins, operands.c, m, n, element);
+  UndefinedResult undefined(ins, operands, m, n, k, c0, fractals);
+  if (start != MmadStart::kZero) {
+    undefined.StartFrom(start == MmadStart::kAccumulate ? operands.c : initial, start == MmadStart::kBiasRow);
+  }
   ins.Issue({OpClass::kMmad, static_cast<std::uint32_t>(m), static_cast<std::uint32_t>(n),
              static_cast<std::uint32_t>(k), static_cast<std::uint8_t>(TypeOf(input))});
+  undefined.Mark();
 
   const bool beside = start == MmadStart::kBiasRow || start == MmadStart::kOtherTile;
   MultiplyTile({input, start, m, n, k, fractals, Bytes(operands.a), Bytes(operands.b), Bytes(operands.c),

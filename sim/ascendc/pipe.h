@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstring>
-#include <exception>
 
 #include "sync.h"
 #include "tensor.h"
@@ -30,8 +29,8 @@ class TPipe {
       npufa_sim::SetFlag(PipesOf(kKept).src, PipesOf(kKept).dst, id, site);
     });
   }
-  ~TPipe() noexcept(false) {
-    if (!destroyed_ && std::uncaught_exceptions() == 0) Destroy();
+  ~TPipe() {
+    if (!destroyed_) Destroy();
   }
   TPipe(const TPipe&) = delete;
 
@@ -77,15 +76,21 @@ class TPipe {
     return INVALID_TEVENTID;
   }
 
+  // A range of memory that hands out buffers itself; two pools may share one.
+  template <class Pool>
+  bool InitBufPool(Pool& pool, uint32_t len, npufa_sim::Site site = npufa_sim::Site::Here()) {
+    pool.Take(Allocate(SpaceOf(Pool::poolPos), len, site), WholeBlocks(len));
+    return true;
+  }
+  template <class Pool, class Other>
+  bool InitBufPool(Pool& pool, uint32_t len, Other& shared, npufa_sim::Site = npufa_sim::Site::Here()) {
+    pool.Take(shared.Start(), WholeBlocks(len));
+    return true;
+  }
+
   // Waits until every buffer given back is free, then forgets all buffers.
   void Reset(npufa_sim::Site site = npufa_sim::Site::Here()) {
-    for (int i = 0; i < queue_buffers_; ++i) {
-      TBufType& buffer = buffers_[i];
-      if (buffer.freeBufEvtID == INVALID_TEVENTID) continue;
-      npufa_sim::WaitFlag(PipesOf(buffer.freeBufEvt).src, PipesOf(buffer.freeBufEvt).dst, buffer.freeBufEvtID, site);
-      Give(buffer.freeBufEvt, buffer.freeBufEvtID);
-      buffer.freeBufEvtID = INVALID_TEVENTID;
-    }
+    for (int i = 0; i < queue_buffers_; ++i) WaitUntilFree(buffers_[i], site);
     queue_buffers_ = buffer_count_ = 0;
     std::memset(taken_, 0, sizeof taken_);  // as the toolkit, which forgets those it keeps as well
     npufa_sim::ResetLocal();
@@ -100,7 +105,13 @@ class TPipe {
     npufa_sim::PipeBarrierAll(site);
   }
 
-  // For queues.
+  // For queues and pools.
+  void WaitUntilFree(TBufType& buffer, npufa_sim::Site site) {
+    if (buffer.freeBufEvtID == INVALID_TEVENTID) return;
+    npufa_sim::WaitFlag(PipesOf(buffer.freeBufEvt).src, PipesOf(buffer.freeBufEvt).dst, buffer.freeBufEvtID, site);
+    Give(buffer.freeBufEvt, buffer.freeBufEvtID);
+    buffer.freeBufEvtID = INVALID_TEVENTID;
+  }
   TEventID Take(HardEvent event, npufa_sim::Site site) {
     const TEventID id = FetchEventID(event);
     if (id == INVALID_TEVENTID) {
@@ -275,7 +286,15 @@ class TQueBind {
     return BufferOf(tensor, "GetState", site).state;
   }
 
-  // For TPipe.
+  // For TPipe and pools.
+  void InitStartBufHandle(TBufHandle first, uint8_t num, uint32_t) { Reset(reinterpret_cast<TBufType*>(first), num); }
+  template <class Pool>
+  void InitBufHandle(Pool*, uint32_t index, TBufHandle, uint32_t address, uint32_t len) {
+    buffers_[index] = {};
+    buffers_[index].address = address;
+    buffers_[index].dataLen = len;
+    buffers_[index].freeBufEvt = freeBufEvt;
+  }
   void Reset(TBufType* buffers, int count) {
     buffers_ = buffers;
     count_ = count;
@@ -332,6 +351,13 @@ class TBuf {
     address_ = address;
     bytes_ = bytes;
   }
+  void InitStartBufHandle(TBufHandle, uint8_t, uint32_t) {}
+  template <class Pool>
+  void InitBufHandle(Pool*, uint32_t, TBufHandle, uint32_t address, uint32_t len) {
+    Set(address, len);
+  }
+  template <class T>
+  void FreeTensor(LocalTensor<T>&) {}
 
  private:
   uint32_t address_ = 0, bytes_ = 0;

@@ -44,13 +44,17 @@ Tiling LoadTiling(const uint8_t* address) {
   return tiling;
 }
 
+// What __vector__, __cube__ and __mix__(m, n) say.
+inline void DeclareDefaultTaskType(KernelMetaType type) {
+  DeclareTaskType(0, true, static_cast<int>(TaskTypeOf(type)), HasScheduler(type));
+}
+
 }  // namespace npufa_sim
 
 #define TILING_KEY_IS(k) (npufa_sim::TilingKey() == static_cast<std::uint64_t>(k))
 #define KERNEL_TASK_TYPE(key, type) \
   npufa_sim::DeclareTaskType(key, false, static_cast<int>(npufa_sim::TaskTypeOf(type)), npufa_sim::HasScheduler(type))
-#define KERNEL_TASK_TYPE_DEFAULT(type) \
-  npufa_sim::DeclareTaskType(0, true, static_cast<int>(npufa_sim::TaskTypeOf(type)), npufa_sim::HasScheduler(type))
+#define KERNEL_TASK_TYPE_DEFAULT(type) npufa_sim::DeclareDefaultTaskType(type)
 #define REGISTER_TILING_DEFAULT(tiling_struct) using RegisteredTilingData [[maybe_unused]] = tiling_struct
 #define GET_TILING_DATA(tiling_data, tiling_arg) \
   const RegisteredTilingData tiling_data = npufa_sim::LoadTiling<RegisteredTilingData>(tiling_arg)

@@ -1,6 +1,7 @@
 // LocalTensor and GlobalTensor: typed views of a core's buffers and of global memory.
 #pragma once
 
+#include "chip/core_api.h"
 #include "chip/instruction.h"
 #include "dtypes.h"
 #include "macros.h"
@@ -95,7 +96,9 @@ class LocalTensor {
   }
   LocalTensor(TPosition position, uint32_t address, uint32_t elements)
       : LocalTensor(TBuffAddr{static_cast<uint32_t>(BytesOf<T>(elements)), address, nullptr,
-                              static_cast<uint8_t>(position)}) {}
+                              static_cast<uint8_t>(position)}) {
+    declared_ = true;
+  }
 
   LocalTensor operator[](uint32_t offset) const {
     LocalTensor view = *this;
@@ -111,6 +114,7 @@ class LocalTensor {
     view.address_ = address_;
     view.begin_ = begin_;
     view.end_ = end_;
+    view.declared_ = declared_;
     return view;
   }
 
@@ -135,11 +139,18 @@ class LocalTensor {
   uint64_t GetPhyAddr() const { return address_.bufferAddr; }
   uint64_t GetPhyAddr(uint32_t offset) const { return address_.bufferAddr + BytesOf<T>(offset); }
   int32_t GetPosition() const { return address_.logicPos; }
+  void SetAddr(uint32_t address) {
+    address_.bufferAddr = address;
+    begin_ = address;
+    end_ = address + address_.dataLen;
+    declared_ = true;
+  }
   void SetSize(uint32_t elements) { address_.dataLen = static_cast<uint32_t>(BytesOf<T>(elements)); }
   uint32_t GetSize() const { return static_cast<uint32_t>(ElementsOf<T>(address_.dataLen)); }
 
   npufa_sim::TensorRef Ref(const char* name) const {
-    return {name, SpaceOf(static_cast<TPosition>(address_.logicPos)), address_.bufferAddr, begin_, end_};
+    return {name, SpaceOf(static_cast<TPosition>(address_.logicPos)), address_.bufferAddr, begin_, end_, false,
+            declared_};
   }
 
   TBuffAddr address_;
@@ -148,6 +159,7 @@ class LocalTensor {
   template <class U>
   friend class LocalTensor;
   uint32_t begin_ = 0, end_ = 0;  // buffer this view was taken from
+  bool declared_ = false;         // no buffer: an address of the kernel's own
 };
 
 template <class T>
@@ -176,6 +188,7 @@ class GlobalTensor {
 
   T GetValue(uint64_t index, npufa_sim::Site site = npufa_sim::Site::Here()) const {
     const npufa_sim::TensorRef ref = Ref("src");
+    npufa_sim::ObserveScalarRead(GetPhyAddr(index), site);
     npufa_sim::Instruction ins("GetValue", npufa_sim::Pipe::kS, site);
     ins.Read(ref, {static_cast<int64_t>(index * sizeof(T)), sizeof(T)}).Issue({npufa_sim::OpClass::kScalar, 1});
     T value;
@@ -187,6 +200,7 @@ class GlobalTensor {
     const npufa_sim::TensorRef ref = Ref("dst");
     npufa_sim::Instruction ins("SetValue", npufa_sim::Pipe::kS, site);
     ins.Write(ref, {static_cast<int64_t>(index * sizeof(T)), sizeof(T)}).Issue({npufa_sim::OpClass::kScalar, 1});
+    npufa_sim::Publish(GetPhyAddr(index), site, false);
     std::memcpy(npufa_sim::Bytes(ref) + index * sizeof(T), &value, sizeof(T));
   }
 

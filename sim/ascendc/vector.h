@@ -10,5 +10,7 @@
 #include "vector_reduce.h"
 #include "vector_scalar.h"
 #include "vector_select.h"
+#include "vector_sort.h"
 #include "vector_transpose.h"
+#include "vector_transpose_ext.h"
 #include "vector_unary.h"

@@ -188,6 +188,7 @@ void VectorBinary(BinaryOp op, const VectorTensor& dst, const VectorTensor& src0
   ins.Operand(src1, true, false);
   ins.Resolve();
   ins.CheckOverlap(entry.documented_accumulation);
+  ins.CarryUndefined();
   ins.Describe();
   ins.Issue(entry.cost);
   switch (op) {
@@ -302,6 +303,7 @@ void VectorScalar(ScalarOp op, const VectorTensor& dst, const VectorTensor& src,
   }
   ins.Resolve();
   ins.CheckOverlap(false);
+  ins.CarryUndefined();
   ins.Describe();
   ins.Issue(shift ? OpClass::kVecAdd : OpClass::kVecScalar);
   if (op == ScalarOp::kAxpy) {
@@ -376,6 +378,7 @@ void VectorUnary(UnaryOp op, const VectorTensor& dst, const VectorTensor& src, c
   ins.Operand(src, true, false);
   ins.Resolve();
   ins.CheckOverlap(false);
+  ins.CarryUndefined();
   ins.Describe();
   ins.Issue(entry.cost);
   WithType(dst.dtype, [&](auto element) {

@@ -241,6 +241,7 @@ void VectorCast(const VectorTensor& dst, const VectorTensor& src, Rounding round
   ins.Resolve();
   if (dst.dtype == Dtype::kInt4 || src.dtype == Dtype::kInt4) RequirePairs(ins);
   ins.CheckOverlap(false);
+  ins.CarryUndefined();
   ins.Describe();
   ins.Issue(OpClass::kVecCast);
   Run(dst.dtype, src.dtype, rounding, ins);

@@ -70,6 +70,7 @@ void VectorCopy(const VectorTensor& dst, const VectorTensor& src, const VectorSw
   ins.Operand(src, true, false);
   ins.ResolvePerRepeat();
   ins.CheckOverlap(false);
+  ins.CarryUndefined();
   ins.Describe();
   ins.Issue(OpClass::kVecCopy);
   const std::size_t bytes = static_cast<std::size_t>(BitsOf(dst.dtype) / 8);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "chip/core_api.h"
+#include "vector_registers.h"
 #include "vector_fold.h"
 #include "vector_sweep.h"
 
@@ -334,6 +335,8 @@ void VectorReduceAll(ReduceOp op, bool with_index, const VectorTensor& dst, cons
   store.Write(dst.ref, {0, bytes}, {static_cast<std::uint32_t>(bytes)}).Issue({OpClass::kScalar, 1});
   StoreResult(dst.dtype, with_index ? ReduceResult::kValueIndex : ReduceResult::kValue, Bytes(dst.ref), result.value,
               result.index);
+  OfVectorCore().summed = 0;
+  std::memcpy(&OfVectorCore().summed, Bytes(dst.ref), size);
   SetFlag(Pipe::kS, Pipe::kV, events.scalar_to_vector, sweep.site);
   WaitFlag(Pipe::kS, Pipe::kV, events.scalar_to_vector, sweep.site);
   SetFlag(Pipe::kS, Pipe::kMTE3, events.scalar_to_mte3, sweep.site);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pipe.h"
+#include "vector_registers.h"
 #include "vector_tensor.h"
 
 namespace npufa_sim {
@@ -158,6 +159,59 @@ __aicore__ inline void WholeReduceSum(const LocalTensor<T>& dst, const LocalTens
     npufa_sim::ReduceRepeat("WholeReduceSum", npufa_sim::ReduceOp::kSum, ReduceOrder::ORDER_ONLY_VALUE, dst, src,
                             {dstRepStride, srcBlkStride, srcRepStride},
                             {npufa_sim::MaskOf<isSetMask>(npufa_sim::SignedMask(mask)), repeatTime, site});
+}
+
+// Names of CANN 9 for the same instructions: the kind of reduction is a template argument, the mask comes before the
+// repeats.
+enum class ReduceType : uint8_t { NOT_REDUCE, SUM, MAX, MIN };
+
+template <ReduceType type, typename T, typename U = T, bool isSetMask = true, class Mask>
+__aicore__ inline void ReduceDataBlock(const LocalTensor<T>& dst, const LocalTensor<U>& src, const Mask mask,
+                                       const int32_t repeatTime, const int32_t dstRepStride, const int32_t srcBlkStride,
+                                       const int32_t srcRepStride, npufa_sim::Site site = npufa_sim::Site::Here()) {
+  static_assert(type != ReduceType::NOT_REDUCE);
+  if constexpr (type == ReduceType::SUM) {
+    BlockReduceSum<T, isSetMask>(dst, src, repeatTime, mask, dstRepStride, srcBlkStride, srcRepStride, site);
+  } else if constexpr (type == ReduceType::MAX) {
+    BlockReduceMax<T, isSetMask>(dst, src, repeatTime, mask, dstRepStride, srcBlkStride, srcRepStride, site);
+  } else {
+    BlockReduceMin<T, isSetMask>(dst, src, repeatTime, mask, dstRepStride, srcBlkStride, srcRepStride, site);
+  }
+}
+
+template <ReduceType type, typename T, typename U = T, bool isSetMask = true, class Mask>
+__aicore__ inline void ReducePairElem(const LocalTensor<T>& dst, const LocalTensor<U>& src, const Mask mask,
+                                      const int32_t repeatTime, const int32_t dstRepStride, const int32_t srcBlkStride,
+                                      const int32_t srcRepStride, npufa_sim::Site site = npufa_sim::Site::Here()) {
+  static_assert(type == ReduceType::SUM, "ReducePairElem sums");
+  PairReduceSum<T, isSetMask>(dst, src, repeatTime, mask, dstRepStride, srcBlkStride, srcRepStride, site);
+}
+
+template <ReduceType type, typename T, typename U = T, bool isSetMask = true, class Mask>
+__aicore__ inline void ReduceRepeat(const LocalTensor<T>& dst, const LocalTensor<U>& src, const Mask mask,
+                                    const int32_t repeatTime, const int32_t dstRepStride, const int32_t srcBlkStride,
+                                    const int32_t srcRepStride, ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX,
+                                    npufa_sim::Site site = npufa_sim::Site::Here()) {
+  static_assert(type != ReduceType::NOT_REDUCE);
+  if constexpr (type == ReduceType::SUM) {
+    WholeReduceSum<T, isSetMask>(dst, src, mask, repeatTime, dstRepStride, srcBlkStride, srcRepStride, site);
+  } else if constexpr (type == ReduceType::MAX) {
+    WholeReduceMax<T, isSetMask>(dst, src, mask, repeatTime, dstRepStride, srcBlkStride, srcRepStride, order, site);
+  } else {
+    WholeReduceMin<T, isSetMask>(dst, src, mask, repeatTime, dstRepStride, srcBlkStride, srcRepStride, order, site);
+  }
+}
+
+// What the last ReduceSum came to.
+template <typename T>
+__aicore__ inline T GetReduceRepeatSumSpr() {
+  T value{};
+  if ASCEND_IS_AIV std::memcpy(&value, &npufa_sim::OfVectorCore().summed, sizeof value);
+  return value;
+}
+template <typename T>
+__aicore__ inline T GetAccVal() {
+  return GetReduceRepeatSumSpr<T>();
 }
 
 #define NPUFA_SIM_REDUCE_EXTREME(Name, op)                                                                           \

@@ -144,6 +144,20 @@ __aicore__ inline void CompareScalar(const LocalTensor<U>& dst, const LocalTenso
   if ASCEND_IS_AIV npufa_sim::CompareScalar(cmpMode, dst, src0, src1Scalar, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
+// The name of CANN 9.
+template <typename T, typename U, bool isSetMask = true, class Mask>
+__aicore__ inline void Compares(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar,
+                                CMPMODE cmpMode, const Mask mask, npufa_sim::RepeatTime repeatTime,
+                                const UnaryRepeatParams& repeatParams,
+                                npufa_sim::Site site = npufa_sim::Site::Here()) {
+  CompareScalar<T, U, isSetMask>(dst, src0, src1Scalar, cmpMode, mask, repeatTime, repeatParams, site);
+}
+template <typename T, typename U>
+__aicore__ inline void Compares(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar,
+                                CMPMODE cmpMode, uint32_t count, npufa_sim::Site site = npufa_sim::Site::Here()) {
+  CompareScalar(dst, src0, src1Scalar, cmpMode, count, site);
+}
+
 template <typename T, typename U, bool isSetMask = true>
 __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask, const LocalTensor<T>& src0,
                               const LocalTensor<T>& src1, SELMODE selMode, uint64_t mask[],

@@ -231,11 +231,35 @@ void VectorInstruction::Describe() {
       Extent extent{at.offset, (at.bit + walk.elements * operand.bits + 7) / 8};
       if (at.block != 0) extent.blocks = walk.blocks, extent.block_stride = at.block;
       if (at.row != 0) extent.rows = walk.rows, extent.row_stride = at.row;
-      const OperandRule rule = AlignedAt(at.offset | at.block | at.row, std::max(operand.bits / 8, 1));
+      OperandRule rule = AlignedAt(at.offset | at.block | at.row, std::max(operand.bits / 8, 1));
+      rule.carries = carries_;
       if (operand.read) ins_.Read(operand.tensor.ref, extent, rule);
       if (operand.write) ins_.Write(operand.tensor.ref, extent, rule);
     }
   }
+}
+
+void VectorInstruction::CarryUndefined() {
+  carries_ = true;
+  for (int i = 0; i < count_; ++i) carries_ &= operands_[i].bits >= 8;
+}
+
+// Where in the destination the elements lie that have an unwritten source.
+std::vector<std::int64_t> VectorInstruction::UndefinedElements() const {
+  std::vector<std::int64_t> undefined;
+  bool complete = true;
+  for (const Instruction::Operand& operand : ins_.operands()) {
+    complete = complete && (operand.write || ins_.AllWritten(operand.tensor, operand.extent));
+  }
+  if (complete) return undefined;
+  ForEachActive([&](std::int64_t, std::int64_t, const std::int64_t* offset) {
+    for (int i = 0; i < count_; ++i) {
+      if (!operands_[i].read || ins_.AllWritten(operands_[i].tensor.ref, {offset[i], operands_[i].bits / 8})) continue;
+      undefined.push_back(offset[0]);
+      return;
+    }
+  });
+  return undefined;
 }
 
 BankUse VectorInstruction::Banks() const {
@@ -253,6 +277,7 @@ BankUse VectorInstruction::Banks() const {
 }
 
 void VectorInstruction::Issue(OpClass op) {
+  const std::vector<std::int64_t> undefined = carries_ ? UndefinedElements() : std::vector<std::int64_t>();
   Cost cost{op, static_cast<std::uint32_t>(active_.repeats), static_cast<std::uint32_t>(active_.Total()),
             static_cast<std::uint32_t>(std::max(widest_bits_ / 8, 1))};
   if (Profiled()) {
@@ -260,6 +285,7 @@ void VectorInstruction::Issue(OpClass op) {
     cost.event = Banks().Packed();
   }
   ins_.Issue(cost);
+  for (const std::int64_t offset : undefined) ins_.Undefine(operands_[0].tensor.ref, {offset, operands_[0].bits / 8});
   for (int i = 0; i < Walk::kOperands; ++i) base_[i] = i < count_ ? Bytes(operands_[i].tensor.ref) : nullptr;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "chip/bank_conflicts.h"
 #include "vector_ops.h"
@@ -78,6 +79,8 @@ class VectorInstruction {
   void Resolve(std::int64_t lanes = 0);
   // Copy in counter mode: the mask counts the elements of each repeat.
   void ResolvePerRepeat();
+  // Each element of the destination comes of the same elements of the sources: undefined ones stay so.
+  void CarryUndefined();
   // A destination may be a later repeat's source only where the chip documents it.
   void CheckOverlap(bool accumulates_into_last_source);
   void Describe();
@@ -142,6 +145,7 @@ class VectorInstruction {
     }
   }
   void CheckParameters();
+  std::vector<std::int64_t> UndefinedElements() const;
   std::int64_t OffsetOf(const OperandUse& operand, std::int64_t element) const;
   void BuildWalks();
   void AddUnits(std::int64_t units, std::int64_t row, std::int64_t rows);
@@ -158,6 +162,7 @@ class VectorInstruction {
   std::int64_t lanes_ = 0, unit_ = 0;
   ActiveElements active_;
   WalkList walks_;
+  bool carries_ = false;
   bool rows_overlap_ = false;  // of the destination
   std::uint8_t* base_[Walk::kOperands];
 };

@@ -4,6 +4,7 @@
 
 #include "vector_lanes.h"
 #include "vector_sweep.h"
+#include "vector_transpose_ext.h"
 
 namespace npufa_sim {
 namespace {
@@ -81,6 +82,28 @@ void VectorTransposeBlocks(Dtype dtype, const TensorRef dst[16], const TensorRef
     }
     for (int i = 0; i < kBlocks; ++i) {
       TransposedBlock(dtype, in, call, i, Bytes(dst[i]) + start(call.dst_stride, repeat));
+    }
+  }
+}
+
+// The library moves through the work buffer in pieces of 16 blocks; here in one step of the same size.
+void VectorTranspose4d(Dtype dtype, const TensorRef& dst, const TensorRef& src, const TensorRef& work,
+                       const Transpose4d& call, Site site) {
+  constexpr const char* kName = "Transpose";
+  for (const TensorRef* ref : {&dst, &src, &work}) RequireUnifiedBuffer(*ref, kName, site);
+  const std::int64_t size = BitsOf(dtype) / 8, plane = call.c * call.hw, bytes = call.n * plane * size;
+  Instruction ins(kName, Pipe::kV, site);
+  ins.Read(src, {0, bytes}, kBlockAligned).Write(dst, {0, bytes}, kBlockAligned);
+  ins.Issue({OpClass::kVecCopy, static_cast<std::uint32_t>(3 * (bytes / kRepeatBytes + 1)),
+             static_cast<std::uint32_t>(bytes / size), static_cast<std::uint8_t>(size)});
+  const std::vector<std::uint8_t> in(Bytes(src), Bytes(src) + bytes);
+  for (std::int64_t n = 0; n < call.n; ++n) {
+    for (std::int64_t c = 0; c < call.c; ++c) {
+      for (std::int64_t at = 0; at < call.hw; ++at) {
+        const std::int64_t first = n * plane + c * call.hw + at, last = n * plane + at * call.c + c;
+        const std::int64_t from = call.channels_last ? first : last, to = call.channels_last ? last : first;
+        std::memcpy(Bytes(dst) + to * size, in.data() + from * size, size);
+      }
     }
   }
 }

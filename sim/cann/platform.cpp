@@ -1,6 +1,7 @@
 #include "platform.h"
 
 #include "tiling/platform/platform_ascendc.h"
+#include "torch/runtime.h"
 
 namespace platform_ascendc {
 
@@ -47,7 +48,7 @@ void PlatformAscendC::GetCoreMemSize(const CoreMemType& memory, std::uint64_t& s
       size = chip.l2_bytes;
       break;
     case CoreMemType::UB:
-      size = Bytes(chip, Space::kUB);
+      size = chip.UbForTiling();
       break;
     case CoreMemType::HBM:
       size = chip.hbm_bytes;
@@ -59,5 +60,11 @@ void PlatformAscendC::GetCoreMemSize(const CoreMemType& memory, std::uint64_t& s
 }
 
 SocVersion PlatformAscendC::GetSocVersion() const { return SocVersion::ASCEND910B; }
+
+PlatformAscendC* PlatformAscendCManager::GetInstance() {
+  static fe::PlatFormInfos infos(npufa_sim::CurrentChip(), npufa_sim::AvailableCores());
+  static PlatformAscendC platform(&infos);
+  return &platform;
+}
 
 }  // namespace platform_ascendc

@@ -129,9 +129,14 @@ void AccessCheck::LocalBounds(const Operand& operand, std::uint64_t first, std::
                           : "check the tensor's address and the sizes of the instruction");
   }
   if (first >= tensor.begin && last <= tensor.end) return memory.Use(first, last);
-  OutOfBounds(operand,
-              Range(first, last, tensor.begin) + " of a buffer of " + std::to_string(tensor.end - tensor.begin) + " bytes",
-              "make the buffer larger in InitBuffer or shorten the instruction");
+  const std::string message =
+      Range(first, last, tensor.begin) + " of a buffer of " + std::to_string(tensor.end - tensor.begin) + " bytes";
+  if (!tensor.declared) OutOfBounds(operand, message, "make the buffer larger in InitBuffer or shorten the instruction");
+  memory.Use(first, last);
+  KernelFinding finding = Describe("declared-size", operand);
+  finding.message = message;
+  finding.advice = "the memory goes on behind the tensor; declare the size that is used";
+  core_.Note(std::move(finding));
 }
 
 void AccessCheck::GmBounds(const Operand& operand, std::uint64_t first, std::uint64_t last) {
@@ -189,9 +194,17 @@ bool AccessCheck::Ordered(const GmTouch& touch) const {
   return clock_.chip && (*clock_.chip)[group * kGroupSlots + slot] >= touch.index;
 }
 
+// Orders the instruction after the other pipe where the compiler or the chip would.
+bool AccessCheck::OrderedByChip(const Operand& operand, Pipe other) {
+  if (core_.AutoSync(other, ins_.pipe(), ins_.site())) return true;
+  const bool waits = operand.rule.unit_flag && other != ins_.pipe() && (other == Pipe::kM || other == Pipe::kFIX);
+  if (waits) core_.OrderPipes(other, ins_.pipe(), "unit flag", ins_.site());
+  return waits;
+}
+
 void AccessCheck::Race(const Operand& operand, std::int64_t address, const char* kind, Pipe other,
                        std::uint32_t other_site, int other_core) {
-  if (raced_) return;
+  if (raced_ || (other_core == core_.id() && OrderedByChip(operand, other))) return;
   raced_ = true;
   const TraceSite site = core_.state().sites.Get(other_site);
   KernelFinding finding = Describe("race", operand);
@@ -220,7 +233,8 @@ void AccessCheck::Unwritten(const Operand& operand, std::int64_t address) {
   finding.advice = operand.tensor.space == Space::kGM
                        ? "write or clear the bytes first, or wait (CrossCoreWaitFlag, SyncAll) for the core that does"
                        : "write or clear the bytes first, or leave them out by length or mask";
-  core_.Report(std::move(finding));
+  if (operand.rule.carries) core_.Note(std::move(finding));
+  else core_.Report(std::move(finding));
 }
 
 void AccessCheck::Local(const Operand& operand) {
@@ -353,7 +367,9 @@ std::uint32_t AccessCheck::NextTouches(const Operand& operand, GmPage& page, std
     const bool own = touch.core == mine.core && touch.index == mine.index;
     const bool ordered = own || Ordered(touch);
     const bool in_order_read = touch.core == mine.core && touch.pipe == mine.pipe && !touch.write;
-    const bool conflict = (touch.write || mine.write) && (touch.mask & mask) && !(touch.atomic && mine.atomic);
+    // A scalar unit that reads what another one will write looks at a flag.
+    const bool looks = !touch.write && touch.core != mine.core && touch.pipe == Pipe::kS && mine.pipe == Pipe::kS;
+    const bool conflict = !looks && (touch.write || mine.write) && (touch.mask & mask) && !(touch.atomic && mine.atomic);
     if (conflict && !ordered && !in_order_read) {
       Race(operand, begin + std::countr_zero(touch.mask & mask),
            !mine.write ? "read after write" : touch.write ? "write after write" : "write after read", touch.pipe,

@@ -33,6 +33,7 @@ class AccessCheck {
 
   bool Ordered(const Operand& operand, Pipe pipe, std::uint32_t index) const;
   bool Ordered(const GmTouch& touch) const;
+  bool OrderedByChip(const Operand& operand, Pipe other);
   void Race(const Operand& operand, std::int64_t address, const char* kind, Pipe other, std::uint32_t other_site,
             int other_core);
   void Unwritten(const Operand& operand, std::int64_t address);

@@ -10,7 +10,19 @@
 namespace npufa_sim {
 namespace {
 
+// Programs that do more are taken to be without an end.
+constexpr std::uint32_t kMaxInstructions = 1u << 25;
+constexpr std::int64_t kPollBytes = 64;  // a copy that may be a look at a flag
+
 constexpr Pipe kAllPipes[kPipes] = {Pipe::kS, Pipe::kV, Pipe::kM, Pipe::kMTE1, Pipe::kMTE2, Pipe::kMTE3, Pipe::kFIX};
+
+bool LooksAtFlag(const Instruction& ins) {
+  for (const Instruction::Operand& operand : ins.operands()) {
+    if (operand.tensor.space != Space::kGM || operand.write || operand.extent.bytes > kPollBytes) continue;
+    return true;
+  }
+  return false;
+}
 
 // What a kernel finds: the defaults, or whatever an earlier one did to it.
 constexpr ControlRegister kDefaults{std::uint64_t{1} << kNoSaturationBit, ~std::uint64_t{0}};
@@ -46,6 +58,10 @@ void Core::Start(LaunchState* state, int group, int index_in_group) {
   waiting = false;
   next_manner = Manner::kPlain;
   next_index_ = 1;
+  polls_ = 0;
+  manages_cache_ = false;
+  polling = false;
+  last_site_ = {};
   std::memset(last_index_, 0, sizeof last_index_);
   for (Clock& clock : pipe_clocks_) clock = {};
   issue_clock_ = {};
@@ -99,8 +115,19 @@ void Core::Append(const Record& record, const char* instruction, Site site) {
 }
 
 void Core::Execute(Instruction& ins, const Cost& cost) {
-  EndProbe();
+  EndProbe(ins.pipe() != Pipe::kS);
   const std::uint32_t index = next_index_++;
+  last_site_ = ins.site();
+  if (index >= kMaxInstructions) {
+    KernelFinding finding = NewFinding("endless-loop", ins.site(), ins.name());
+    finding.message = "the core has issued " + std::to_string(kMaxInstructions) + " instructions without an end";
+    finding.advice = "check the loop's step and its end; a step from tiling data may be zero";
+    Fault(std::move(finding));
+  }
+  if (ins.pipe() != Pipe::kS) {
+    if (LooksAtFlag(ins)) PollGm(ins.site());
+    else polls_ = 0;
+  }
   const std::uint32_t site = WantsSites() ? SiteIndex(ins.name(), ins.site()) : 0;
   if (state_->options.check) site_of_index_.push_back(site);
   AccessCheck(*this, ins, index, site).Run();
@@ -185,6 +212,32 @@ void Core::Barrier(Pipe pipe, Site site) {
   Append(record, "PipeBarrier", site);
 }
 
+bool Core::AutoSync(Pipe earlier, Pipe pipe, Site site) {
+  if (!state_->options.auto_sync || kind_ != CoreKind::kVector) return false;
+  const bool moves = earlier == Pipe::kMTE2 || earlier == Pipe::kMTE3;
+  const bool covered = earlier == Pipe::kS || (pipe == Pipe::kS && (moves || earlier == Pipe::kV)) ||
+                       (pipe == Pipe::kV && earlier == Pipe::kV);
+  if (!covered) return false;
+  if (earlier == pipe) {
+    Barrier(pipe, site);
+  } else {
+    OrderPipes(earlier, pipe, "auto sync", site);
+  }
+  return true;
+}
+
+void Core::OrderPipes(Pipe earlier, Pipe pipe, const char* why, Site site) {
+  Join(pipe, Snapshot(earlier));
+  Record record;
+  record.op = OpClass::kSetFlag;
+  record.pipe = earlier;
+  record.event = ++next_event_;
+  Append(record, why, site);
+  record.op = OpClass::kWaitFlag;
+  record.pipe = pipe;
+  Append(record, why, site);
+}
+
 void Core::BarrierAll(Site site) {
   for (const Pipe pipe : kAllPipes) issue_clock_.Join(Snapshot(pipe));
   ++issue_version_;
@@ -194,125 +247,9 @@ void Core::BarrierAll(Site site) {
   Append(record, "PipeBarrier", site);
 }
 
-void Core::CheckScheduler(const char* instruction, Site site) {
-  if (state_->scheduler) return;
-  KernelFinding finding = NewFinding("task-type", site, instruction);
-  finding.message = "kernels of type KERNEL_TYPE_AIV_ONLY and KERNEL_TYPE_AIC_ONLY run without the scheduler that "
-                    "carries flags between cores: the core hangs";
-  finding.advice = "declare KERNEL_TYPE_MIX_AIV_1_0 or KERNEL_TYPE_MIX_AIC_1_0";
-  Fault(std::move(finding));
-}
-
-void Core::ReportSchedule(Site site) {
-  KernelFinding finding = NewFinding("schedule-mode", site, "CrossCoreSetFlag");
-  finding.message = "waits for all cores, whose blocks need not run at the same time: beside other streams the chip hangs";
-  finding.advice = "SetScheduleMode(1) in the tiling function of such a launch";
-  Report(std::move(finding));
-}
-
-void Core::CrossSet(int mode, Pipe pipe, int flag, Site site) {
-  CheckScheduler("CrossCoreSetFlag", site);
-  if (mode < 0 || mode > 2 || flag < 0 || flag >= kCrossFlags || pipe == Pipe::kS) {
-    KernelFinding finding = NewFinding("parameter", site, "CrossCoreSetFlag");
-    finding.message = "mode " + std::to_string(mode) + ", pipe " + NameOf(pipe) + ", flag " + std::to_string(flag);
-    finding.advice = "modes are 0 to 2, flags 0 to 15, and the pipe is one that moves or computes data";
-    Fault(std::move(finding));
-  }
-  const bool cube = kind_ == CoreKind::kCube;
-  const int vectors = state_->VectorsPerGroup();
-  std::vector<int> receivers;
-  int participants = 0;
-  const auto add_group = [&](int group, bool to_cube) {
-    if (to_cube) receivers.push_back(group * kGroupCores);
-    for (int v = 0; !to_cube && v < vectors; ++v) receivers.push_back(group * kGroupCores + 1 + v);
-  };
-  int scope = group_;
-  if (mode == 0) {
-    if (!state_->launch.starts_together) ReportSchedule(site);
-    scope = -1;
-    for (int group = 0; group < state_->groups; ++group) add_group(group, cube);
-    if (state_->type == TaskType::kAivOnly) receivers.resize(state_->launch.block_dim);
-    participants = static_cast<int>(receivers.size());
-  } else if (mode == 1) {
-    add_group(group_, false);
-    participants = vectors;
-  } else {
-    add_group(group_, !cube);
-    participants = cube ? 1 : vectors;
-  }
-  const int channel_kind = mode * 2 + (cube ? 0 : 1);
-  Record record;
-  record.op = OpClass::kCrossSet;
-  record.pipe = pipe;
-  const std::tuple<int, int, int> channel{scope, channel_kind, flag};
-  record.event = state_->cross.Signal(channel, id(), participants, Snapshot(pipe), receivers, site);
-  Append(record, "CrossCoreSetFlag", site);
-  constexpr int kCounterLimit = 15;
-  if (state_->cross.Pending(channel, id(), receivers) > kCounterLimit) {
-    KernelFinding finding = NewFinding("flag-overflow", site, "CrossCoreSetFlag");
-    finding.message = "flag " + std::to_string(flag) + " was set more than 15 times without a wait";
-    finding.advice = "the hardware counter holds 15: let the other core answer before setting again";
-    Fault(std::move(finding));
-  }
-}
-
-void Core::CrossWait(int flag, Site site, const char* instruction) {
-  CheckScheduler(instruction, site);
-  if (flag < 0 || flag >= kCrossFlags) {
-    KernelFinding finding = NewFinding("parameter", site, instruction);
-    finding.message = "flag " + std::to_string(flag);
-    finding.advice = "flags are 0 to 15";
-    Fault(std::move(finding));
-  }
-  CrossDelivery delivery;
-  waiting_flag = flag;
-  waiting_instruction = instruction;
-  waiting_site = site;
-  bool late = shuffle.Below(2) == 1;  // others go first
-  while (late || !state_->cross.Take(id(), flag, takes_chip_wide, shuffle, &delivery)) {
-    late = false;
-    waiting = true;
-    YieldCurrent();
-    if (state_->failed) throw KernelFault();
-  }
-  waiting = false;
-  takes_chip_wide = !shuffle.on();
-  if (delivery.clock.chip) {
-    for (int i = 0; i < kGroupSlots; ++i) {
-      delivery.clock.own[i] = std::max(delivery.clock.own[i], (*delivery.clock.chip)[group_ * kGroupSlots + i]);
-    }
-  }
-  Join(Pipe::kS, delivery.clock);
-  Record record;
-  record.op = OpClass::kCrossWait;
-  record.event = delivery.id;
-  Append(record, instruction, site);
-}
-
-// The hardware's own reserved flags carry it, as in the toolkit.
-void Core::SyncAll(bool vector_only, Site site) {
-  constexpr int kCubeFlag = 11, kMixFlag = 13, kVectorFlag = 14;
-  constexpr const char* kName = "SyncAll";
-  CheckScheduler(kName, site);
-  const bool cube = kind_ == CoreKind::kCube;
-  BarrierAll(site);
-  const Pipe pipe = cube ? Pipe::kFIX : Pipe::kMTE3;
-  if (vector_only || state_->type == TaskType::kAivOnly || state_->type == TaskType::kAicOnly) {
-    if (vector_only && cube && state_->type != TaskType::kAicOnly) return;
-    const int flag = cube ? kCubeFlag : kVectorFlag;
-    CrossSet(0, pipe, flag, site);
-    CrossWait(flag, site, kName);
-    return;
-  }
-  if (cube) {
-    CrossWait(kMixFlag, site, kName);
-    CrossSet(0, pipe, kCubeFlag, site);
-    CrossWait(kCubeFlag, site, kName);
-    CrossSet(2, pipe, kMixFlag, site);
-  } else {
-    CrossSet(2, pipe, kMixFlag, site);
-    CrossWait(kMixFlag, site, kName);
-  }
+void Core::ReportHostFault(KernelFinding finding, bool goes_on) {
+  if (!goes_on) state_->failed = true;
+  state_->findings.Add(std::move(finding));
 }
 
 void Core::ReportLeftOver(const Flag& flag, Pipe src, Pipe dst, int id) {
@@ -333,14 +270,14 @@ std::uint64_t Core::Allocate(Space space, std::uint32_t bytes, Site site) {
   LocalMemory& target = memory(space);
   std::uint64_t& used = allocated_[static_cast<int>(space)];
   const std::uint64_t begin = used;
-  if (begin + bytes > target.bytes()) {
+  // Only books are kept: a buffer may never be touched, or lie in a memory of the other kind of core.
+  if (target.bytes() != 0 && begin + bytes > target.bytes()) {
     KernelFinding finding = NewFinding("over-allocation", site, "InitBuffer");
     finding.space = NameOf(space);
     finding.message = "needs " + std::to_string(bytes) + " bytes, " + std::to_string(used) + " of " +
                       std::to_string(target.bytes()) + " are taken";
-    finding.advice = target.bytes() == 0 ? "this core has no such memory: UB belongs to vector cores, L1 and L0 to cube cores"
-                                         : "make the buffers smaller, fewer, or share one";
-    Fault(std::move(finding));
+    finding.advice = "make the buffers smaller, fewer, or share one";
+    Note(std::move(finding));
   }
   used += (bytes + kCellBytes - 1) / kCellBytes * kCellBytes;
   target.buffers.push_back({begin, begin + bytes, site});
@@ -366,10 +303,15 @@ void Core::Report(KernelFinding finding) {
   if (state_->options.check) state_->findings.Add(std::move(finding));
 }
 
+void Core::Note(KernelFinding finding) {
+  finding.note = true;
+  Report(std::move(finding));
+}
+
 void Core::Fault(KernelFinding finding) {
   state_->findings.Add(std::move(finding));
   state_->failed = true;
-  throw KernelFault();
+  AbandonCurrent();
 }
 
 }  // namespace npufa_sim

@@ -10,6 +10,7 @@
 #include "core_api.h"
 #include "cross_core.h"
 #include "findings.h"
+#include "gm_flags.h"
 #include "global_memory.h"
 #include "instruction.h"
 #include "local_memory.h"
@@ -25,7 +26,7 @@ struct LaunchState {
   LaunchState(const ChipDescription& chip_, const Launch& launch_, const LaunchOptions& options_, TaskType type_,
               int groups_)
       : chip(chip_), launch(launch_), options(options_), type(type_), groups(groups_), memory(launch_.regions),
-        cross(groups_, groups_ * kGroupCores) {}
+        cross(groups_, groups_ * kGroupCores), gm_flags(groups_) {}
 
   const ChipDescription& chip;
   const Launch& launch;
@@ -35,6 +36,7 @@ struct LaunchState {
   bool scheduler = true;  // flags between cores work
   GlobalMemory memory;
   CrossCoreFlags cross;
+  GmFlags gm_flags;
   FindingStore findings;
   SiteTable sites;
   std::atomic<bool> failed{false};  // some core faulted; the others stop at their next wait
@@ -60,10 +62,23 @@ class Core {
   void SetFlag(Pipe src, Pipe dst, int id, Site site);
   void WaitFlag(Pipe src, Pipe dst, int id, Site site);
   void Barrier(Pipe pipe, Site site);
+  // What the compiler inserts for vector cores unless told not to: `pipe` waits for what `earlier` has done so far.
+  // False where it inserts nothing.
+  bool AutoSync(Pipe earlier, Pipe pipe, Site site);
+  // `pipe` waits for what the other one has been given so far, as by a flag.
+  void OrderPipes(Pipe earlier, Pipe pipe, const char* why, Site site);
   void BarrierAll(Site site);
   void CrossSet(int mode, Pipe pipe, int flag, Site site);
   void CrossWait(int flag, Site site, const char* instruction = "CrossCoreWaitFlag");
   void SyncAll(bool vector_only, Site site);
+  // Flags in global memory: a core that has written one makes known what it has done, one that waits for it learns it.
+  void Publish(const void* address, Site site, bool traced);
+  void Observe(const void* address, Site site);
+  // The scalar unit reads global memory, perhaps in a loop that waits for another core.
+  void PollGm(Site site);
+  // Of one line, or of everything at null: from here on the core sees what others have published.
+  void ManageCache(const void* address, Site site);
+  bool manages_cache() const { return manages_cache_; }
   void Finish();  // end of the program: nothing may be left set
 
   std::uint64_t Allocate(Space space, std::uint32_t bytes, Site site);
@@ -72,6 +87,8 @@ class Core {
 
   [[noreturn]] void Fault(KernelFinding finding);
   void Report(KernelFinding finding);
+  void Note(KernelFinding finding);
+  void ReportHostFault(KernelFinding finding, bool goes_on);
   KernelFinding NewFinding(const char* check, Site site, const char* instruction) const;
   std::string Name() const { return CoreName(id()); }
 
@@ -80,6 +97,8 @@ class Core {
   CoreKind kind() const { return kind_; }
   int group() const { return group_; }
   int vector_index() const { return index_in_group_ - 1; }
+  std::uint64_t issued() const { return next_index_ + polls_; }
+  Site last_site() const { return last_site_; }
   int id() const { return group_ * kGroupCores + index_in_group_; }
   CoreTrace TakeTrace() { return std::move(trace_); }
 
@@ -88,10 +107,12 @@ class Core {
   ControlRegister control;
   Shuffle shuffle;
   std::uint64_t scratch[kScratchWords];
+  std::vector<std::uint8_t> sparse_indices;  // beside L0B, a quarter of its size
   std::vector<std::vector<Instruction::Operand>> operand_storage;
   int open_instructions = 0;
   Manner next_manner = Manner::kPlain;  // of the flag that comes next
   bool waiting = false;  // for a cross-core flag
+  bool polling = false;  // gave way to the others while it reads global memory
   int waiting_flag = 0;
   bool takes_chip_wide = true;  // flags that all cores of the chip have set, at its next wait
   const char* waiting_instruction = "";
@@ -138,6 +159,9 @@ class Core {
   std::uint64_t allocated_[kSpaces];
 
   std::uint32_t next_index_ = 1;
+  bool manages_cache_ = false;
+  std::uint32_t polls_ = 0;  // reads of global memory since the core last did anything else
+  Site last_site_;
   std::uint32_t last_index_[kPipes];  // of the newest instruction of each pipe
   Clock pipe_clocks_[kPipes];
   Clock issue_clock_;
@@ -156,5 +180,7 @@ Core& Current();
 void SetCurrent(Core* core);
 // Lets other cores run; returns when the scheduler comes back to this one.
 void YieldCurrent();
+// Ends the program of this core.
+[[noreturn]] void AbandonCurrent();
 
 }  // namespace npufa_sim

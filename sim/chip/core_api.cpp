@@ -14,12 +14,28 @@ bool Profiled() { return Current().state().options.trace; }
 void CrossCoreSet(int mode, Pipe pipe, int flag, Site site) { Current().CrossSet(mode, pipe, flag, site); }
 void CrossCoreWait(int flag, Site site) { Current().CrossWait(flag, site); }
 void SyncAll(bool vector_only, Site site) { Current().SyncAll(vector_only, site); }
+void Publish(const void* address, Site site, bool traced) { Current().Publish(address, site, traced); }
+void Observe(const void* address, Site site) { Current().Observe(address, site); }
+void PollGm(Site site) { Current().PollGm(site); }
+void ManageCache(const void* address, Site site) { Current().ManageCache(address, site); }
+void ObserveScalarRead(const void* address, Site site) {
+  Core& core = Current();
+  core.PollGm(site);
+  if (core.manages_cache()) core.Observe(address, site);
+}
 
 std::int64_t BlockIndex() {
   const Core& core = Current();
   if (core.kind() == CoreKind::kCube) return core.group();
   return core.group() * core.state().VectorsPerGroup() + core.vector_index();
 }
+
+std::int64_t GroupIndex() {
+  const Core& core = Current();
+  return core.state().type == TaskType::kAivOnly ? BlockIndex() : core.group();
+}
+
+std::uint64_t IssuedInstructions() { return Current().issued(); }
 
 std::int64_t BlockCount() { return Current().state().launch.block_dim; }
 std::int64_t SubBlockIndex() { return Current().kind() == CoreKind::kCube ? 0 : Current().vector_index(); }
@@ -54,6 +70,11 @@ void SetControlBit(int bit, bool on) {
   Control().set |= mask;
 }
 std::uint64_t* Scratch() { return Current().scratch; }
+std::uint8_t* SparseIndices() {
+  Core& core = Current();
+  core.sparse_indices.resize(core.memory(Space::kL0B).bytes() / 4);
+  return core.sparse_indices.data();
+}
 
 void Fault(const char* check, Site site, const char* instruction, const char* message, const char* advice) {
   KernelFinding finding = Current().NewFinding(check, site, instruction);

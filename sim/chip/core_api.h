@@ -21,9 +21,18 @@ bool Profiled();
 void CrossCoreSet(int mode, Pipe pipe, int flag, Site site);
 void CrossCoreWait(int flag, Site site);
 void SyncAll(bool vector_only, Site site);
+// Flags in global memory, see Core.
+void Publish(const void* address, Site site, bool traced);
+void Observe(const void* address, Site site);
+void PollGm(Site site);
+void ManageCache(const void* address, Site site);
+// Scalar accesses to global memory tell these beside their instruction.
+void ObserveScalarRead(const void* address, Site site);
 
 std::int64_t BlockIndex();   // GetBlockIdx
 std::int64_t BlockCount();   // GetBlockNum
+std::int64_t GroupIndex();   // block_idx
+std::uint64_t IssuedInstructions();
 std::int64_t SubBlockIndex();
 std::int64_t SubBlockCount();
 std::uint64_t TilingKey();
@@ -71,8 +80,10 @@ AtomicMode& CurrentAtomic();
 // the start of a kernel.
 inline constexpr int kScratchWords = 64;
 std::uint64_t* Scratch();
+// The buffer beside L0B that says which elements of a sparse matrix are there.
+std::uint8_t* SparseIndices();
 
-// A fault of the kernel that has no operand: deadlock, misuse of a queue, an unsupported form. Throws KernelFault.
+// A fault of the kernel that has no operand: deadlock, misuse of a queue, an unsupported form. Ends the program.
 [[noreturn]] void Fault(const char* check, Site site, const char* instruction, const char* message, const char* advice);
 // Reported; the kernel goes on.
 void Finding(const char* check, Site site, const char* instruction, const char* message, const char* advice);

@@ -59,6 +59,10 @@ class CrossCoreFlags {
   // The most sets of a core that the counter of a receiver has to hold.
   int Pending(const std::tuple<int, int, int>& channel, int core, const std::vector<int>& receivers);
   std::vector<CrossLeftOver> LeftOver();
+  std::uint32_t NewEvent() {
+    const std::lock_guard lock(mutex_);
+    return next_event_++;
+  }
   std::uint32_t events() const { return next_event_; }
 
  private:

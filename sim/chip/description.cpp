@@ -83,7 +83,7 @@ TimeModel ModelOf(const EmbeddedChip& chip) {
   return model;
 }
 
-// Of UB and of L1, the last 256 bytes belong to the system.
+// Of L1, the last 256 bytes belong to the system.
 constexpr std::uint32_t kReserved = 256;
 
 ChipDescription Describe(const EmbeddedChip& chip) {
@@ -99,7 +99,7 @@ ChipDescription Describe(const EmbeddedChip& chip) {
   const auto set = [&](Space space, const char* fact, std::uint32_t reserved = 0) {
     d.space_bytes[static_cast<int>(space)] = static_cast<std::uint32_t>(d.facts.at(fact)) - reserved;
   };
-  set(Space::kUB, "ub_bytes", kReserved);
+  set(Space::kUB, "ub_bytes");
   set(Space::kL1, "l1_bytes", kReserved);
   set(Space::kL0A, "l0a_bytes");
   set(Space::kL0B, "l0b_bytes");

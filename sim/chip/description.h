@@ -45,7 +45,9 @@ struct ChipDescription {
   int aic_count = 0, aiv_count = 0;
   double clock_mhz = 0;
   std::uint64_t hbm_bytes = 0, l2_bytes = 0;
-  std::uint32_t space_bytes[kSpaces] = {};  // usable bytes of each local memory; 0 for GM
+  std::uint32_t space_bytes[kSpaces] = {};  // of each local memory; 0 for GM
+  // What tiling is told of UB: the system keeps the last bytes, though kernels may use them.
+  std::uint32_t UbForTiling() const { return space_bytes[static_cast<int>(Space::kUB)] - 256; }
   std::map<std::string, double> facts;      // every published number by its path: "bytes_per_cycle.l2_read_rate"
   TimeModel model;
 

@@ -45,4 +45,12 @@ void Fiber::Resume() { swapcontext(&caller_, &here_); }
 
 void Fiber::Yield() { swapcontext(&here_, &caller_); }
 
+void Fiber::Abandon() {
+  done_ = true;
+  setcontext(&caller_);
+  __builtin_unreachable();
+}
+
+bool Fiber::InGuard(const void* address) const { return address >= stack_ && address < stack_ + kGuardBytes; }
+
 }  // namespace npufa_sim

@@ -18,6 +18,10 @@ class Fiber {
   void Start(std::function<void()> program);  // to be run by Resume(); drops the program before
   void Resume();  // until the program yields or ends
   void Yield();   // from inside the program
+  // From inside: ends the program where it stands. Nothing is unwound, so it may happen in a destructor or after a
+  // fault of the processor; what the program holds is lost.
+  [[noreturn]] void Abandon();
+  bool InGuard(const void* address) const;  // below the end of the stack
   bool done() const { return done_; }
 
  private:

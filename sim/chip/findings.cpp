@@ -1,5 +1,6 @@
 #include "findings.h"
 
+#include <algorithm>
 #include <sstream>
 
 namespace npufa_sim {
@@ -24,11 +25,13 @@ std::vector<KernelFinding> FindingStore::Take() {
 std::string FormatFindings(const std::string& kernel, const std::vector<KernelFinding>& findings) {
   constexpr std::size_t kShown = 12;
   std::ostringstream out;
-  out << "kernel " << kernel << ": the simulator found " << findings.size()
-      << (findings.size() == 1 ? " problem" : " problems");
+  const auto problems = std::count_if(findings.begin(), findings.end(), [](const auto& f) { return !f.note; });
+  out << "kernel " << kernel << ": the simulator found ";
+  if (problems == 0) out << "no problem";
+  else out << problems << (problems == 1 ? " problem" : " problems");
   for (std::size_t i = 0; i < findings.size() && i < kShown; ++i) {
     const KernelFinding& finding = findings[i];
-    out << "\n  [" << finding.check << "] " << finding.file << ":" << finding.line << ": " << finding.instruction;
+    out << "\n  [" << (finding.note ? "note: " : "") << finding.check << "] " << finding.file << ":" << finding.line << ": " << finding.instruction;
     if (!finding.operand.empty()) out << " " << finding.operand;
     if (!finding.space.empty()) out << " in " << finding.space;
     out << " (" << finding.core << "): " << finding.message;

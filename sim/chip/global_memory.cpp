@@ -120,6 +120,14 @@ GlobalMemory::GlobalMemory(const std::vector<GmRegion>& regions) {
   for (const GmRegion& region : merged) regions_.push_back(std::make_unique<GmRegionState>(region));
 }
 
+std::vector<void*> GlobalMemory::Used() const {
+  std::vector<void*> used;
+  for (const auto& region : regions_) {
+    if (region->used()) used.push_back(region->region().data);
+  }
+  return used;
+}
+
 GmRegionState* GlobalMemory::Nearest(std::uint64_t address) const {
   const auto after = std::upper_bound(regions_.begin(), regions_.end(), address,
                                       [](std::uint64_t value, const auto& region) { return value < region->begin(); });

@@ -68,6 +68,7 @@ class GmRegionState {
   // Cells count from the 32-byte block that holds the region's first byte.
   std::uint64_t origin() const { return begin_ & ~std::uint64_t{kCellBytes - 1}; }
   GmPage& Page(std::int64_t cell);
+  bool used() const { return !owned_.empty(); }
 
  private:
   GmRegion region_;
@@ -84,6 +85,8 @@ class GlobalMemory {
   GmRegionState* Find(std::uint64_t address) const;
   // Region that begins or ends closest below the address, for messages.
   GmRegionState* Nearest(std::uint64_t address) const;
+  // Starts of the writable regions that were read or written.
+  std::vector<void*> Used() const;
 
  private:
   std::vector<std::unique_ptr<GmRegionState>> regions_;  // by address

@@ -81,6 +81,12 @@ bool Instruction::AllWritten(const TensorRef& tensor, const Extent& extent) cons
   return true;
 }
 
+void Instruction::Undefine(const TensorRef& tensor, const Extent& extent) {
+  LocalMemory& memory = core_.memory(tensor.space);
+  const std::int64_t first = static_cast<std::int64_t>(tensor.address) + extent.offset;
+  memory.MarkWritten(first, first + extent.bytes, false);
+}
+
 void Instruction::CopyWritten(const TensorRef& dst, const Extent& dst_extent, const TensorRef& src,
                               const Extent& src_extent) {
   if (!core_.state().options.check || src.space == Space::kGM || dst.space == Space::kGM) return;

@@ -6,7 +6,7 @@
 //   ins.Issue({OpClass::kVecAdd, repeats, elements, sizeof(T)});
 //   ... then the arithmetic on Bytes(dst), Bytes(src0) ...
 //
-// Issue() throws KernelFault (after reporting) when executing the instruction would touch memory it may not touch or has
+// Issue() ends the program (after reporting) when executing the instruction would touch memory it may not touch or has
 // no meaning; races, unwritten operands and other findings are collected and the kernel goes on.
 #pragma once
 
@@ -31,17 +31,16 @@ struct Cost {
 struct OperandRule {
   std::uint32_t align = 1;         // of every block's address, in bytes
   bool may_be_unwritten = false;   // moves of whole fractals may carry bytes that nobody wrote and nobody will use
+  bool carries = false;            // what comes of unwritten bytes counts as unwritten; that alone is no mistake
   bool atomic = false;             // writes that combine with others' in any order
   bool ordered_in_pipe = false;    // the pipe itself orders this operand after earlier instructions of the same pipe
   bool whole_blocks = false;       // a 32-byte block counts as written as soon as any byte of it is
+  bool unit_flag = false;          // L0C: Mmad and Fixpipe with unit flags wait for each other
   std::uint8_t numbers = 0;        // bytes of elements none of which may be the NaN that unwritten memory holds
   bool undefined = false;          // a write of bytes that nobody may use: they count as unwritten afterwards
 };
 
 inline constexpr OperandRule kBlockAligned{32};
-
-// Thrown to leave the kernel; the finding is already in the report.
-struct KernelFault {};
 
 class Core;
 
@@ -59,6 +58,9 @@ class Instruction {
 
   // Whether every byte was written; true when nothing is checked.
   bool AllWritten(const TensorRef& tensor, const Extent& extent) const;
+
+  // Bytes that Issue() has marked as written hold nothing that anybody may use.
+  void Undefine(const TensorRef& tensor, const Extent& extent);
 
   // Copies which destination bytes count as written from the source instead of marking all of them: for moves between
   // memories, byte ranges pairwise in order. Call after Issue().

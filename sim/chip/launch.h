@@ -1,7 +1,9 @@
 // Running one kernel on the modelled chip.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,7 @@ enum class TaskType : int { kUndeclared = -1, kAivOnly = 0, kAicOnly = 1, kMix1T
 struct LaunchOptions {
   bool check = true;
   bool trace = false;   // keep what the time model needs
+  bool auto_sync = false;  // vector cores: what the compiler's --cce-auto-sync=on orders is in order
   int threads = 0;      // host threads; 0: as many as the host has
   // Not 0: flags and cores take their turns as this seed decides, and control registers hold what an earlier kernel
   // may have left.
@@ -40,6 +43,7 @@ struct Launch {
   std::uint64_t tiling_key = 0;
   bool starts_together = true;   // no block waits for another to end: waits for all cores need it
   std::vector<void*> arguments;  // GM addresses in the order of the kernel's parameters
+  std::function<void(void* entry)> call;  // instead of `arguments`: calls an entry with values of the kernel's own types
   std::vector<GmRegion> regions;
 };
 
@@ -54,13 +58,17 @@ struct KernelFinding {
   std::string message;      // what happened, with addresses and sizes
   std::string advice;       // what to do
   std::uint64_t count = 1;  // times the same statement did the same
+  bool note = false;        // worth knowing, no mistake
 };
 
 struct LaunchResult {
   bool completed = false;  // every core reached its end
   std::vector<KernelFinding> findings;
   Trace trace;
-  bool Ok() const { return completed && findings.empty(); }
+  bool Ok() const {
+    return completed && std::all_of(findings.begin(), findings.end(), [](const auto& f) { return f.note; });
+  }
+  std::vector<void*> used;  // start of each writable region that instructions touched
 };
 
 // Throws std::invalid_argument for a launch that no chip of this description accepts.

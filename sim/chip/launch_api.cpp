@@ -32,7 +32,8 @@ std::string ToJson(const LaunchResult& result, const std::string& kernel) {
         << ",\"operand\":" << JsonString(finding.operand) << ",\"space\":" << JsonString(finding.space)
         << ",\"core\":" << JsonString(finding.core) << ",\"file\":" << JsonString(finding.file)
         << ",\"line\":" << finding.line << ",\"message\":" << JsonString(finding.message)
-        << ",\"advice\":" << JsonString(finding.advice) << ",\"count\":" << finding.count << "}";
+        << ",\"advice\":" << JsonString(finding.advice) << ",\"count\":" << finding.count
+        << ",\"note\":" << (finding.note ? "true" : "false") << "}";
     comma = ",";
   }
   out << "]}";
@@ -49,12 +50,15 @@ struct npufa_sim_argument {
   void* data;  // null for an absent optional tensor
   std::uint64_t bytes;
   int writable, written;
+  int value;  // the bytes at `data` are the argument
 };
 
 // JSON: completed, findings, text; or {"error": ...}. The string lives until the next call on this thread.
+// `entry`: 0, or one more than the number of the function that takes an array of addresses of the arguments.
 const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cube_path, const char* vector_path,
                              std::uint32_t block_dim, std::uint64_t tiling_key, const npufa_sim_argument* arguments,
-                             int count, int check, int threads, std::uint64_t shuffle, int together) {
+                             int count, int entry, int check, int auto_sync, int threads, std::uint64_t shuffle,
+                             int together) {
   using namespace npufa_sim;
   static thread_local std::string reply;
   try {
@@ -62,18 +66,32 @@ const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cu
     if (!chip) throw std::invalid_argument(std::string("no chip named ") + soc);
     Launch launch;
     launch.kernel = kernel;
-    launch.cube_entry = Load(cube_path, kernel);
-    launch.vector_entry = Load(vector_path, kernel);
+    const std::string symbol = entry > 0 ? "npufa_kernel_entry_" + std::to_string(entry - 1) : launch.kernel;
+    launch.cube_entry = Load(cube_path, symbol.c_str());
+    launch.vector_entry = Load(vector_path, symbol.c_str());
     launch.block_dim = block_dim;
     launch.tiling_key = tiling_key;
     launch.starts_together = together != 0;
     for (int i = 0; i < count; ++i) {
       launch.arguments.push_back(arguments[i].data);
-      if (!arguments[i].data) continue;
+      if (!arguments[i].data || arguments[i].value) continue;
       launch.regions.push_back({arguments[i].name, arguments[i].data, arguments[i].bytes, arguments[i].writable != 0,
                                 arguments[i].written != 0});
     }
-    LaunchResult result = Run(*chip, launch, {check != 0, Profiling(), threads, shuffle});
+    std::vector<void*> values;
+    for (int i = 0; i < count; ++i) {
+      values.push_back(arguments[i].value ? arguments[i].data : static_cast<void*>(&launch.arguments[i]));
+    }
+    if (entry > 0) {
+      launch.call = [&values](void* f) { reinterpret_cast<void (*)(void* const*)>(f)(values.data()); };
+    }
+    LaunchOptions options;
+    options.check = check != 0;
+    options.trace = Profiling();
+    options.auto_sync = auto_sync != 0;
+    options.threads = threads;
+    options.shuffle = shuffle;
+    LaunchResult result = Run(*chip, launch, options);
     reply = ToJson(result, launch.kernel);
     if (Profiling() && result.completed) KeepTrace(*chip, std::move(result.trace));
   } catch (const std::exception& error) {

@@ -8,21 +8,21 @@
 #include <utility>
 
 #include "core_group.h"
+#include "host_faults.h"
 #include "progress.h"
 
 namespace npufa_sim {
 namespace {
 
 thread_local Core* current_core = nullptr;
-thread_local Fiber* current_fiber = nullptr;
 
 struct Probe {
   bool active = false;
   std::uint64_t tiling_key = 0;
   TaskDeclaration task;
+  bool works = false;
 };
 thread_local Probe probe;
-struct ProbeDone {};
 
 constexpr std::size_t kMaxArguments = 64;
 
@@ -39,8 +39,9 @@ void Dispatch(void* entry, const std::vector<void*>& arguments, std::index_seque
   table[arguments.size()](entry, arguments);
 }
 
-void CallKernel(void* entry, const std::vector<void*>& arguments) {
-  Dispatch(entry, arguments, std::make_index_sequence<kMaxArguments + 1>());
+void CallKernel(void* entry, const Launch& launch) {
+  if (launch.call) return launch.call(entry);
+  Dispatch(entry, launch.arguments, std::make_index_sequence<kMaxArguments + 1>());
 }
 
 class Machine {
@@ -59,12 +60,13 @@ class Machine {
 
  private:
   void Work() {
+    const HostFaultScope faults;
     std::vector<std::unique_ptr<CoreGroup>> running, idle;
     while (true) {
       const std::uint64_t seen = Arrivals();
-      bool moved = false;
+      bool moved = false, polled = false;
       for (std::size_t i = 0; i < running.size();) {
-        moved |= Advance(*running[i]);
+        moved |= Advance(*running[i], &polled);
         if (running[i]->done()) {
           Collect(*running[i]);
           idle.push_back(std::move(running[i]));
@@ -83,6 +85,10 @@ class Machine {
         continue;
       }
       if (running.empty()) break;
+      if (polled) {
+        std::this_thread::yield();
+        continue;
+      }
       if (!Sleep(seen)) ReportDeadlock(running);
     }
     for (auto& group : idle) CoreGroup::Give(std::move(group));
@@ -111,9 +117,8 @@ class Machine {
   void Program(Core& core) {
     const Launch& launch = state_.launch;
     try {
-      CallKernel(core.kind() == CoreKind::kCube ? launch.cube_entry : launch.vector_entry, launch.arguments);
+      CallKernel(core.kind() == CoreKind::kCube ? launch.cube_entry : launch.vector_entry, launch);
       if (!state_.failed) core.Finish();
-    } catch (const KernelFault&) {
     } catch (...) {
       std::lock_guard lock(mutex_);
       error_ = std::current_exception();
@@ -121,11 +126,12 @@ class Machine {
     }
   }
 
-  // Runs each core of the group until it waits; true when any of them got on.
-  bool Advance(CoreGroup& group) {
+  // Runs each core of the group until it waits; true when any of them got on. `polled`: one reads global memory in a
+  // loop and must be asked again.
+  bool Advance(CoreGroup& group, bool* polled) {
     // With a seed, other groups are heard only when this one is at rest: what it does then does not depend on when they
     // run.
-    const bool moved = state_.options.shuffle == 0 ? Round(group, true) : Round(group, false) || Round(group, true);
+    const bool moved = state_.options.shuffle == 0 ? Round(group, true, polled) : Round(group, false, polled) || Round(group, true, polled);
     if (moved) {
       std::lock_guard lock(mutex_);
       ++arrivals_;
@@ -134,7 +140,7 @@ class Machine {
     return moved;
   }
 
-  bool Round(CoreGroup& group, bool chip_wide) {
+  bool Round(CoreGroup& group, bool chip_wide, bool* polled) {
     std::array<int, kGroupCores> flags;
     for (int i = 0; i < kGroupCores; ++i) {
       const bool waits = group.used[i] && group.runners[i].core.waiting;
@@ -151,10 +157,11 @@ class Machine {
       if (core.waiting && !state_.failed && !ready[i]) continue;
       if (core.waiting && chip_wide) core.takes_chip_wide = true;
       SetCurrent(&core);
-      current_fiber = &runner.fiber;
-      runner.fiber.Resume();
+      ResumeCore(core, runner.fiber);
       SetCurrent(nullptr);
-      moved = true;
+      const bool polls = core.polling && !runner.fiber.done();
+      *polled |= polls;
+      moved |= !polls;
     }
     return moved;
   }
@@ -255,29 +262,35 @@ void ReportLeftOver(LaunchState& state) {
   }
 }
 
-TaskDeclaration ProbeTaskType(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
+// What one program of the kernel declares, or whether it works.
+Probe ProbeProgram(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options, bool vector) {
   // Buffers are real, so that whatever stands before the declaration may run.
   LaunchState state(chip, launch, options, TaskType::kMix1To2, 1);
-  const bool vector = launch.vector_entry != nullptr;
   void* entry = vector ? launch.vector_entry : launch.cube_entry;
   std::unique_ptr<CoreGroup> group = CoreGroup::Take(chip);
   Runner& runner = group->runners[vector ? 1 : 0];
   runner.core.Start(&state, 0, vector ? 1 : 0);
   probe = {true, launch.tiling_key, {}};
-  runner.fiber.Start([&] {
-    try {
-      CallKernel(entry, launch.arguments);
-    } catch (const ProbeDone&) {
-    } catch (const KernelFault&) {
-    }
-  });
+  runner.fiber.Start([&] { CallKernel(entry, launch); });
+  const HostFaultScope faults;
   SetCurrent(&runner.core);
-  current_fiber = &runner.fiber;
-  runner.fiber.Resume();
+  ResumeCore(runner.core, runner.fiber);
   SetCurrent(nullptr);
   CoreGroup::Give(std::move(group));
   probe.active = false;
-  return probe.task;
+  return probe;
+}
+
+// Without a declaration the cores that have something to do take part, as with the toolkit's compiler.
+TaskDeclaration ProbeTaskType(const ChipDescription& chip, const Launch& launch, const LaunchOptions& options) {
+  const Probe vector = launch.vector_entry ? ProbeProgram(chip, launch, options, true) : Probe();
+  if (vector.task.type != TaskType::kUndeclared || !launch.cube_entry) return vector.task;
+  const Probe cube = ProbeProgram(chip, launch, options, false);
+  TaskDeclaration task = cube.task;
+  if (task.type == TaskType::kUndeclared && cube.works) {
+    task.type = vector.works ? TaskType::kMix1To2 : TaskType::kAicOnly;
+  }
+  return task;
 }
 
 void Validate(const ChipDescription& chip, const Launch& launch, TaskType type) {
@@ -296,19 +309,22 @@ void Validate(const ChipDescription& chip, const Launch& launch, TaskType type) 
 
 Core& Current() { return *current_core; }
 void SetCurrent(Core* core) { current_core = core; }
-void EndProbe() {
-  if (probe.active) throw ProbeDone();
+void AbandonCurrent() { RunningFiber()->Abandon(); }
+void EndProbe(bool works) {
+  if (!probe.active) return;
+  probe.works = works;
+  AbandonCurrent();
 }
 
 void YieldCurrent() {
-  EndProbe();
-  current_fiber->Yield();
+  EndProbe(true);
+  RunningFiber()->Yield();
 }
 
 void ProbedTaskType(std::uint64_t tiling_key, bool any_key, TaskDeclaration task) {
   if (!probe.active || (!any_key && tiling_key != probe.tiling_key)) return;
   probe.task = task;
-  throw ProbeDone();
+  AbandonCurrent();
 }
 
 LaunchResult Run(const ChipDescription& chip, const Launch& launch, const LaunchOptions& given) {
@@ -330,6 +346,7 @@ LaunchResult Run(const ChipDescription& chip, const Launch& launch, const Launch
   result.completed = !state.failed;
   if (result.completed && options.check) ReportLeftOver(state);
   result.findings = state.findings.Take();
+  result.used = state.memory.Used();
   if (options.trace) {
     result.trace.kernel = launch.kernel;
     result.trace.block_dim = launch.block_dim;

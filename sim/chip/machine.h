@@ -11,6 +11,7 @@ struct TaskDeclaration {
   bool scheduler = true;
 };
 void ProbedTaskType(std::uint64_t tiling_key, bool any_key, TaskDeclaration task);
-void EndProbe();
+// `works`: what the program does next is work of its kind of core, not of the scalar unit alone.
+void EndProbe(bool works = false);
 
 }  // namespace npufa_sim

@@ -51,6 +51,7 @@ struct TensorRef {
   std::uint64_t address = 0;
   std::uint64_t begin = 0, end = 0;  // of the buffer the tensor was taken from
   bool past_l2 = false;              // GM: its transfers leave nothing in L2
+  bool declared = false;             // begin and end are what the kernel says of memory that it manages itself
 };
 
 }  // namespace npufa_sim

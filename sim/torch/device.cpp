@@ -105,3 +105,11 @@ aclError aclrtDeviceCanAccessPeer(std::int32_t* canAccessPeer, std::int32_t devi
   *canAccessPeer = deviceId != peerDeviceId;
   return ACL_SUCCESS;
 }
+
+// A device has one context.
+aclError aclrtCreateContext(aclrtContext* context, std::int32_t deviceId) {
+  const aclError status = aclrtSetDevice(deviceId);
+  return status == ACL_SUCCESS ? aclrtGetCurrentContext(context) : status;
+}
+
+aclError aclrtDestroyContext(aclrtContext) { return ACL_SUCCESS; }

@@ -1,6 +1,7 @@
 // Capture of a stream's tasks into a graph, and its replay.
 #include "graph.h"
 
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -144,6 +145,15 @@ aclError aclmdlRIExecuteAsync(aclmdlRI modelRI, aclrtStream stream) {
 aclError aclmdlRIDestroy(aclmdlRI modelRI) {
   const auto lock = StreamTable::Get().Lock();
   return Graphs().erase(modelRI) == 1 ? ACL_SUCCESS : InvalidGraph(__func__);
+}
+
+aclError aclmdlRIDebugJsonPrint(aclmdlRI modelRI, const char* path, std::uint32_t) {
+  NPUFA_SIM_REQUIRE_POINTER(path);
+  const std::shared_ptr<Graph> graph = FindGraph(modelRI);
+  if (graph == nullptr) return InvalidGraph(__func__);
+  std::ofstream file(path);
+  file << "{\"id\": " << graph->id << ", \"steps\": " << graph->steps.size() << "}\n";
+  return file ? ACL_SUCCESS : Fail(ACL_ERROR_INVALID_PARAM, __func__, std::string(path) + " cannot be written");
 }
 
 aclError aclmdlRIGetId(aclmdlRI modelRI, std::uint32_t* modelRIId) {

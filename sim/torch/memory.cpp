@@ -22,9 +22,12 @@ class Heap {
     const std::lock_guard<std::mutex> lock(mutex_);
     const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
     if (rounded < bytes || rounded > limit || used_ > limit - rounded) return nullptr;
-    void* memory = std::aligned_alloc(kAlignment, rounded);
-    if (memory == nullptr) return nullptr;
-    blocks_[static_cast<char*>(memory)] = rounded;
+    // Fresh memory is zero, which programs rely on although nobody promises it.
+    void* storage = std::calloc(1, rounded + kAlignment);
+    if (storage == nullptr) return nullptr;
+    char* memory = static_cast<char*>(storage);
+    memory += kAlignment - reinterpret_cast<std::uintptr_t>(storage) % kAlignment;
+    blocks_[memory] = {rounded, bytes, storage, false};
     used_ += rounded;
     return memory;
   }
@@ -33,9 +36,9 @@ class Heap {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto block = blocks_.find(static_cast<char*>(memory));
     if (block == blocks_.end()) return false;
-    used_ -= block->second;
+    used_ -= block->second.rounded;
+    std::free(block->second.storage);
     blocks_.erase(block);
-    std::free(memory);
     return true;
   }
 
@@ -43,10 +46,24 @@ class Heap {
   std::uint64_t BytesFrom(const void* address) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const char* at = static_cast<const char*>(address);
-    auto next = blocks_.upper_bound(at);
-    if (next == blocks_.begin()) return 0;
-    const auto& [begin, bytes] = *--next;
-    return at < begin + bytes ? static_cast<std::uint64_t>(begin + bytes - at) : 0;
+    const auto block = Find(at);
+    return block == blocks_.end() ? 0 : static_cast<std::uint64_t>(block->first + block->second.rounded - at);
+  }
+
+  void MarkWritten(const void* address) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto block = Find(static_cast<const char*>(address));
+    if (block != blocks_.end()) block->second.written = true;
+  }
+
+  std::vector<GmRegion> Regions() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<GmRegion> regions;
+    for (const auto& [begin, block] : blocks_) {
+      regions.push_back({"device memory of " + std::to_string(block.bytes) + " bytes", const_cast<char*>(begin),
+                         block.bytes, true, block.written});
+    }
+    return regions;
   }
 
   std::uint64_t Used() const {
@@ -55,8 +72,22 @@ class Heap {
   }
 
  private:
+  struct Block {
+    std::size_t rounded, bytes;
+    void* storage;  // what calloc returned
+    mutable bool written;
+  };
+  using Blocks = std::map<const char*, Block>;
+
+  Blocks::const_iterator Find(const char* at) const {
+    const auto next = blocks_.upper_bound(at);
+    if (next == blocks_.begin()) return blocks_.end();
+    const auto block = std::prev(next);
+    return at < block->first + block->second.rounded ? block : blocks_.end();
+  }
+
   mutable std::mutex mutex_;
-  std::map<const char*, std::size_t> blocks_;
+  Blocks blocks_;
   std::uint64_t used_ = 0;
 };
 
@@ -125,6 +156,16 @@ aclError CheckCopy(const char* function, void* dst, std::size_t capacity, const 
   return status;
 }
 
+void Copy(void* dst, const void* src, std::size_t count) {
+  std::memmove(dst, src, count);
+  DeviceHeap().MarkWritten(dst);
+}
+
+void Set(void* dst, std::int32_t value, std::size_t count) {
+  std::memset(dst, value, count);
+  DeviceHeap().MarkWritten(dst);
+}
+
 aclError CheckFill(const char* function, void* address, std::size_t capacity, std::size_t bytes) {
   if (bytes > capacity) {
     return Fail(ACL_ERROR_INVALID_PARAM, function,
@@ -136,6 +177,12 @@ aclError CheckFill(const char* function, void* address, std::size_t capacity, st
 }  // namespace
 
 bool IsDeviceMemory(const void* address, std::uint64_t bytes) { return DeviceHeap().BytesFrom(address) >= bytes; }
+
+std::vector<GmRegion> DeviceRegions() { return DeviceHeap().Regions(); }
+
+void MarkWritten(const std::vector<void*>& allocations) {
+  for (const void* allocation : allocations) DeviceHeap().MarkWritten(allocation);
+}
 
 }  // namespace npufa_sim
 
@@ -176,7 +223,7 @@ aclError aclrtFreeHost(void* hostPtr) {
 aclError aclrtMemcpy(void* dst, std::size_t destMax, const void* src, std::size_t count, aclrtMemcpyKind kind) {
   aclError status = RequireNoCapture(__func__);
   if (status == ACL_SUCCESS) status = CheckCopy(__func__, dst, destMax, src, count, kind);
-  if (status == ACL_SUCCESS && count != 0) std::memmove(dst, src, count);
+  if (status == ACL_SUCCESS && count != 0) Copy(dst, src, count);
   return status;
 }
 
@@ -185,7 +232,7 @@ aclError aclrtMemcpyAsync(void* dst, std::size_t destMax, const void* src, std::
   const aclError status = CheckCopy(__func__, dst, destMax, src, count, kind);
   if (status != ACL_SUCCESS || count == 0) return status;
   return SubmitToStream(stream, [=] {
-    std::memmove(dst, src, count);
+    Copy(dst, src, count);
     return ACL_SUCCESS;
   });
 }
@@ -197,7 +244,7 @@ aclError aclrtMemcpyAsyncWithCondition(void* dst, std::size_t destMax, const voi
 
 aclError aclrtMemset(void* devPtr, std::size_t maxCount, std::int32_t value, std::size_t count) {
   const aclError status = CheckFill(__func__, devPtr, maxCount, count);
-  if (status == ACL_SUCCESS && count != 0) std::memset(devPtr, value, count);
+  if (status == ACL_SUCCESS && count != 0) Set(devPtr, value, count);
   return status;
 }
 
@@ -206,7 +253,7 @@ aclError aclrtMemsetAsync(void* devPtr, std::size_t maxCount, std::int32_t value
   const aclError status = CheckFill(__func__, devPtr, maxCount, count);
   if (status != ACL_SUCCESS || count == 0) return status;
   return SubmitToStream(stream, [=] {
-    std::memset(devPtr, value, count);
+    Set(devPtr, value, count);
     return ACL_SUCCESS;
   });
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "../chip/launch.h"
 
@@ -31,6 +32,10 @@ void SetOptions(const LaunchOptions& options);
 
 // True when [address, address + bytes) lies within one allocation of device memory.
 bool IsDeviceMemory(const void* address, std::uint64_t bytes);
+// Every allocation, for kernels that reach memory through pointers in memory. One counts as written once the host or a
+// kernel has used it.
+std::vector<GmRegion> DeviceRegions();
+void MarkWritten(const std::vector<void*>& allocations);
 
 }  // namespace npufa_sim
 

@@ -21,8 +21,10 @@ from ._session import Status, chips, enable, set_check, status
 if TYPE_CHECKING:
     from .kernel import CompileError, Finding, KernelError, KernelLibrary, Output, compile_kernel
     from .profiling import KernelReport, ProfileError, ProfileReport, profile
+    from .program import ProgramError, run_program
 
 _LAZY = {
+    "program": ("ProgramError", "run_program"),
     "kernel": ("CompileError", "Finding", "KernelError", "KernelLibrary", "Output", "compile_kernel"),
     "profiling": ("KernelReport", "ProfileError", "ProfileReport", "profile"),
 }
@@ -36,11 +38,13 @@ __all__ = [
     "Output",
     "ProfileError",
     "ProfileReport",
+    "ProgramError",
     "Status",
     "chips",
     "compile_kernel",
     "enable",
     "profile",
+    "run_program",
     "set_check",
     "status",
 ]

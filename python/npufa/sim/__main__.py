@@ -1,26 +1,58 @@
-"""Command line: python -m npufa.sim run script.py [arguments], python -m npufa.sim chips."""
+"""Command line: python -m npufa.sim run script.py or program.asc [arguments], python -m npufa.sim chips."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from .. import _script
-from . import chips, enable, profile
+from . import chips, enable, profile, program
 from ._session import DEFAULT_SOC
+from .profiling import ProfileReport
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if program.is_source(arguments.script):
+        return _run_program(arguments)
     _script.require(arguments.script, "python -m npufa.sim run")
     enable(arguments.soc, check=not arguments.no_check, force=arguments.force)
-    if arguments.trace is None:
+    if not _profiles(arguments):
         _script.run(arguments.script, arguments.arguments)
         return
-    report = profile(_exit_code, arguments.script, arguments.arguments)
+    _finish(profile(_exit_code, arguments.script, arguments.arguments), arguments)
+
+
+def _profiles(arguments: argparse.Namespace) -> bool:
+    return arguments.profile or arguments.trace is not None
+
+
+def _finish(report: ProfileReport, arguments: argparse.Namespace) -> NoReturn:
     print(report)
-    report.save_trace(arguments.trace)
+    if arguments.trace is not None:
+        report.save_trace(arguments.trace)
     sys.exit(report.result)
+
+
+def _run_program(arguments: argparse.Namespace) -> None:
+    sources = [arguments.script]
+    words = arguments.arguments
+    while words and program.is_source(words[0]) and Path(words[0]).is_file():
+        sources.append(words.pop(0))
+    if words[:1] == ["--"]:
+        words.pop(0)
+    for source in sources:
+        _script.require(source, "python -m npufa.sim run")
+    options = {"include": arguments.include, "defines": arguments.define, "soc": arguments.soc,
+               "check": not arguments.no_check, "auto_sync": not arguments.no_auto_sync}  # fmt: skip
+    try:
+        if not _profiles(arguments):
+            sys.exit(program.run_program(sources, words, **options))
+        report = profile(program.run_program, sources, words, **options)
+    except (program.CompileError, program.ProgramError, ValueError) as error:
+        sys.exit(f"python -m npufa.sim run: {error}")
+    _finish(report, arguments)
 
 
 def _exit_code(script: str, arguments: list[str]) -> Any:
@@ -44,14 +76,20 @@ def _chips() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m npufa.sim", description="The simulated Ascend NPU.")
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run a script with torch.npu on a simulated chip")
+    run = commands.add_parser("run", help="run a Python script, or an Ascend C program, on a simulated chip")
     run.add_argument("--soc", default=DEFAULT_SOC, help="the chip (default: %(default)s)")
     run.add_argument("--no-check", action="store_true", help="do not check kernels: faster")
     run.add_argument("--trace", metavar="FILE", help="profile the whole script; print the table and save the trace, "
                      "which ui.perfetto.dev opens")
+    run.add_argument("--profile", action="store_true", help="print the modelled time of every kernel")
+    run.add_argument("-I", dest="include", metavar="DIRECTORY", action="append", default=[],
+                     help="of a program: a directory of headers")
+    run.add_argument("-D", dest="define", metavar="NAME=VALUE", action="append", default=[],
+                     help="of a program: a macro")
+    run.add_argument("--no-auto-sync", action="store_true", help="of a program: as compiled with --cce-auto-sync=off")
     run.add_argument("--force", action="store_true", help="simulate although this host has a CANN")
-    run.add_argument("script")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
+    run.add_argument("script", help=".py, or .asc and .cpp with a main(); more sources may follow")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script or program")
     commands.add_parser("chips", help="list the known chips")
     arguments = parser.parse_args()
     if arguments.command == "run":

@@ -13,9 +13,16 @@ _FUNCTIONS = {
     "npufa_sim_launch": (
         ctypes.c_char_p,
         [ctypes.c_char_p] * 4
-        + [ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int]
+        + [ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p]
+        + [ctypes.c_int] * 5
         + [ctypes.c_uint64, ctypes.c_int],
     ),
+    "npufa_sim_run_program": (ctypes.c_int, [ctypes.c_char_p] * 2 + [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)]),
+    "npufa_sim_select_chip": (ctypes.c_int, [ctypes.c_char_p]),
+    "npufa_sim_set_checks": (None, [ctypes.c_int]),
+    "aclGetRecentErrMsg": (ctypes.c_char_p, []),
+    "npufa_sim_program_problems": (ctypes.c_int, []),
+    "npufa_sim_set_auto_sync": (None, [ctypes.c_int]),
     "npufa_sim_profile_begin": (ctypes.c_int, [ctypes.c_char_p]),
     "npufa_sim_profile_end": (ctypes.c_char_p, []),
     "npufa_sim_profile_trace": (ctypes.c_int, [ctypes.c_int, ctypes.c_char_p, ctypes.c_ulonglong]),

@@ -94,7 +94,6 @@ def _load_cann_libraries() -> None:
         raise RuntimeError(f"{folder} is empty: run ./build.sh build, or install a wheel that has the simulator")
     for path in [*paths, *folder.glob("op_api/lib/libcust_opapi.so")]:
         ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-    library.npufa_sim_select_chip.argtypes = [ctypes.c_char_p]
 
 
 def _import_torch_npu() -> None:

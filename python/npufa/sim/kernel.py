@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import hashlib
 import json
 import os
-import platform
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, Sequence
 
-from ._native import LIBRARY_DIR, native
+from ._compiler import PROGRAMS, CompileError, Options, build
+from ._native import native
 
-_PROGRAMS = {"cube": "__DAV_C220_CUBE__", "vector": "__DAV_C220_VEC__"}
-
+__all__ = ["CompileError", "Finding", "KernelError", "KernelLibrary", "Output", "compile_kernel"]
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
@@ -36,6 +32,7 @@ class Finding:
     message: str
     advice: str
     count: int
+    note: bool = False  # worth knowing, no mistake
 
 
 class KernelError(RuntimeError):
@@ -44,10 +41,6 @@ class KernelError(RuntimeError):
     def __init__(self, text: str, findings: Sequence[Finding]):
         super().__init__(text)
         self.findings = list(findings)
-
-
-class CompileError(RuntimeError):
-    """The host compiler rejected a kernel; str() is its output."""
 
 
 @dataclasses.dataclass
@@ -65,7 +58,21 @@ class _Argument(ctypes.Structure):
         ("bytes", ctypes.c_uint64),
         ("writable", ctypes.c_int),
         ("written", ctypes.c_int),
+        ("value", ctypes.c_int),
     ]
+
+
+def _value(entry: Any) -> bytes | None:
+    """Bytes of an argument that is passed by value; None for memory."""
+    if isinstance(entry, bytes):
+        return entry
+    if isinstance(entry, (bool, int)):
+        return int(entry).to_bytes(8, "little", signed=entry < 0)
+    if isinstance(entry, (ctypes.Structure, ctypes._SimpleCData)):
+        return bytes(entry)
+    if hasattr(entry, "dtype") and getattr(entry, "shape", None) == () and hasattr(entry, "tobytes"):
+        return entry.tobytes()
+    return None
 
 
 def _memory(array: Any) -> tuple[int, int]:
@@ -88,6 +95,7 @@ class KernelLibrary:
 
     cube: Path
     vector: Path
+    kernels: tuple[str, ...] = ()  # that can be launched with values
 
     def launch(
         self,
@@ -99,6 +107,7 @@ class KernelLibrary:
         tiling_key: int = 0,
         soc: str = "Ascend910B3",
         check: bool = True,
+        auto_sync: bool = False,
         threads: int = 0,
         shuffle: int | None = None,
         together: bool = True,
@@ -107,19 +116,22 @@ class KernelLibrary:
         """Run `kernel` once and return what the checks found.
 
         Args:
-            kernel: name of the ``extern "C" __global__`` function.
+            kernel: name of the ``__global__`` function, or one of the `kernels` given to `compile_kernel`.
             arguments: numpy arrays, CPU tensors or bytearrays in the order of the kernel's parameters; None for an absent
-                tensor; `Output(array)` for what it writes.
+                tensor; `Output(array)` for what it writes. By value: integers, numpy scalars, ctypes structures and
+                bytes.
             block_dim: cores (core groups for kernels that use the cube).
             tiling: bytes of the tiling struct, passed as a last argument when not empty.
             tiling_key: what TILING_KEY_IS compares with.
             soc: chip to simulate, see `npufa.sim.chips()`.
             check: look for races and unwritten bytes; bounds and alignment are always checked.
+            auto_sync: vector cores have the synchronisation that the compiler inserts with --cce-auto-sync=on. Off, so
+                that a kernel which passes is right with either setting.
             threads: host threads, 0 for all cores.
             shuffle: seed of what the hardware leaves open (the order of flags and cores, modes left by earlier
                 kernels); 0 for none, the environment's NPUFA_SIM_SHUFFLE by default.
             together: all blocks start at the same time, as after SetScheduleMode(1); else kernels must not wait for all cores.
-            raise_on_findings: raise `KernelError` when anything was found.
+            raise_on_findings: raise `KernelError` when anything but notes was found.
 
         Raises:
             KernelError: the kernel misbehaved.
@@ -135,23 +147,32 @@ class KernelLibrary:
             output = entry if isinstance(entry, Output) else None
             array = output.array if output else entry
             if array is None:
-                packed[i] = _Argument(f"argument {i}".encode(), None, 0, 0, 0)
+                packed[i] = _Argument(f"argument {i}".encode(), None, 0, 0, 0, 0)
+                continue
+            if (value := _value(array)) is not None:
+                # A parameter may be wider than its value, such as a half in a struct that ends in padding.
+                keep.append(ctypes.create_string_buffer(value, len(value) + 8))
+                packed[i] = _Argument(f"argument {i}".encode(), ctypes.addressof(keep[-1]), len(value), 0, 1, 1)
                 continue
             address, size = _memory(array)
             keep.append(array)
             written = output.written if output else True
-            packed[i] = _Argument(f"argument {i}".encode(), address, size, output is not None, written)
+            packed[i] = _Argument(f"argument {i}".encode(), address, size, output is not None, written, 0)
+        by_value = kernel in self.kernels
+        if not by_value and any(packed[i].value for i in range(len(entries))):
+            raise ValueError(f"{kernel} has arguments by value: name it in the kernels of compile_kernel")
+        entry = self.kernels.index(kernel) + 1 if by_value else 0
         reply = json.loads(
             native().npufa_sim_launch(
                 soc.encode(), kernel.encode(), os.fsencode(self.cube), os.fsencode(self.vector), block_dim, tiling_key,
-                packed, len(entries), check, threads,
+                packed, len(entries), entry, check, auto_sync, threads,
                 int(os.environ.get("NPUFA_SIM_SHUFFLE", 0)) if shuffle is None else shuffle, together,
             )
         )  # fmt: skip
         if "error" in reply:
             raise ValueError(reply["error"])
         findings = [Finding(**finding) for finding in reply["findings"]]
-        if findings and raise_on_findings:
+        if raise_on_findings and not all(finding.note for finding in findings):
             raise KernelError(reply["text"], findings)
         return findings
 
@@ -161,46 +182,27 @@ def compile_kernel(
     *,
     include: Sequence[str | os.PathLike[str]] = (),
     defines: Sequence[str] = (),
+    kernels: Sequence[str] = (),
     directory: str | os.PathLike[str] | None = None,
     optimise: bool = True,
 ) -> KernelLibrary:
     """Compile one Ascend C source file twice, as cube and as vector program.
 
     Args:
-        source: path of the .cpp file; it includes "kernel_operator.h".
+        source: path of the .cpp or .asc file; it includes "kernel_operator.h".
         include: further include directories.
         defines: macros as "NAME=value".
+        kernels: those that are templates, such as "add<float, 64>", and those that take structs or numbers by value.
+            Other kernels can be launched without being named here.
         directory: where the libraries go; a temporary directory of this user by default. A library that is there
-            already, made from the same source, headers and options, is used again.
+            already, made from the same preprocessed text with the same options, is used again.
         optimise: -O2 rather than -O0.
 
     Raises:
         CompileError: with the compiler's messages.
     """
-    source = Path(source).resolve()
-    headers = LIBRARY_DIR / "include"
-    flags = ["-std=c++17", "-O2" if optimise else "-O0", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-w"]
-    if platform.machine() == "x86_64":
-        flags.append("-march=x86-64-v3")
-    flags += [f"-I{headers}", f"-I{headers / 'ascendc'}", *(f"-I{path}" for path in include), *(f"-D{d}" for d in defines)]
-    out = Path(directory or Path(tempfile.gettempdir()) / f"npufa-kernels-{os.getuid()}")
-    out.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(repr((flags, str(source))).encode())
-    for path in [source, *sorted(headers.rglob("*.h")), *(p for d in include for p in sorted(Path(d).glob("*.h")))]:
-        digest.update(path.read_bytes())
-    stem = f"{source.stem}-{digest.hexdigest()[:16]}"
-    running = []
-    paths = {}
-    for program, macro in _PROGRAMS.items():
-        paths[program] = out / f"{stem}.{program}.so"
-        if paths[program].exists():
-            continue
-        partial = out / f"{stem}.{program}.{os.getpid()}.partial"
-        command = [os.environ.get("CXX", "g++"), *flags, f"-D{macro}", str(source), "-o", str(partial)]
-        running.append((program, partial, subprocess.Popen(command, stderr=subprocess.PIPE, text=True)))
-    for program, partial, process in running:
-        _, errors = process.communicate()
-        if process.returncode != 0:
-            raise CompileError(f"{source.name} as {program} program:\n{errors}")
-        partial.rename(paths[program])
-    return KernelLibrary(paths["cube"], paths["vector"])
+    path = Path(source).resolve()
+    options = Options(include=[*include], defines=defines, optimise="-O2" if optimise else "-O0", directory=directory,
+                      c_names=True, entries=tuple(kernels))  # fmt: skip
+    libraries = build([path], options, tuple(PROGRAMS))
+    return KernelLibrary(libraries["cube"], libraries["vector"], tuple(kernels))

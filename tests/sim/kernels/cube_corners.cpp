@@ -53,8 +53,9 @@ class Corner {
     LoadData(b2, a1, Window(64, 64));
     Order<HardEvent::MTE1_M>();
   }
-  void Multiply(uint16_t m, uint16_t n, uint16_t k, bool first = true) {
+  void Multiply(uint16_t m, uint16_t n, uint16_t k, bool first = true, uint8_t unit_flag = 0) {
     MmadParams params;
+    params.unitFlag = unit_flag;
     params.m = m;
     params.n = n;
     params.k = k;
@@ -325,7 +326,9 @@ CORNER(fixpipe_odd_fractals) {
 }
 
 CORNER(fixpipe_unit_flag) {
-  Product(corner);
+  corner.Fetch();
+  corner.Load();
+  corner.Multiply(16, 16, 64, true, 3);
   FixpipeParamsV220 move = Corner::Rows(16, 16);
   move.unitFlag = 3;
   Fixpipe(corner.result, corner.c, move);

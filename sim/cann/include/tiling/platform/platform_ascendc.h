@@ -33,4 +33,11 @@ class PlatformAscendC {
   fe::PlatFormInfos* platform_;
 };
 
+// For programs of their own, which have no tiling context.
+class PlatformAscendCManager {
+ public:
+  static PlatformAscendC* GetInstance();
+  static PlatformAscendC* GetInstance(const char*) { return GetInstance(); }
+};
+
 }  // namespace platform_ascendc

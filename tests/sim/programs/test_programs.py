@@ -1,0 +1,129 @@
+"""Whole Ascend C programs with their own main(), run as they are."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npufa import sim
+from npufa.sim import profile
+
+HERE = Path(__file__).parent
+
+
+def line_of(name: str, kernel: str) -> int:
+    """Number of the first line after `kernel` that is marked as the mistake."""
+    lines = (HERE / name).read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if kernel in line)
+    return next(i for i, line in enumerate(lines[start:], start + 1) if "// here" in line)
+
+
+@pytest.fixture
+def files(tmp_path):
+    x, y = np.random.default_rng(1).standard_normal((2, 1024), np.float32)
+    x.tofile(tmp_path / "x")
+    y.tofile(tmp_path / "y")
+    return x, y, [str(tmp_path / name) for name in "xyz"]
+
+
+def test_template_kernel_with_a_struct_and_files(files, capfd):
+    x, y, paths = files
+    assert sim.run_program([HERE / "scaled_add.asc"], paths) == 0
+    np.testing.assert_array_equal(np.fromfile(paths[2], np.float32), 2 * x + np.float32(0.5) * y)
+    out, err = capfd.readouterr()
+    assert out == "4 blocks, text with <<< in it\n" and err == ""
+
+
+def test_time_of_a_program(files):
+    report = profile(sim.run_program, [HERE / "scaled_add.asc"], files[2])
+    assert [kernel.name for kernel in report.kernels] == ["scaled_add<float, 256u>", "count_blocks"]
+    assert report.result == 0 and report.us > 0
+
+
+def test_command_line(files, tmp_path):
+    """-I and -D, several sources, a trace, and the program's exit status."""
+    source = tmp_path / "source"
+    (source / "headers").mkdir(parents=True)
+    shutil.copy(HERE / "scale.h", source / "headers")
+    text = (HERE / "scaled_add.asc").read_text()
+    (source / "main.asc").write_text(text.replace("argc != 4", "argc != ARGUMENTS || !Loaded()").replace(
+        "namespace {", "bool Loaded();\nnamespace {", 1))  # fmt: skip
+    (source / "loaded.cpp").write_text("bool Loaded() { return true; }\n")
+    command = [sys.executable, "-m", "npufa.sim", "run", "-I", source / "headers", "-D", "ARGUMENTS=4", "--trace",
+               tmp_path / "trace.json", source / "main.asc", source / "loaded.cpp", *files[2]]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "scaled_add" in done.stdout and "scaled_add" in (tmp_path / "trace.json").read_text()
+    np.testing.assert_array_equal(np.fromfile(files[2][2], np.float32), 2 * files[0] + np.float32(0.5) * files[1])
+
+
+def test_kinds_of_kernels(capfd):
+    assert sim.run_program([HERE / "kinds.asc"]) == 0
+    one_to_two, one_to_one, cube, vector, overloaded = capfd.readouterr().out.splitlines()
+    assert one_to_two == "1 102 0 0 1 2 103 104 "
+    assert one_to_one == "1 102 0 0 1 102 0 0 "
+    assert cube == "1 102 0 0 0 0 0 0 "
+    assert vector == "0 0 0 0 1 102 0 0 "
+    assert overloaded == "0 0 0 0 0 0 1 1 "
+
+
+def test_flags_in_global_memory(capfd):
+    assert sim.run_program([HERE / "flags.asc"]) == 0
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "kernel, check, words",
+    [
+        ("division", "division", "divides an integer by zero"),
+        ("null_pointer", "pointer", "null pointer"),
+        ("fault_in_destructor", "deadlock", "MTE2_V id 2"),
+        ("endless_scalar", "endless-loop", "million cycles"),
+        ("endless_tiles", "endless-loop", "instructions without an end"),
+        ("recursion", "stack", "the stack is full"),
+        ("assertion", "assert", "zero is 0"),
+        ("assertion_of_c", "assert", "ends itself"),
+    ],
+)
+def test_mistakes_of_scalar_code(kernel, check, words, capfd):
+    """Each is reported with its line and core; the process goes on."""
+    assert sim.run_program([HERE / "mistakes.asc"], [kernel]) == 1
+    report = capfd.readouterr().err
+    assert f"[{check}]" in report and words in report and "group 0 vector 0" in report
+    line = line_of("mistakes.asc", "Deep(volatile" if kernel == "recursion" else f"void {kernel}(")
+    assert f"mistakes.asc:{line}:" in report
+    assert report.count("found 1 problem") == 1, report
+
+
+def test_synchronisation_of_the_compiler(capfd):
+    assert sim.run_program([HERE / "compiler_sync.asc"]) == 0
+    report = capfd.readouterr().err
+    assert "no problem" in report and "note: declared-size" in report
+    assert sim.run_program([HERE / "compiler_sync.asc"], auto_sync=False) == 1
+    assert "PipeBarrier<PIPE_V>" in capfd.readouterr().err
+
+
+def test_cost_of_the_compilers_synchronisation():
+    with_sync = profile(sim.run_program, [HERE / "compiler_sync.asc"])
+    without = profile(sim.run_program, [HERE / "compiler_sync.asc"], auto_sync=False)
+    assert with_sync.us > without.us
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("int main() { return undefined; }", "undefined"),
+        ('#include "kernel_operator.h"\n__global__ __vector__ void k() {}\nint main() { k<<<1>>(); }', "2.asc:3"),
+        ('#include "kernel_operator.h"\n__global__ __mix__(2, 1) void k() {}\nint main() {}', "is not a kind of kernel"),
+        ("void aclrtNoSuchCall(); int main() { aclrtNoSuchCall(); }", "aclrtNoSuchCall"),
+        ("int not_main() { return 0; }", "no main()"),
+    ],
+)
+def test_errors(text, words, tmp_path):
+    path = tmp_path / "2.asc"
+    path.write_text(text)
+    with pytest.raises((sim.CompileError, sim.ProgramError), match=words.replace("(", "\\(").replace(")", "\\)")):
+        sim.run_program([path])
