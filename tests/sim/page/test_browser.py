@@ -19,7 +19,8 @@ PROBE = """
 const seen = {};
 const [view] = timelines;
 const range = () => { view.paint(); return view.figure.querySelector(".range").textContent; };
-const mouse = (type, x, y) => view.canvas.dispatchEvent(new PointerEvent(type, {clientX: x, clientY: y, bubbles: true}));
+const tell = (event) => view.canvas.dispatchEvent(event);
+const mouse = (type, x, y) => tell(new PointerEvent(type, {clientX: x, clientY: y, bubbles: true}));
 view.canvas.setPointerCapture = () => {};
 seen.whole = range();
 seen.overflow = document.documentElement.scrollWidth - window.innerWidth;
@@ -38,8 +39,8 @@ seen.tip = view.tip.hidden ? "" : view.tip.textContent;
 mouse("pointerdown", x, y);
 mouse("pointerup", x, y);
 seen.picked = view.figure.querySelector(".picked").textContent;
-view.canvas.dispatchEvent(new KeyboardEvent("keydown", {key: "+", bubbles: true}));
-view.canvas.dispatchEvent(new WheelEvent("wheel", {deltaY: -100, ctrlKey: true, clientX: x, bubbles: true, cancelable: true}));
+tell(new KeyboardEvent("keydown", {key: "+", bubbles: true}));
+tell(new WheelEvent("wheel", {deltaY: -100, ctrlKey: true, clientX: x, bubbles: true, cancelable: true}));
 seen.near = range();
 mouse("pointerdown", x, y);
 mouse("pointermove", x - 40, y);
@@ -64,7 +65,8 @@ def browse(path, *options, size=(1400, 900)):
 def probe(path, pipe, **options):
     """The page as it is after PROBE: attributes of its body, and the whole document."""
     text = path.read_text("utf-8")
-    text = re.sub(r"<meta http-equiv=[^>]*>", "", text).replace("</body>", f"<script>const SHOWN = '{pipe}';{PROBE}</script></body>")
+    script = f"<script>const SHOWN = '{pipe}';{PROBE}</script></body>"
+    text = re.sub(r"<meta http-equiv=[^>]*>", "", text).replace("</body>", script)
     copy = path.with_name("probed.html")
     copy.write_text(text, "utf-8")
     document = browse(copy, "--dump-dom", **options)
@@ -87,8 +89,10 @@ def test_timeline_can_be_used(tmp_path):
     assert seen["whole"] == f"0.00 – {us:.2f} µs of {us:.2f} µs, modelled"
     assert "error" not in seen and int(seen["overflow"]) <= 0
     assert (int(seen["closed"]), int(seen["opened"])) == (2 + 3, 2 + 3 + 9)
-    assert seen["tip"].startswith("Mmad at kernel.cpp:20\ngroup 0 cube, M\n") and seen["tip"].endswith("0.296 µs, modelled")
-    assert seen["picked"].startswith("Mmad at kernel.cpp:20 · group 0 cube, M · ") and seen["picked"].endswith("to the source")
+    assert seen["tip"].startswith("Mmad at kernel.cpp:20\ngroup 0 cube, M\n")
+    assert seen["tip"].endswith(": 0.296 µs, modelled")
+    assert seen["picked"].startswith("Mmad at kernel.cpp:20 · group 0 cube, M · ")
+    assert seen["picked"].endswith("to the source")
     start, end = map(float, re.match(r"([\d.]+) – ([\d.]+)", seen["near"]).groups())
     assert end - start < us / 2
     assert float(seen["moved"].split(" ")[0]) > start, "dragging to the left shows what comes later"
@@ -96,7 +100,7 @@ def test_timeline_can_be_used(tmp_path):
 
 
 def test_pipes_are_seen(tmp_path):
-    """A picture of the page, wide and narrow, has the colours of the pipes; without legend and bars, which have them too."""
+    """A picture of the page, wide and narrow, has the colours of the pipes, apart from legend and bars."""
     image = pytest.importorskip("PIL.Image")
     text, _ = page(tmp_path / "page.html", attention_like(40))
     (tmp_path / "page.html").write_text(text.replace("</style>", ".legend, .stack { display: none }</style>"), "utf-8")
@@ -110,7 +114,8 @@ def test_pipes_are_seen(tmp_path):
 
 
 def test_long_run_on_a_narrow_screen(tmp_path):
-    page(tmp_path / "page.html", many(3000, cores=40), findings=[finding(tmp_path / "gone.asc", 4, message="word" * 200)])
+    found = finding(tmp_path / "gone.asc", 4, message="word" * 200)
+    page(tmp_path / "page.html", many(3000, cores=40), findings=[found])
     seen, _ = probe(tmp_path / "page.html", "V", size=(500, 900))
     assert "error" not in seen and int(seen["overflow"]) <= 0
     assert "instructions and waits, joined" in seen["tip"]

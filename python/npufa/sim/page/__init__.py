@@ -17,6 +17,7 @@ from typing import Any
 from ..profiling import Finding, KernelReport, ProfileReport
 from ..timeline import COLOURS
 from .kernel import kernel_section
+from .parts import grid, link, microseconds
 from .source import Sources
 
 KERNELS_DRAWN = 8
@@ -38,13 +39,11 @@ def build(report: ProfileReport, title: str, spans: Spans, max_spans: int) -> st
     sources = Sources(report.findings, [report.kernels[i] for i in drawn])
     data = _timelines(report.kernels, drawn, spans, max_spans)
     body = [_header(report, title, sources), _kernel_list(report.kernels, drawn)]
-    for index in drawn:
-        body.append(kernel_section(report, index, data.get(index), sources, number=list(data).index(index)
-                                   if index in data else None))  # fmt: skip
+    body += [kernel_section(report, index, data.get(index), sources) for index in drawn]
     body += [sources.html(), _FOOTER]
     for timeline in data.values():
         timeline["sites"] = [_site(sources, *site) for site in timeline["sites"]]
-    embedded = {"colours": {pipe: f"rgb{colour}" for pipe, colour in COLOURS.items()}, "kernels": list(data.values())}
+    embedded = {"colours": {pipe: f"rgb{colour}" for pipe, colour in COLOURS.items()}, "kernels": data}
     return _document(title, "\n".join(body), embedded)
 
 
@@ -114,7 +113,9 @@ def _header(report: ProfileReport, title: str, sources: Sources) -> str:
         text.append("<p>No kernel came to its end on the simulated chip, so there are no times.</p>")
     problems = [finding for finding in report.findings if not finding.note]
     notes = [finding for finding in report.findings if finding.note]
-    verdict = f"{_count(problems, 'problem')}, {_count(notes, 'note')}" if report.findings else "no problem found"
+    verdict = f"{_count(problems, 'problem')}, {_count(notes, 'note')}"
+    if not report.findings:
+        verdict = "no problem found by the checks that were on"
     text.append(f'<div class="verdict{" bad" if problems else ""}"><b>{verdict}</b>')
     text.append(sources.finding_list([*problems, *notes]) + "</div>")
     return "\n".join(text)
@@ -125,16 +126,13 @@ def _kernel_list(kernels: Sequence[KernelReport], drawn: list[int]) -> str:
         return ""
     listed = sorted(sorted(range(len(kernels)), key=lambda i: -kernels[i].us)[:KERNELS_LISTED])
     total = sum(kernel.us for kernel in kernels) or 1.0
-    rows = []
-    for i in listed:
-        kernel = kernels[i]
-        name = escape(kernel.name)
-        name = f'<a href="#kernel-{i + 1}">{name}</a>' if i in drawn else name
-        rows.append(
-            f'<tr><td class="number">{i + 1}</td><td class="name">{name}</td><td class="number">{kernel.us:.2f}</td>'
-            f'<td class="number">{100 * kernel.us / total:.1f} %</td><td class="number">{kernel.block_dim}</td>'
-            f"<td>{escape(kernel.bound)} {kernel.bound_percent:.0f} %</td></tr>"
-        )
+    names = {i: link(f"kernel-{i + 1}" if i in drawn else "", escape(kernels[i].name)) for i in listed}
+    rows = [
+        [str(i + 1), f'<span class="name">{names[i]}</span>',
+         f"{escape(kernels[i].bound)} {kernels[i].bound_percent:.0f} %", microseconds(kernels[i].us),
+         f"{100 * kernels[i].us / total:.1f} %", str(kernels[i].block_dim)]
+        for i in listed
+    ]  # fmt: skip
     notes = []
     if len(listed) < len(kernels):
         notes.append(f"The {len(listed)} longest of {len(kernels)} launches are listed.")
@@ -142,10 +140,8 @@ def _kernel_list(kernels: Sequence[KernelReport], drawn: list[int]) -> str:
         notes.append(f"{len(drawn)} of {len(kernels)} launches have a section: the longest of each kernel first.")
     return f"""<h2>Kernels</h2>
 <p class="thinned">{" ".join(notes)}</p>
-<div class="scroll"><table class="grid"><tr><th class="number">launch</th><th>kernel</th><th class="number">µs</th>
-<th class="number">share</th><th class="number">blocks</th><th>busiest</th></tr>
-{"".join(rows)}</table></div>"""
+{grid(("launch", "kernel", "busiest"), ("µs", "share", "blocks"), rows)}"""
 
 
-_FOOTER = """<footer>Made by the npufa simulator. Times follow a model of the chip (docs/time_model.md says from what), no
-measurement; the page is complete in itself and loads nothing.</footer>"""
+_FOOTER = """<footer>Made by the npufa simulator. Times follow a model of the chip (docs/time_model.md says from what),
+no measurement; the page is complete in itself and loads nothing.</footer>"""

@@ -9,6 +9,7 @@ from typing import Any
 from .._profile_table import COLUMNS, HOT_SITES, summary_rows
 from ..profiling import HotSite, KernelReport, PipeReport, ProfileReport
 from ..timeline import COLOURS
+from .parts import grid, link, microseconds, swatch
 from .source import Sources
 
 # Parts of a pipe's time: title, attribute, colour; None is the pipe's own.
@@ -22,17 +23,13 @@ _PARTS = (
     ("idle", "idle_percent", "#eff2f5"),
 )
 _MEANING = (
-    "busy: at its own rate; bandwidth: longer because HBM or L2 are shared; flag, cross-core, barrier: waiting for other "
-    "pipes, other cores, itself; empty: nothing issued yet; idle: after its last instruction."
+    "busy: at its own rate; bandwidth: longer because HBM or L2 are shared; flag, cross-core, barrier: waiting for "
+    "other pipes, other cores, itself; empty: nothing issued yet; idle: after its last instruction."
 )
 
 
 def _colour(pipe: str) -> str:
     return f"rgb{COLOURS[pipe]}"
-
-
-def _swatch(colour: str, text: str) -> str:
-    return f'<span><i style="background:{colour}"></i>{escape(text)}</span>'
 
 
 def _us(cycles: float, kernel: KernelReport) -> str:
@@ -51,20 +48,22 @@ def _thinned(kernel: KernelReport, data: dict[str, Any]) -> str:
         where = f"within {_us(coarse, kernel)} ({finer} in {group})"
     return (
         f"Thinned: there are {total} instructions and waits, too many to draw each. Neighbours on a pipe are joined "
-        f"{where}: the paler a block, the less of it the pipe was busy. Nothing is left out; --trace has every one."
+        f"{where}: the paler a block, the less of it the pipe was busy. Nothing is left out; save_html(max_spans=...) draws "
+        "more, --trace has every one."
     )
 
 
-def _timeline(kernel: KernelReport, data: dict[str, Any], number: int) -> str:
+def _timeline(kernel: KernelReport, index: int, data: dict[str, Any]) -> str:
     pipes = {row["pipe"] for row in data["rows"]}
     buttons = (("in", "+", "zoom in"), ("out", "−", "zoom out"), ("all", "whole kernel", "whole kernel"),
                ("left", "◂", "earlier"), ("right", "▸", "later"), ("open", "open all", "show pipes of all cores"),
                ("close", "close all", "one line per core"))  # fmt: skip
     tools = "".join(f'<button data-act="{act}" title="{hint}">{text}</button>' for act, text, hint in buttons)
-    legend = "".join(_swatch(_colour(pipe), pipe) for pipe in COLOURS if pipe in pipes)
-    return f"""<div class="timeline" data-kernel="{number}">
+    legend = "".join(swatch(_colour(pipe), pipe) for pipe in COLOURS if pipe in pipes)
+    return f"""<div class="timeline" data-kernel="{index}">
 <div class="tools">{tools}<span class="range"></span></div>
-<div class="view"><div class="spacer"><canvas tabindex="0" aria-label="timeline of {escape(kernel.name)}"></canvas></div></div>
+<div class="view"><div class="spacer">
+<canvas tabindex="0" aria-label="timeline of {escape(kernel.name)}"></canvas></div></div>
 <p class="picked"></p>
 <div class="legend">{legend}<span><i class="waiting"></i>waiting</span></div>
 <p class="soft">Drag, Ctrl + wheel, double click or + − ← → 0 move and zoom; a click on a core's name opens it.</p>
@@ -73,59 +72,58 @@ def _timeline(kernel: KernelReport, data: dict[str, Any], number: int) -> str:
 </div>"""
 
 
-def _pipe_row(report: PipeReport) -> str:
+def _bar(report: PipeReport) -> str:
     parts = [(title, getattr(report, name), colour or _colour(report.pipe)) for title, name, colour in _PARTS]
     hint = ", ".join(f"{title} {percent:.1f} %" for title, percent, _ in parts)
     bar = "".join(f'<i style="width:{percent:.2f}%;background:{colour}"></i>' for _, percent, colour in parts)
-    numbers = "".join(f'<td class="number">{getattr(report, name):.1f}</td>' for _, name in COLUMNS)
-    return (
-        f'<tr><td>{report.kind}</td><td><b>{report.pipe}</b></td><td class="wide"><div class="stack" title="{hint}">{bar}</div>'
-        f'</td>{numbers}<td class="number">{report.instructions:,}</td></tr>'
-    )
+    return f'<div class="stack" title="{hint}">{bar}</div>'
 
 
 def _pipes(kernel: KernelReport) -> str:
-    legend = "".join(_swatch(colour or "#4a5a70", f"{title} (colour of the pipe)" if colour is None else title)
-                     for title, _, colour in _PARTS)  # fmt: skip
-    titles = "".join(f'<th class="number">{title}</th>' for title, _ in COLUMNS)
+    own = swatch("#4a5a70", "busy (colour of the pipe)")
+    legend = own + "".join(swatch(colour, title) for title, _, colour in _PARTS if colour)
+    rows = [
+        [pipe.kind, f"<b>{pipe.pipe}</b>", _bar(pipe), *(f"{getattr(pipe, name):.1f}" for _, name in COLUMNS),
+         f"{pipe.instructions:,}"]
+        for pipe in kernel.pipes
+    ]  # fmt: skip
+    table = grid(("core", "pipe", ""), (*(title for title, _ in COLUMNS), "instructions"), rows, "pipes")
     return f"""<h3>Pipes: where their time went, % of the kernel's time, mean of the cores (modelled)</h3>
-<div class="scroll"><table class="grid pipes"><tr><th>core</th><th>pipe</th><th></th>{titles}<th class="number">instructions</th></tr>
-{"".join(map(_pipe_row, kernel.pipes))}</table></div>
+{table}
 <div class="legend">{legend}</div>
 <p class="soft">{_MEANING}</p>"""
 
 
-def _hot_row(kernel: KernelReport, site: HotSite, sources: Sources) -> str:
-    share = 100 * site.pipe_us / ((sum(core.kind == site.kind for core in kernel.cores) * kernel.us) or 1.0)
-    place, anchor = f"{os.path.basename(site.file)}:{site.line}", sources.anchor(site.file, site.line)
-    place = f'<a href="#{anchor}">{escape(place)}</a>' if anchor else escape(place)
-    return (
-        f'<tr><td>{site.kind}</td><td>{site.pipe}</td><td>{escape(site.instruction)}</td><td class="where">{place}</td>'
-        f'<td class="number">{site.count:,}</td><td class="number">{site.pipe_us:.2f}</td><td class="number">{share:.1f}</td></tr>'
-    )
+def _hot_row(kernel: KernelReport, site: HotSite, sources: Sources) -> list[str]:
+    available = sum(core.kind == site.kind for core in kernel.cores) * kernel.us
+    place = escape(f"{os.path.basename(site.file)}:{site.line}")
+    place = link(sources.anchor(site.file, site.line), place)
+    return [
+        site.kind, site.pipe, escape(site.instruction), f"<code>{place}</code>",
+        f"{site.count:,}", microseconds(site.pipe_us), f"{100 * site.pipe_us / (available or 1.0):.1f}",
+    ]  # fmt: skip
 
 
 def _hot(kernel: KernelReport, sources: Sources) -> str:
     if not kernel.hot:
         return ""
-    rows = "".join(_hot_row(kernel, site, sources) for site in kernel.hot[:HOT_SITES])
+    rows = [_hot_row(kernel, site, sources) for site in kernel.hot[:HOT_SITES]]
     return f"""<h3>Statements by time on their pipe: µs of all cores, and % of the kernel's time (modelled)</h3>
-<div class="scroll"><table class="grid"><tr><th>core</th><th>pipe</th><th>instruction</th><th>at</th><th class="number">times</th>
-<th class="number">µs</th><th class="number">%</th></tr>{rows}</table></div>"""
+{grid(("core", "pipe", "instruction", "at"), ("times", "µs", "%"), rows)}"""
 
 
-def kernel_section(report: ProfileReport, index: int, data: dict[str, Any] | None, sources: Sources,
-                   number: int | None) -> str:  # fmt: skip
-    """`data` and `number` are those of the timeline, None where the trace was too large to keep."""
+def kernel_section(report: ProfileReport, index: int, data: dict[str, Any] | None, sources: Sources) -> str:
+    """`data` is the timeline's, None where the trace was too large to keep."""
     kernel = report.kernels[index]
-    which = f" <span class=\"soft\">launch {index + 1} of {len(report.kernels)}</span>" if len(report.kernels) > 1 else ""
+    launches = len(report.kernels)
+    which = f' <span class="soft">launch {index + 1} of {launches}</span>' if launches > 1 else ""
     summary = "".join(f"<dt>{label}</dt><dd>{escape(text)}</dd>" for label, text in summary_rows(kernel))
     timeline = '<p class="thinned">The trace of this kernel was too large to keep: there is no timeline.</p>'
-    if data is not None and number is not None:
-        timeline = _timeline(kernel, data, number)
+    if data is not None:
+        timeline = _timeline(kernel, index, data)
     return f"""<section class="kernel" id="kernel-{index + 1}">
 <h2>{escape(kernel.name)}{which}</h2>
-<p class="soft">on {escape(kernel.soc)}, {kernel.block_dim} blocks; modelled, not measured</p>
+<p class="soft">on {escape(kernel.soc)}, block dimension {kernel.block_dim}; modelled, not measured</p>
 <dl class="summary">{summary}</dl>
 {timeline}
 {_pipes(kernel)}

@@ -11,10 +11,12 @@ function parseSpans(text) {
     const [gap, length, site, count = 1, busy] = item.split(" ").map(Number);
     const start = at + gap;
     at = start + length;
-    const waits = site < 0;
-    return {start, end: at, site: waits ? ~site : site, waits, count, busy: busy === undefined ? (waits ? 0 : 1) : busy / 100};
+    const waits = site < 0, alone = waits ? 0 : 100;
+    return {start, end: at, site: waits ? ~site : site, waits, count, busy: (busy ?? alone) / 100};
   });
 }
+
+function made(tag, properties) { return Object.assign(document.createElement(tag), properties); }
 
 // Index of the first span that ends after `time`.
 function firstAfter(spans, time) {
@@ -43,7 +45,7 @@ class Timeline {
     this.view = figure.querySelector(".view");
     this.spacer = figure.querySelector(".spacer");
     this.canvas = figure.querySelector("canvas");
-    this.tip = document.body.appendChild(Object.assign(document.createElement("div"), {className: "tip", hidden: true}));
+    this.tip = document.body.appendChild(made("div", {className: "tip", hidden: true}));
     const few = kernel.rows.length + this.cores.length <= FEW_LANES;
     for (const core of this.cores) core.open = few || core.group === kernel.fine_group;
     // The group that finishes last comes first where the others stay closed.
@@ -115,7 +117,8 @@ class Timeline {
     for (const lane of visible) this.lane(lane, lane.y - scroll, width);
     this.axis(width, height);
     const us = (cycles) => (cycles / this.kernel.clock_mhz).toFixed(2);
-    this.figure.querySelector(".range").textContent = `${us(this.from)} – ${us(this.to)} µs of ${us(this.total)} µs, modelled`;
+    const range = `${us(this.from)} – ${us(this.to)} µs of ${us(this.total)} µs, modelled`;
+    this.figure.querySelector(".range").textContent = range;
   }
 
   x(cycles) { return this.left + (cycles - this.from) / (this.to - this.from) * this.width; }
@@ -245,8 +248,9 @@ class Timeline {
     if (!hit) return;
     this.tip.textContent = this.describe(hit).join("\n");
     const box = this.tip.getBoundingClientRect();
+    const below = event.clientY + 18, above = event.clientY - box.height - 10;
     this.tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, window.innerWidth - box.width - 6))}px`;
-    this.tip.style.top = `${event.clientY + 18 + box.height > window.innerHeight ? event.clientY - box.height - 10 : event.clientY + 18}px`;
+    this.tip.style.top = `${below + box.height > window.innerHeight ? above : below}px`;
   }
 
   pick(x, y) {
@@ -261,7 +265,7 @@ class Timeline {
     if (!hit) return;
     line.append(this.describe(hit).join(" · "));
     const anchor = this.kernel.sites[hit.span.site][2];
-    if (anchor) line.append(" · ", Object.assign(document.createElement("a"), {href: `#${anchor}`, textContent: "to the source"}));
+    if (anchor) line.append(" · ", made("a", {href: `#${anchor}`, textContent: "to the source"}));
   }
 
   // --- moving
@@ -354,4 +358,4 @@ class Timeline {
 
 window.addEventListener("error", (event) => { document.documentElement.dataset.error = event.message; });
 const timelines = [...document.querySelectorAll(".timeline")].map(
-  (figure) => new Timeline(figure, DATA.kernels[Number(figure.dataset.kernel)]));
+  (figure) => new Timeline(figure, DATA.kernels[figure.dataset.kernel]));

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .._profile_table import HOT_SITES
 from ..profiling import Finding, KernelReport
+from .parts import link, microseconds
 
 CONTEXT = 5
 FINDINGS_SHOWN = 100
@@ -42,7 +43,7 @@ class Sources:
     def _around(self, file: str, lines: set[int]) -> list[int]:
         """Numbers of the lines to show; a line that the text does not have stays, without text."""
         last = len(self._text[file])
-        near = {n for line in lines if line <= last for n in range(max(1, line - CONTEXT), min(last, line + CONTEXT) + 1)}
+        near = {n for line in lines for n in range(line - CONTEXT, line + CONTEXT + 1) if 1 <= n <= last}
         return sorted(near | lines)
 
     def anchor(self, file: str, line: int) -> str:
@@ -57,9 +58,9 @@ class Sources:
         for finding in findings[:FINDINGS_SHOWN]:
             place = escape(f"{os.path.basename(finding.file)}:{finding.line}")
             kind = f"note: {finding.check}" if finding.note else finding.check
-            items.append(f'<li>{escape(kind)} in {escape(finding.kernel)} at '
-                         f'<a href="#{self.anchor(finding.file, finding.line)}">{place}</a>: '
-                         f"{escape(finding.instruction)}</li>")  # fmt: skip
+            what = f"{finding.instruction} {finding.operand}".strip()
+            place = link(self.anchor(finding.file, finding.line), place)
+            items.append(f"<li>{escape(kind)} in {escape(finding.kernel)} at {place}: {escape(what)}</li>")
         if self._left_out:
             items.append(f"<li>… and {self._left_out} more, which this page leaves out</li>")
         return f"<ul>{''.join(items)}</ul>" if items else ""
@@ -67,9 +68,9 @@ class Sources:
     def html(self) -> str:
         if not self._files:
             return ""
-        parts = ["<h2>Source</h2>", '<p class="soft">Lines with findings and the statements that cost most. µs: modelled '
-                 "time on their pipes, all cores of the kernels above together.</p>"]  # fmt: skip
-        return "\n".join(parts + [self._file(file) for file in self._files])
+        about = "Lines with findings and the statements that cost most. µs: modelled time on their pipes, of all cores."
+        head = f'<h2>Source</h2>\n<p class="soft">{about}</p>'
+        return "\n".join([head, *map(self._file, self._files)])
 
     def _file(self, file: str) -> str:
         rows, previous = [], 0
@@ -79,7 +80,8 @@ class Sources:
             rows.append(self._row(file, number))
             previous = number
         missing = "" if self._text[file] else '<p class="thinned">This file cannot be read here.</p>'
-        return f'<h3>{escape(file)}</h3>{missing}\n<div class="scroll"><table class="source">\n' + "\n".join(rows) + "\n</table></div>"
+        table = '<div class="scroll"><table class="source">\n' + "\n".join(rows) + "\n</table></div>"
+        return f"<h3>{escape(file)}</h3>{missing}\n{table}"
 
     def _row(self, file: str, number: int) -> str:
         found = [finding for finding in self._findings if (finding.file, finding.line) == (file, number)]
@@ -88,8 +90,8 @@ class Sources:
         if len(text) > _LONGEST_LINE:
             text = text[:_LONGEST_LINE] + " …"
         row = (
-            f'<tr id="{self.anchor(file, number)}" class="{kind}"><td class="at">{number}</td>{self._cost_cell(file, number)}'
-            f'<td class="text">{escape(text)}</td></tr>'
+            f'<tr id="{self.anchor(file, number)}" class="{kind}"><td class="at">{number}</td>'
+            f'{self._cost_cell(file, number)}<td class="text">{escape(text)}</td></tr>'
         )
         if not found:
             return row
@@ -100,7 +102,7 @@ class Sources:
         if cost is None:
             return '<td class="cost"></td>'
         width = 100 * cost / (max(self._cost.values()) or 1.0)
-        return f'<td class="cost"><b style="width:{width:.0f}%"></b>{cost:.2f} µs</td>'
+        return f'<td class="cost"><b style="width:{width:.0f}%"></b>{microseconds(cost)} µs</td>'
 
 
 def _finding(finding: Finding) -> str:
