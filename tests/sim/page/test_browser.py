@@ -82,7 +82,9 @@ def library(monkeypatch):
     return use_test_module(monkeypatch)
 
 
-def test_timeline_can_be_used(tmp_path):
+def test_timeline_can_be_used(tmp_path, monkeypatch):
+    (tmp_path / "kernel.cpp").write_text("// line\n" * 40)
+    monkeypatch.chdir(tmp_path)
     _, report = page(tmp_path / "page.html", attention_like())
     seen, document = probe(tmp_path / "page.html", "M")
     us = report.kernels[0].us
@@ -92,7 +94,7 @@ def test_timeline_can_be_used(tmp_path):
     assert seen["tip"].startswith("Mmad at kernel.cpp:20\ngroup 0 cube, M\n")
     assert seen["tip"].endswith(": 0.296 µs, modelled")
     assert seen["picked"].startswith("Mmad at kernel.cpp:20 · group 0 cube, M · ")
-    assert seen["picked"].endswith("to the source")
+    assert seen["picked"].endswith(" to the source")
     start, end = map(float, re.match(r"([\d.]+) – ([\d.]+)", seen["near"]).groups())
     assert end - start < us / 2
     assert float(seen["moved"].split(" ")[0]) > start, "dragging to the left shows what comes later"

@@ -167,7 +167,8 @@ def test_text_of_others_is_text(tmp_path):
 
 def test_lines_that_cannot_be_read(tmp_path):
     text, _ = page(tmp_path / "page.html", attention_like(), findings=[finding(tmp_path / "gone.asc", 4)])
-    assert "This file cannot be read here." in text and 'id="file1-line4"' in text and "too early" in text
+    assert text.count("This file cannot be read here.") == 1, "kernel.cpp, where nothing was found, is left out"
+    assert 'id="file1-line4"' in text and "too early" in text and "<code>kernel.cpp:20</code>" in text
 
 
 def test_lines_behind_the_end_of_a_changed_file(tmp_path):

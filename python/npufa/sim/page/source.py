@@ -35,9 +35,10 @@ class Sources:
             for site in kernel.hot[:HOT_SITES]:
                 self._cost[site.file, site.line] = self._cost.get((site.file, site.line), 0.0) + site.pipe_us
         places = {(finding.file, finding.line) for finding in self._findings} | set(self._cost)
-        # Those with findings first.
-        self._files = list(dict.fromkeys([f.file for f in self._findings] + sorted(file for file, _ in places)))
-        self._text = {file: _lines(file) for file in self._files}
+        # Those with findings first; the others are worth showing only where there is text.
+        with_findings = [finding.file for finding in self._findings]
+        self._text = {file: _lines(file) for file in [*with_findings, *sorted(file for file, _ in places)]}
+        self._files = [file for file, text in self._text.items() if text or file in with_findings]
         self._shown = {file: self._around(file, {line for f, line in places if f == file}) for file in self._files}
 
     def _around(self, file: str, lines: set[int]) -> list[int]:
