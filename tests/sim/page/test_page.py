@@ -9,6 +9,7 @@ import re
 
 import pytest
 from npufa.sim import Finding, profiling
+from sim.chip import traces
 from sim.chip.profiles import KB, attention_like, launch, use_test_module
 from sim.chip.traces import GM, Pipe, load, set_flag, trace, vector, wait_flag
 
@@ -152,7 +153,8 @@ def test_findings_stand_at_their_lines(tmp_path):
     assert "7 times" in text and 'href="#file1-line3"' in text
 
 
-def test_text_of_others_is_text(tmp_path):
+def test_text_of_others_is_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(traces, "SITES", [(HOSTILE, "</script>.cpp", line) for line in range(4)])
     source = tmp_path / "kernel <b>.asc"
     source.write_text(f"// {HOSTILE}\n")
     text, _ = page(tmp_path / "page.html", attention_like(), trace([vector(1)], name=HOSTILE), title=HOSTILE, findings=[
@@ -162,7 +164,8 @@ def test_text_of_others_is_text(tmp_path):
     tags = [tag for tag, *_ in elements]
     assert tags.count("script") == 2 and "img" not in tags
     assert f"// {HOSTILE}" in [text for tag, _, text in elements if tag == "td"]
-    assert data_of(text)["kernels"]
+    (site, *_) = next(iter(data_of(text)["kernels"].values()))["sites"]
+    assert site[0] == HOSTILE
 
 
 def test_lines_that_cannot_be_read(tmp_path):
