@@ -111,6 +111,9 @@ def test_long_runs_are_thinned_and_say_so(tmp_path):
     assert sum(count for *_, count, _ in spans) == kernel["instructions"], "nothing is left out"
     assert f"Thinned: there are {kernel['instructions']:,} instructions" in text
     assert kernel["fine_cycles"] < kernel["coarse_cycles"], "the group that finishes last is finer"
+    drawn = {row["group"]: len(spans_of(row)) for row in kernel["rows"] if row["pipe"] == "V"}
+    fine = drawn.pop(kernel["fine_group"])
+    assert fine > 1.5 * max(drawn.values())
     busy = sum(span[4] for row in kernel["rows"] if row["pipe"] == "V" for span in spans_of(row))
     percent = report.kernels[0].pipe("vector", "V").busy_percent
     assert busy / 8 == pytest.approx(percent / 100 * kernel["cycles"], rel=0.05)
