@@ -43,7 +43,7 @@ int OpExecutor::LaunchKernel(const std::string& api, void* workspace, std::uint6
       return ACL_ERROR_RT_AICORE_EXCEPTION;
     }
     params.WriteBack();
-    if (Profiling()) KeepTrace(CurrentChip(), std::move(result.trace));
+    KeepLaunch(CurrentChip(), kernel, std::move(result));
     return ACL_SUCCESS;
   } catch (const AclnnError& error) {
     return ReportApiError(error.Code(), api.c_str(), error.what());

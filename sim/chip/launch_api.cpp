@@ -1,11 +1,11 @@
 // C entry points to launch one kernel from two shared libraries (cube and vector program), for Python.
 #include <dlfcn.h>
 
-#include <sstream>
 #include <stdexcept>
 #include <string>
 
-#include "json_text.h"
+#include "finding_json.h"
+#include "json.h"
 #include "launch.h"
 #include "time_api.h"
 
@@ -22,22 +22,13 @@ void* Load(const char* path, const char* kernel) {
 }
 
 std::string ToJson(const LaunchResult& result, const std::string& kernel) {
-  std::ostringstream out;
-  out << "{\"completed\":" << (result.completed ? "true" : "false")
-      << ",\"text\":" << JsonString(result.findings.empty() ? "" : FormatFindings(kernel, result.findings))
-      << ",\"findings\":[";
-  const char* comma = "";
-  for (const KernelFinding& finding : result.findings) {
-    out << comma << "{\"check\":" << JsonString(finding.check) << ",\"instruction\":" << JsonString(finding.instruction)
-        << ",\"operand\":" << JsonString(finding.operand) << ",\"space\":" << JsonString(finding.space)
-        << ",\"core\":" << JsonString(finding.core) << ",\"file\":" << JsonString(finding.file)
-        << ",\"line\":" << finding.line << ",\"message\":" << JsonString(finding.message)
-        << ",\"advice\":" << JsonString(finding.advice) << ",\"count\":" << finding.count
-        << ",\"note\":" << (finding.note ? "true" : "false") << "}";
-    comma = ",";
-  }
-  out << "]}";
-  return out.str();
+  JsonList findings('[', ']');
+  for (const KernelFinding& finding : result.findings) findings.Add(FindingJson(kernel, finding));
+  return JsonList('{', '}')
+      .Member("completed", result.completed ? "true" : "false")
+      .Member("text", JsonString(result.findings.empty() ? "" : FormatFindings(kernel, result.findings)))
+      .Member("findings", findings.Text())
+      .Text();
 }
 
 }  // namespace
@@ -93,7 +84,7 @@ const char* npufa_sim_launch(const char* soc, const char* kernel, const char* cu
     options.shuffle = shuffle;
     LaunchResult result = Run(*chip, launch, options);
     reply = ToJson(result, launch.kernel);
-    if (Profiling() && result.completed) KeepTrace(*chip, std::move(result.trace));
+    KeepLaunch(*chip, launch.kernel, std::move(result));
   } catch (const std::exception& error) {
     reply = "{\"error\":" + JsonString(error.what()) + "}";
   }

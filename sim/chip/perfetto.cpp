@@ -11,6 +11,7 @@
 #include "cost.h"
 #include "gm_bursts.h"
 #include "json.h"
+#include "shown_records.h"
 
 namespace npufa_sim {
 namespace {
@@ -31,14 +32,6 @@ int ProcessOf(const CoreTrace& core) {
 std::string NameOf(const CoreTrace& core) {
   const std::string group = "group " + std::to_string(core.group);
   return core.kind == CoreKind::kCube ? group + " cube" : group + " vector " + std::to_string(core.index);
-}
-
-Pipe ThreadOf(const Record& r) { return r.op == OpClass::kCrossWait ? Pipe::kS : r.pipe; }
-
-// Flags that are set take no time; waits show when they took some.
-bool IsShown(const Record& r, const Span& span) {
-  if (r.op == OpClass::kSetFlag || r.op == OpClass::kCrossSet) return false;
-  return span.end - span.start >= (IsOrder(r.op) ? 1.0 : 0.01);
 }
 
 std::string Sizes(const Record& r) {
@@ -219,7 +212,7 @@ void WritePerfetto(const std::vector<TracedKernel>& kernels, const std::string& 
     args.Member("at", JsonString(site.file + ":" + std::to_string(site.line)));
     if (const std::string sizes = Sizes(r); !sizes.empty()) args.Member("size", JsonString(sizes));
     const char* category = IsOrder(r.op) ? "wait" : "instruction";
-    writer.Slice(ProcessOf(core), static_cast<int>(ThreadOf(r)), site.instruction, category, us, duration, args.Text());
+    writer.Slice(ProcessOf(core), static_cast<int>(ShownOn(r)), site.instruction, category, us, duration, args.Text());
   });
   writer.Close();
 }

@@ -9,10 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "finding_json.h"
 #include "json.h"
 #include "perfetto.h"
 #include "replay.h"
 #include "timeline_bins.h"
+#include "timeline_spans.h"
 
 namespace npufa_sim {
 namespace {
@@ -32,6 +34,7 @@ struct Profile {
   Parameters parameters;
   std::uint64_t records = 0;
   std::vector<ProfiledKernel> kernels;
+  JsonList findings{'[', ']'};
 };
 
 struct Profiler {
@@ -83,7 +86,11 @@ std::string ToJson(int id, const Profile& profile) {
                     .Member("trace_kept", kernel.trace ? "true" : "false")
                     .Text());
   }
-  return JsonList('{', '}').Member("profile", id).Member("kernels", kernels.Text()).Text();
+  return JsonList('{', '}')
+      .Member("profile", id)
+      .Member("kernels", kernels.Text())
+      .Member("findings", profile.findings.Text())
+      .Text();
 }
 
 void SaveTrace(const Profile& profile, const char* path, std::uint64_t max_events) {
@@ -99,8 +106,8 @@ void SaveTrace(const Profile& profile, const char* path, std::uint64_t max_event
   WritePerfetto(kernels, path, max_events);
 }
 
-std::string Bins(const Profile& profile, int index, int bins) {
-  if (bins < 1) throw std::invalid_argument("bins is " + std::to_string(bins) + ", must be at least 1");
+template <class Make>
+std::string OneKernel(const Profile& profile, int index, Make make) {
   if (index < 0 || index >= static_cast<int>(profile.kernels.size())) {
     throw std::invalid_argument("the profile has no kernel " + std::to_string(index));
   }
@@ -108,7 +115,7 @@ std::string Bins(const Profile& profile, int index, int bins) {
   if (!kernel.trace) throw std::invalid_argument("the trace of this kernel was too large to keep");
   Timeline timeline;
   Replay(kernel.chip, *kernel.trace, &timeline);
-  return TimelineBins(*kernel.trace, timeline, kernel.report, bins);
+  return make(*kernel.trace, timeline, kernel.report);
 }
 
 std::string ChipFacts() {
@@ -144,17 +151,20 @@ const char* Answer(std::string text) {
 
 bool Profiling() { return profiling.load(std::memory_order_acquire); }
 
-void KeepTrace(const ChipDescription& chip, Trace&& trace) {
+void KeepLaunch(const ChipDescription& chip, const std::string& name, LaunchResult&& result) {
+  if (!Profiling()) return;
   Profiler& profiler = TheProfiler();
   std::lock_guard lock(profiler.mutex);
   if (!profiler.running) return;
   Profile& profile = *profiler.running;
+  for (const KernelFinding& finding : result.findings) profile.findings.Add(FindingJson(name, finding));
+  if (!result.completed) return;
   ProfiledKernel kernel{chip, {}, nullptr};
   for (const auto& [name, value] : profile.parameters) SetParameter(kernel.chip.model, name, value);
-  kernel.report = Replay(kernel.chip, trace);
+  kernel.report = Replay(kernel.chip, result.trace);
   if (profile.records + kernel.report.records <= kKeptRecords) {
     profile.records += kernel.report.records;
-    kernel.trace = std::make_unique<Trace>(std::move(trace));
+    kernel.trace = std::make_unique<Trace>(std::move(result.trace));
   }
   profile.kernels.push_back(std::move(kernel));
 }
@@ -205,7 +215,21 @@ extern "C" {
   return Guarded<const char*>(nullptr, [&] {
     Profiler& profiler = TheProfiler();
     std::lock_guard lock(profiler.mutex);
-    return Answer(Bins(Find(profiler, profile), kernel, bins));
+    if (bins < 1) throw std::invalid_argument("bins is " + std::to_string(bins) + ", must be at least 1");
+    return Answer(OneKernel(Find(profiler, profile), kernel, [&](auto&... parts) {
+      return TimelineBins(parts..., bins);
+    }));
+  });
+}
+
+[[gnu::visibility("default")]] const char* npufa_sim_profile_spans(int profile, int kernel,
+                                                                        unsigned long long max_spans) {
+  return Guarded<const char*>(nullptr, [&] {
+    Profiler& profiler = TheProfiler();
+    std::lock_guard lock(profiler.mutex);
+    return Answer(OneKernel(Find(profiler, profile), kernel, [&](auto&... parts) {
+      return TimelineSpans(parts..., max_spans);
+    }));
   });
 }
 

@@ -36,15 +36,16 @@ std::string Row(const CoreTrace& core, Pipe pipe, const std::vector<double>& bus
       .Text();
 }
 
-std::string Bandwidth(const std::vector<double>& shares, double buckets_per_bin, int bins) {
+}  // namespace
+
+std::string BandwidthBins(const std::vector<double>& shares, double bucket_cycles, double cycles, int bins) {
+  const double buckets_per_bin = std::max(cycles, 1.0) / bins / bucket_cycles;
   std::vector<double> out(bins);
   for (std::size_t b = 0; b < shares.size(); ++b) {
     Spread(out, static_cast<double>(b) / buckets_per_bin, static_cast<double>(b + 1) / buckets_per_bin, shares[b]);
   }
   return Percents(out);
 }
-
-}  // namespace
 
 std::string TimelineBins(const Trace& trace, const Timeline& timeline, const TimeReport& report, int bins) {
   const double cycles_per_bin = std::max(report.cycles, 1.0) / bins;
@@ -62,12 +63,11 @@ std::string TimelineBins(const Trace& trace, const Timeline& timeline, const Tim
       if (report.cores[c].pipes[p].instructions > 0) rows.Add(Row(trace.cores[c], static_cast<Pipe>(p), busy[p]));
     }
   }
-  const double buckets_per_bin = cycles_per_bin / timeline.bucket_cycles;
   return JsonList('{', '}')
       .Member("us", report.Microseconds())
       .Member("bins", bins)
-      .Member("hbm", Bandwidth(timeline.hbm, buckets_per_bin, bins))
-      .Member("l2", Bandwidth(timeline.l2, buckets_per_bin, bins))
+      .Member("hbm", BandwidthBins(timeline.hbm, timeline.bucket_cycles, report.cycles, bins))
+      .Member("l2", BandwidthBins(timeline.l2, timeline.bucket_cycles, report.cycles, bins))
       .Member("rows", rows.Text())
       .Text();
 }

@@ -102,8 +102,9 @@ int Execute(const Prepared& prepared) {
   MarkWritten(result.used);
   if (!result.findings.empty()) Print(FormatFindings(launch.kernel, result.findings));
   for (const KernelFinding& finding : result.findings) Running().problems += finding.note ? 0 : 1;
-  if (result.completed && Profiling()) KeepTrace(CurrentChip(), std::move(result.trace));
-  if (result.completed) return ACL_SUCCESS;
+  const bool completed = result.completed;
+  KeepLaunch(CurrentChip(), launch.kernel, std::move(result));
+  if (completed) return ACL_SUCCESS;
   return Fail(ACL_ERROR_RT_AICORE_EXCEPTION, launch.kernel.c_str(), "the kernel did not come to its end");
 }
 

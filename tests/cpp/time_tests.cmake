@@ -1,6 +1,7 @@
 # npufa_test_time: the simulator's time model as a Python module, for tests/sim/chip.
 set(NPUFA_TIME_SOURCES)
-foreach(part description cost bank_conflicts bandwidth l2_cache core_replay replay time_report perfetto timeline_bins time_api)
+foreach(part description cost bank_conflicts bandwidth l2_cache core_replay replay time_report perfetto timeline_bins
+             timeline_spans finding_json time_api)
   list(APPEND NPUFA_TIME_SOURCES ${PROJECT_SOURCE_DIR}/sim/chip/${part}.cpp)
 endforeach()
 pybind11_add_module(npufa_test_time MODULE NO_EXTRAS

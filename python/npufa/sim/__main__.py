@@ -25,11 +25,13 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _profiles(arguments: argparse.Namespace) -> bool:
-    return arguments.profile or arguments.trace is not None
+    return arguments.profile or arguments.trace is not None or arguments.html is not None
 
 
 def _finish(report: ProfileReport, arguments: argparse.Namespace) -> NoReturn:
     print(report)
+    if arguments.html is not None:
+        report.save_html(arguments.html, title=" ".join([Path(arguments.script).name, *arguments.arguments]))
     if arguments.trace is not None:
         report.save_trace(arguments.trace)
     sys.exit(report.result)
@@ -81,6 +83,8 @@ def main() -> None:
     run.add_argument("--no-check", action="store_true", help="do not check kernels: faster")
     run.add_argument("--trace", metavar="FILE", help="profile the whole script; print the table and save the trace, "
                      "which ui.perfetto.dev opens")
+    run.add_argument("--html", metavar="FILE", help="profile likewise; print the table and save a page for a browser: "
+                     "timelines, pipes, findings beside the source")
     run.add_argument("--profile", action="store_true", help="print the modelled time of every kernel")
     run.add_argument("-I", dest="include", metavar="DIRECTORY", action="append", default=[],
                      help="of a program: a directory of headers")

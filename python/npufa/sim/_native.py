@@ -27,6 +27,7 @@ _FUNCTIONS = {
     "npufa_sim_profile_end": (ctypes.c_char_p, []),
     "npufa_sim_profile_trace": (ctypes.c_int, [ctypes.c_int, ctypes.c_char_p, ctypes.c_ulonglong]),
     "npufa_sim_profile_timeline": (ctypes.c_char_p, [ctypes.c_int, ctypes.c_int, ctypes.c_int]),
+    "npufa_sim_profile_spans": (ctypes.c_char_p, [ctypes.c_int, ctypes.c_int, ctypes.c_ulonglong]),
     "npufa_sim_profile_free": (None, [ctypes.c_int]),
     "npufa_sim_profile_error": (ctypes.c_char_p, []),
     "npufa_sim_chips": (ctypes.c_char_p, []),

@@ -6,7 +6,7 @@ import os
 
 from .profiling import KernelReport, PipeReport, ProfileReport
 
-_COLUMNS = (
+COLUMNS = (
     ("busy", "busy_percent"),
     ("most", "busy_max_percent"),
     ("bandwidth", "bandwidth_percent"),
@@ -24,7 +24,7 @@ _WAITS = {
     "empty_percent": "instructions to be issued",
     "idle_percent": "nothing: it has finished",
 }
-_HOT_SITES = 8
+HOT_SITES = 8
 _CLEARLY_BOUND = 75.0
 
 
@@ -56,14 +56,15 @@ def _bound(kernel: KernelReport) -> str:
 
 
 def _pipe_row(report: PipeReport) -> list[str]:
-    return [report.kind, report.pipe, *(f"{getattr(report, name):.1f}" for _, name in _COLUMNS)]
+    return [report.kind, report.pipe, *(f"{getattr(report, name):.1f}" for _, name in COLUMNS)]
 
 
 def _spread(values: tuple[float, float, float]) -> str:
     return " / ".join(f"{value:.1f}" for value in values)
 
 
-def _summary(kernel: KernelReport) -> list[str]:
+def summary_rows(kernel: KernelReport) -> list[list[str]]:
+    """What and how much, in a few words each."""
     kinds = [core.kind for core in kernel.cores]
     cores = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     rows = [
@@ -86,14 +87,14 @@ def _summary(kernel: KernelReport) -> list[str]:
         ["scalar", ", ".join(f"{kind} {cycles:.0f}" for kind, cycles in kernel.scalar_slack().items())
                    + " cycles more per instruction would fill a core"],
     ]  # fmt: skip
-    return _grid(rows, 2)
+    return rows
 
 
 def kernel_table(kernel: KernelReport) -> str:
     """One kernel: totals, pipes, balance, most expensive statements."""
-    lines = [f"{kernel.name} on {kernel.soc} (modelled, not measured)", *_summary(kernel), ""]
+    lines = [f"{kernel.name} on {kernel.soc} (modelled, not measured)", *_grid(summary_rows(kernel), 2), ""]
     lines += ["  pipes, % of the kernel's time"]
-    lines += _grid([["core", "pipe", *(title for title, _ in _COLUMNS)], *map(_pipe_row, kernel.pipes)], 2)
+    lines += _grid([["core", "pipe", *(title for title, _ in COLUMNS)], *map(_pipe_row, kernel.pipes)], 2)
     lines += ["", "  balance of the cores in us: least / mean / most"]
     rows = [["core", "busiest pipe", "finished"]]
     rows += [[b.kind, _spread(b.busy_us), _spread(b.finish_us)] for b in kernel.balance()]
@@ -101,7 +102,7 @@ def kernel_table(kernel: KernelReport) -> str:
     if kernel.hot:
         lines += ["", "  statements by time on their pipe: of all cores, and as % of the kernel's time"]
         rows = [["core", "pipe", "instruction", "at", "times", "us", "%"]]
-        for site in kernel.hot[:_HOT_SITES]:
+        for site in kernel.hot[:HOT_SITES]:
             available = sum(core.kind == site.kind for core in kernel.cores) * kernel.us
             rows.append(
                 [site.kind, site.pipe, site.instruction, f"{os.path.basename(site.file)}:{site.line}",

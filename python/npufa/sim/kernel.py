@@ -33,6 +33,7 @@ class Finding:
     advice: str
     count: int
     note: bool = False  # worth knowing, no mistake
+    kernel: str = ""
 
 
 class KernelError(RuntimeError):

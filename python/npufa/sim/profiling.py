@@ -4,6 +4,7 @@
     print(report)
     report.save_trace("attention.json")      # ui.perfetto.dev or chrome://tracing
     report.save_timeline("attention.png")
+    report.save_html("attention.html")       # both, and findings beside the source, in any browser
 
 docs/time_model.md says what the model contains, where its numbers come from and what it leaves out.
 """
@@ -17,9 +18,11 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ._native import native
+from .kernel import Finding
 
 PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
 
@@ -156,6 +159,7 @@ class ProfileReport:
     kernels: tuple[KernelReport, ...]
     result: Any = None
     useful_flop: float | None = None
+    findings: tuple[Finding, ...] = ()  # of all its kernels, also of those that did not come to their end
     _id: int = dataclasses.field(default=0, repr=False)
 
     @property
@@ -207,6 +211,28 @@ class ProfileReport:
             kernel = max(range(len(self.kernels)), key=lambda i: self.kernels[i].us, default=0)
         data = json.loads(_call("npufa_sim_profile_timeline", self._id, kernel, width))
         draw(self.kernels[kernel], data).save(path)
+
+    def save_html(self, path: str | os.PathLike[str], title: str = "npufa simulator", max_spans: int = 12_000) -> None:
+        """Write one page for a browser, with nothing loaded from elsewhere: timelines, pipes, findings at their lines.
+
+        Args:
+            path: file to write.
+            title: heading of the page.
+            max_spans: of more instructions neighbours are joined, and the page says so.
+
+        Raises:
+            ProfileError: the file cannot be written.
+        """
+        from .page import build
+
+        def spans(kernel: int, most: int) -> dict[str, Any]:
+            return json.loads(_call("npufa_sim_profile_spans", self._id, kernel, most))
+
+        text = build(self, title, spans, max_spans)
+        try:
+            Path(path).write_text(text, encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise ProfileError(f"cannot write {path}: {error.strerror}") from None
 
     def __str__(self) -> str:
         from ._profile_table import profile_table
@@ -310,6 +336,16 @@ def kernel_report(data: dict[str, Any], trace_kept: bool = True) -> KernelReport
     )  # fmt: skip
 
 
+def _merged(findings: list[dict[str, Any]]) -> tuple[Finding, ...]:
+    """One for each statement and kind, as within a launch."""
+    merged: dict[tuple[Any, ...], Finding] = {}
+    for finding in (Finding(**data) for data in findings):
+        key = (finding.kernel, finding.check, finding.file, finding.line, finding.instruction, finding.operand)
+        known = merged.get(key)
+        merged[key] = dataclasses.replace(known, count=known.count + finding.count) if known else finding
+    return tuple(merged.values())
+
+
 def _call(function: str, *arguments: Any) -> Any:
     library = native()
     answer = getattr(library, function)(*arguments)
@@ -326,7 +362,7 @@ def _synchronize() -> None:
 def _collect(result: Any, useful_flop: float | None) -> ProfileReport:
     data = json.loads(_call("npufa_sim_profile_end"))
     kernels = tuple(kernel_report(kernel["report"], kernel["trace_kept"]) for kernel in data["kernels"])
-    report = ProfileReport(kernels, result, useful_flop, data["profile"])
+    report = ProfileReport(kernels, result, useful_flop, _merged(data["findings"]), data["profile"])
     weakref.finalize(report, native().npufa_sim_profile_free, data["profile"])
     return report
 

@@ -64,8 +64,9 @@ def run_program(
     argv = (ctypes.c_char_p * (len(words) + 1))(*words, None)
     sys.stdout.flush()
     vector, cube = (os.fsencode(libraries[p]) if p in libraries else b"" for p in ("vector", "cube"))
+    before = library.npufa_sim_program_problems()  # of programs that this process ran earlier
     status = library.npufa_sim_run_program(vector, cube, len(words), argv)
     if status == -1 and (message := library.aclGetRecentErrMsg().decode()).startswith("program: "):
         raise ProgramError(message.removeprefix("program: "))
-    return status or int(library.npufa_sim_program_problems() > 0)
+    return status or int(library.npufa_sim_program_problems() > before)
 

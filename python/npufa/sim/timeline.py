@@ -9,9 +9,10 @@ if TYPE_CHECKING:
 
     from .profiling import KernelReport
 
-_COLOURS = {
+COLOURS = {
     "HBM": (90, 90, 90),
     "L2": (140, 140, 140),
+    "S": (60, 70, 85),
     "M": (192, 40, 40),
     "V": (30, 100, 190),
     "MTE1": (214, 140, 30),
@@ -51,8 +52,8 @@ def _strip(draw: "ImageDraw.ImageDraw", top: int, height: int, shares: list[int]
 
 def _legend(canvas: "ImageDraw.ImageDraw", font: Any, pipes: set[str]) -> None:
     x = 10
-    for pipe in [p for p in _COLOURS if p in pipes]:
-        canvas.rectangle([x, 30, x + 12, 42], fill=_COLOURS[pipe])
+    for pipe in [p for p in COLOURS if p in pipes]:
+        canvas.rectangle([x, 30, x + 12, 42], fill=COLOURS[pipe])
         canvas.text((x + 16, 29), pipe, "black", font)
         x += 70
 
@@ -81,7 +82,7 @@ def draw(kernel: "KernelReport", data: dict[str, Any]) -> "Image.Image":
     y = _TOP
     for name in ("HBM", "L2"):
         canvas.text((10, y - 1), name, "black", font)
-        _strip(canvas, y, _TALL, data[name.lower()], _COLOURS[name])
+        _strip(canvas, y, _TALL, data[name.lower()], COLOURS[name])
         y += _TALL + _GAP
     previous = None
     for row in rows:
@@ -91,6 +92,6 @@ def draw(kernel: "KernelReport", data: dict[str, Any]) -> "Image.Image":
             suffix = f" {row['index']}" if row["kind"] == "vector" else ""
             canvas.text((10, y - 1), f"group {row['group']} {row['kind']}{suffix}", "black", font)
             previous = core
-        _strip(canvas, y, height - 1, row["busy"], _COLOURS[row["pipe"]])
+        _strip(canvas, y, height - 1, row["busy"], COLOURS[row["pipe"]])
         y += height
     return image

@@ -53,11 +53,26 @@ def test_command_line(files, tmp_path):
         "namespace {", "bool Loaded();\nnamespace {", 1))  # fmt: skip
     (source / "loaded.cpp").write_text("bool Loaded() { return true; }\n")
     command = [sys.executable, "-m", "npufa.sim", "run", "-I", source / "headers", "-D", "ARGUMENTS=4", "--trace",
-               tmp_path / "trace.json", source / "main.asc", source / "loaded.cpp", *files[2]]  # fmt: skip
+               tmp_path / "trace.json", "--html", tmp_path / "page.html", source / "main.asc", source / "loaded.cpp", *files[2]]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "scaled_add" in done.stdout and "scaled_add" in (tmp_path / "trace.json").read_text()
+    assert "<h1>main.asc" in (page := (tmp_path / "page.html").read_text()) and "scaled_add&lt;float, 256u&gt;" in page
     np.testing.assert_array_equal(np.fromfile(files[2][2], np.float32), 2 * files[0] + np.float32(0.5) * files[1])
+
+
+def test_findings_of_a_profile(tmp_path, capfd):
+    """They stay with the profile, and stand on its page, also where the kernel did not come to its end."""
+    report = profile(sim.run_program, [HERE / "compiler_sync.asc"], auto_sync=False)
+    assert report.kernels and any(not finding.note for finding in report.findings)
+    assert {finding.kernel for finding in report.findings} <= {kernel.name for kernel in report.kernels}
+    report = profile(sim.run_program, [HERE / "mistakes.asc"], ["null_pointer"])
+    (finding,) = report.findings
+    line = line_of("mistakes.asc", "void null_pointer")
+    assert report.kernels == () and (finding.kernel, finding.check, finding.line) == ("null_pointer", "pointer", line)
+    report.save_html(tmp_path / "page.html")
+    row = (tmp_path / "page.html").read_text().split(f'id="file1-line{line}" class="problem"', 1)[1]
+    assert row.index("gm.SetValue(0, *tiling)") < row.index("null pointer") < row.index(f'id="file1-line{line + 1}"')
 
 
 def test_kinds_of_kernels(capfd):
