@@ -200,6 +200,8 @@ CORNER(mmad_unwritten_left) {
   corner.Fetch(13);
   corner.Load();
   corner.Multiply(16, 16, 13);
+  Order<HardEvent::M_FIX>();
+  corner.MoveOut();
 }
 
 // Fractals of L0A column by column, where rows of fractals are expected.
@@ -212,6 +214,8 @@ CORNER(mmad_wrong_order) {
   LoadData(corner.b2, corner.a1, Corner::Window(64, 64));
   Order<HardEvent::MTE1_M>();
   corner.Multiply(32, 16, 32);
+  Order<HardEvent::M_FIX>();
+  Fixpipe(corner.result, corner.c[256], Corner::Rows(16, 16));
 }
 
 CORNER(mmad_without_barrier) {

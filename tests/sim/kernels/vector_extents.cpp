@@ -1,7 +1,8 @@
 // Which bytes an instruction reads and defines, and what it does to the mask register.
 #include "vector_harness.h"
 
-// The first `count` half elements of src are written; an Adds reads those the mask names.
+// The first `count` half elements of src are written; an Adds reads those the mask names, and a reduction its results:
+// what comes from unwritten bytes matters when it decides something.
 void ReadWritten(const VectorTiling& t, VectorBuffers&) {
   TBuf<TPosition::VECCALC> dst_buffer, src_buffer;
   GetTPipePtr()->InitBuffer(dst_buffer, 1024);
@@ -10,7 +11,10 @@ void ReadWritten(const VectorTiling& t, VectorBuffers&) {
   Duplicate(src, half(1), t.count);
   PipeBarrier<PIPE_V>();
   uint64_t mask[2] = {t.mask[0], t.mask[1]};
-  Adds(dst, src, half(2), mask, t.repeat, UnaryStrides(t));
+  const UnaryRepeatParams strides = UnaryStrides(t);
+  Adds(dst, src, half(2), mask, t.repeat, strides);
+  PipeBarrier<PIPE_V>();
+  WholeReduceMax(src, dst, mask, t.repeat, 1, 1, strides.dstRepStride);
 }
 
 // Only the first `count` half elements of dst are defined afterwards.
@@ -18,13 +22,15 @@ void DefineWritten(const VectorTiling& t, VectorBuffers&) {
   TBuf<TPosition::VECCALC> dst_buffer, src_buffer;
   GetTPipePtr()->InitBuffer(dst_buffer, 1024);
   GetTPipePtr()->InitBuffer(src_buffer, 1024);
-  LocalTensor<half> dst = dst_buffer.Get<half>(), src = src_buffer.Get<half>();
+  TBuf<TPosition::VECCALC> work_buffer;
+  GetTPipePtr()->InitBuffer(work_buffer, 1024);
+  LocalTensor<half> dst = dst_buffer.Get<half>(), src = src_buffer.Get<half>(), work = work_buffer.Get<half>();
   Duplicate(src, half(1), 512);
   PipeBarrier<PIPE_V>();
   uint64_t mask[2] = {t.mask[0], t.mask[1]};
   Adds(dst, src, half(2), mask, t.repeat, UnaryStrides(t));
   PipeBarrier<PIPE_V>();
-  Adds(src, dst, half(0), t.count);
+  ReduceMax(src, dst, work, t.count);
 }
 
 // The work tensor of a reduction holds nothing that may be used afterwards.

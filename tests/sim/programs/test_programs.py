@@ -107,7 +107,7 @@ def test_mistakes_of_scalar_code(kernel, check, words, capfd):
     """Each is reported with its line and core; the process goes on."""
     assert sim.run_program([HERE / "mistakes.asc"], [kernel]) == 1
     report = capfd.readouterr().err
-    assert f"[{check}]" in report and words in report and "group 0 vector 0" in report
+    assert f"[{check}]" in report and words in report and "(group 0 vector " in report
     line = line_of("mistakes.asc", "Deep(volatile" if kernel == "recursion" else f"void {kernel}(")
     assert f"mistakes.asc:{line}:" in report
     assert report.count("found 1 problem") == 1, report
