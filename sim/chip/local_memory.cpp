@@ -21,7 +21,8 @@ void LocalMemory::Configure(std::uint32_t bytes) {
 }
 
 void LocalMemory::Forget(std::uint64_t address, std::uint32_t bytes) {
-  const std::uint64_t first = address / kCellBytes, end = (address + bytes) / kCellBytes;
+  const std::uint64_t end = std::min<std::uint64_t>(address + bytes, data_.size()) / kCellBytes;
+  const std::uint64_t first = std::min(address / kCellBytes, end);
   std::fill(written_.begin() + first, written_.begin() + end, 0);
   std::fill(data_.begin() + first * kCellBytes, data_.begin() + end * kCellBytes, kUnwrittenByte);
 }

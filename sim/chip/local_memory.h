@@ -29,7 +29,7 @@ struct LocalBuffer {
 class LocalMemory {
  public:
   void Configure(std::uint32_t bytes);
-  void Forget(std::uint64_t address, std::uint32_t bytes);  // whole cells: unwritten again
+  void Forget(std::uint64_t address, std::uint32_t bytes);  // whole cells, as far as there are any: unwritten again
   void Reset();  // every byte unwritten (and a NaN in all formats), no buffers
 
   std::uint8_t* data() { return data_.data(); }
