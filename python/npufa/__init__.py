@@ -49,8 +49,8 @@ __all__ = [
 
 
 # Imported when they are first used.
-_PARTS = ("advisor", "compat", "distributed", "engine", "functional", "integrations", "kv_cache", "long_context",
-          "merge", "monitor", "nn", "quantization", "robust", "serving", "sim")
+_PARTS = ("advisor", "compat", "distributed", "engine", "flash_attn", "functional", "integrations", "kv_cache",
+          "long_context", "merge", "monitor", "nn", "quantization", "robust", "serving", "sim")
 _NAMES = {
     "AttentionEngine": "engine",
     "Monitor": "monitor",
