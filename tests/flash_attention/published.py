@@ -79,18 +79,15 @@ def packed(q: Tensor, k: Tensor, v: Tensor, q_parts: list[range], k_parts: list[
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor, first: int, interleaved: bool, moving: bool = True) -> Tensor:
     """x (S, N, D) in float64, each pair of elements turned as a complex number."""
-    x = x.double().clone()
-    half = cos.shape[1]
-    for t in range(x.shape[0]):
-        position = first + t * moving
-        angle = torch.complex(cos[position].double(), sin[position].double())
-        a, b = (x[t, :, 0:2 * half:2], x[t, :, 1:2 * half:2]) if interleaved else (x[t, :, :half], x[t, :, half:2 * half])
-        turned = torch.complex(a, b) * angle
-        if interleaved:
-            x[t, :, 0:2 * half:2], x[t, :, 1:2 * half:2] = turned.real, turned.imag
-        else:
-            x[t, :, :half], x[t, :, half:2 * half] = turned.real, turned.imag
-    return x
+    x, width = x.double(), 2 * cos.shape[1]
+    rows = []
+    for t in range(len(x)):
+        angle = torch.complex(cos[first + t * moving].double(), sin[first + t * moving].double())
+        head = x[t, :, :width]
+        pairs = head.unflatten(-1, (-1, 2)) if interleaved else head.unflatten(-1, (2, -1)).mT
+        turned = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * angle)
+        rows.append(torch.cat([(turned if interleaved else turned.mT).flatten(-2), x[t, :, width:]], -1))
+    return torch.stack(rows) if rows else x
 
 
 def cumulative(lengths: list[int]) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from .. import _autoload, _script
+from .. import _autoload, _script, flash_attn
 from ._routes import install
 
 COMMAND = "python -m npufa run"
-_DESCRIPTION = """Runs a script of torch_npu, unchanged, with npufa's operators in place of torch_npu's. Where there
-is no CANN the NPU is a simulated one."""
+_DESCRIPTION = """Runs a script of torch_npu, unchanged, with npufa's operators in place of torch_npu's, and with
+npufa's functions where it imports flash_attn or flash_attn_npu. Where there is no CANN the NPU is a simulated one."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,5 +32,6 @@ def _run(arguments: argparse.Namespace) -> None:
 
         sim.enable(**({"soc": arguments.soc} if arguments.soc else {}), check=not arguments.no_check)
     install()
+    flash_attn.install()
     execute = _script.run_module if arguments.module else _script.run
     execute(arguments.script, arguments.arguments)

@@ -39,6 +39,7 @@ class Cache(NamedTuple):
         device = k_cache.device
         if leftpad is not None:
             _check.integers(name, "cache_leftpad", leftpad, [batch], device)
+            _check.lengths(name, "cache_leftpad", leftpad, 0, torch.iinfo(torch.int32).max)
         if table is not None:
             _check.integers(name, spelling, table, [batch, "blocks"], device)
             if batch_idx is not None:

@@ -1,0 +1,30 @@
+"""apply_rotary_emb against complex multiplication in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from flash_attention import published
+from flash_attention.published import close, cumulative, parts
+from npufa.flash_attn.rotary import apply_rotary_emb
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_dense_and_packed(interleaved: bool) -> None:
+    cos, sin, offsets = torch.randn(12, 3), torch.randn(12, 3), [0, 5]
+    x = torch.randn(2, 4, 2, 8, requires_grad=True)
+    expected = torch.stack([published.rotated(x[b], cos, sin, offsets[b], interleaved) for b in range(2)])
+    out = apply_rotary_emb(x, cos, sin, interleaved, seqlen_offsets=torch.tensor(offsets))
+    close(out, expected)
+    torch.testing.assert_close(torch.autograd.grad(out.square().sum(), x), torch.autograd.grad(expected.square().sum(), x))
+    lengths = [3, 0, 5]
+    tokens = torch.randn(9, 2, 8)
+    out = apply_rotary_emb(tokens, cos, sin, interleaved, seqlen_offsets=2, cu_seqlens=cumulative(lengths), max_seqlen=5)
+    for part in parts(lengths):
+        close(out[part.start:part.stop], published.rotated(tokens[part.start:part.stop], cos, sin, 2, interleaved))
+
+
+def test_in_place() -> None:
+    x, cos, sin = torch.randn(1, 4, 2, 8, dtype=torch.half), torch.randn(4, 4), torch.randn(4, 4)
+    expected = apply_rotary_emb(x, cos, sin)
+    assert apply_rotary_emb(x, cos, sin, inplace=True) is x and torch.equal(x, expected)
