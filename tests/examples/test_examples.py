@@ -62,6 +62,11 @@ def test_captured_decode_keeps_every_promise() -> None:
     assert "[ok] 23 replays of one graph choose the tokens of eager decode" in output
 
 
+def test_flash_attn_training_keeps_every_promise() -> None:
+    output = run("examples/flash_attn_training.py", "--steps", "20", seconds=100)
+    assert "[ok] the gradients agree" in output and "[ok] the loss falls" in output
+
+
 def test_tiny_gpt_rejects_an_impossible_number_of_steps() -> None:
     run("examples/train_tiny_gpt.py", "--steps", "0", seconds=100, code=2)
 

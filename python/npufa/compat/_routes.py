@@ -13,7 +13,7 @@ import torch
 from torch._ops import OpOverloadPacket
 
 from .. import _autoload
-from . import _kernels
+from . import _kernels, _transformers
 
 _lock = threading.RLock()
 _installed = False
@@ -80,6 +80,14 @@ class _Routes:
             if name == "npu_fused_infer_attention_score":
                 operator = _older_spelling(operator)
             self._bind(module, name, operator)
+        if (client := _transformers.imported()) is not None:
+            self.bind_transformers(client)
+        _transformers.when_imported(_bind_transformers)
+
+    def bind_transformers(self, module: ModuleType) -> None:
+        for name, function in _transformers.functions(module).items():
+            self._bind(module, name, function)
+        _transformers.forget()
 
     def _bind(self, module: ModuleType, name: str, value: Any) -> None:
         self._before.append((module, name, getattr(module, name), value))
@@ -91,6 +99,12 @@ class _Routes:
             # Whoever has bound the name since then meant it.
             if getattr(module, name) is ours:
                 setattr(module, name, before)
+        _transformers.forget()
+
+
+def _bind_transformers(module: ModuleType) -> None:
+    if _active is not None:
+        _active.bind_transformers(module)
 
 
 def _update() -> None:
