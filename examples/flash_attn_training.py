@@ -3,8 +3,8 @@
     python examples/flash_attn_training.py            tensors on the CPU
     python examples/flash_attn_training.py --npu      on an NPU, simulated where there is no CANN
 
-The model imports flash_attn; `npufa.flash_attn.install()` is the only line about npufa. The exit code is 1 when a promise
-fails.
+The model imports flash_attn; `npufa.flash_attn.install()` is the only line about npufa. The exit code is 1 when a
+promise fails.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ def packed(q: Tensor, k: Tensor, v: Tensor, q_parts: list[range], k_parts: list[
     lse = torch.full((q.shape[1], q.shape[0]), torch.inf, dtype=torch.float64)
     for b, (rows, keys) in enumerate(zip(q_parts, k_parts)):
         i, j = torch.tensor([*rows], dtype=torch.long), torch.tensor([*keys], dtype=torch.long)
-        part, statistic = attend(q[i], k[j], v[j], slopes=slopes_of(slopes, b), qv=None if qv is None else qv[i], **rules)
+        part, statistic = attend(q[i], k[j], v[j], slopes=slopes_of(slopes, b), qv=None if qv is None else qv[i],
+                                 **rules)
         out, lse = out.index_copy(0, i, part), lse.index_copy(1, i, statistic)
     return out, lse
 

@@ -62,7 +62,7 @@ def expected(case: Case, q: list[Tensor], new: list[tuple[Tensor, Tensor]] | Non
     return outs, lses, all_keys
 
 
-@pytest.mark.parametrize("seed", range(90))
+@pytest.mark.parametrize("seed", range(60))
 def test_random_calls_of_version_2(seed: int) -> None:
     rng = random.Random(seed)
     torch.manual_seed(seed)
@@ -89,10 +89,10 @@ def test_random_calls_of_version_2(seed: int) -> None:
         options |= {"rotary_cos": rotary[0], "rotary_sin": rotary[1], "rotary_interleaved": rotary[2]}
     if padded:
         options["cache_leftpad"] = torch.tensor(leftpad, dtype=torch.int32)
+    lengths = before[0] if one_length else torch.tensor(before, dtype=torch.int32)
     out, lse = fa.flash_attn_with_kvcache(
-        q, case.k_cache, case.v_cache, cache_seqlens=before[0] if one_length else torch.tensor(before, dtype=torch.int32),
-        causal=rules["causal"], window_size=rules["window"], alibi_slopes=slopes, learnable_sink=sink,
-        return_softmax_lse=True, **options)
+        q, case.k_cache, case.v_cache, cache_seqlens=lengths, causal=rules["causal"],
+        window_size=rules["window"], alibi_slopes=slopes, learnable_sink=sink, return_softmax_lse=True, **options)
     outs, lses, keys = expected(case, list(q), list(zip(k, v)) if added else None, before,
                                 leftpad if padded else [0] * case.batch, rotary, before, slopes, caches, **rules)
     close(out, torch.stack(outs))
@@ -100,7 +100,7 @@ def test_random_calls_of_version_2(seed: int) -> None:
     close(torch.stack([case.tokens(case.k_cache, b) for b in range(case.batch)]), torch.stack(keys))
 
 
-@pytest.mark.parametrize("seed", range(45))
+@pytest.mark.parametrize("seed", range(30))
 def test_random_packed_calls_of_version_3(seed: int) -> None:
     rng = random.Random(seed)
     torch.manual_seed(seed)

@@ -14,13 +14,14 @@ from torch import Tensor
 
 def draw(rng: random.Random, batch: int, rows: int, keys: int, dtype: torch.dtype, grad: bool
          ) -> tuple[Tensor, Tensor, Tensor]:
-    kv_heads, group, width, value_width = rng.choice([1, 2]), rng.choice([1, 3]), rng.choice([8, 20]), rng.choice([8, 20, 24])
-    shapes = ((batch, rows, kv_heads * group, width), (batch, keys, kv_heads, width), (batch, keys, kv_heads, value_width))
+    kv_heads, group, width, value_width = (rng.choice(sizes) for sizes in ([1, 2], [1, 3], [8, 20], [8, 20, 24]))
+    shapes = ((batch, rows, kv_heads * group, width), (batch, keys, kv_heads, width),
+              (batch, keys, kv_heads, value_width))
     q, k, v = (torch.randn(shape).to(dtype).requires_grad_(grad) for shape in shapes)
     return q, k, v
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(45))
 def test_random_calls(seed: int) -> None:
     rng = random.Random(seed)
     torch.manual_seed(seed)
@@ -89,7 +90,8 @@ def test_gradients_of_slopes_and_sink() -> None:
     slopes, sink = torch.rand(2, 2, requires_grad=True), torch.randn(2, requires_grad=True)
     out = fa.flash_attn_func(q, k, v, causal=True, alibi_slopes=slopes, learnable_sink=sink)
     expected, _ = published.dense(q, k, v, scale=8 ** -0.5, causal=True, slopes=slopes, sink=sink)
-    for a, b in zip(torch.autograd.grad(out.sum(), (slopes, sink)), torch.autograd.grad(expected.sum(), (slopes, sink))):
+    got, wanted = (torch.autograd.grad(result.sum(), (slopes, sink)) for result in (out, expected))
+    for a, b in zip(got, wanted):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 

@@ -45,6 +45,8 @@ CASES = [
     (fa.flash_attn_func, DENSE, {"alibi_slopes": t(3, 4)}, "alibi_slopes"),
     (fa.flash_attn_func, DENSE, {"alibi_slopes": t(4, dtype=torch.half)}, "alibi_slopes"),
     (fa.flash_attn_func, DENSE, {"learnable_sink": t(2)}, "learnable_sink"),
+    (fa.flash_attn_func, DENSE, {"window_size": (None, 3)}, "window_size"),
+    (fa.v3.flash_attn_func, DENSE, {"window_size": (3,)}, "window_size"),
     (fa.flash_attn_qkvpacked_func, {"qkv": t(2, 3, 2, 4, 8)}, {}, "qkv"),
     (fa.flash_attn_kvpacked_func, {"q": DENSE["q"], "kv": t(2, 3, 4, 8)}, {}, "kv"),
     (fa.flash_attn_varlen_func, VARLEN, {"softcap": 1.0}, "softcap"),

@@ -72,7 +72,8 @@ def test_imports() -> None:
     from flash_attn_npu import flash_attn_with_kvcache
 
     assert flash_attn.flash_attn_func is flash_attn_func is fa.flash_attn_func
-    assert flash_attn_varlen_func is fa.flash_attn_varlen_func and flash_attn_npu_v3.flash_attn_func is fa.v3.flash_attn_func
+    assert flash_attn_varlen_func is fa.flash_attn_varlen_func
+    assert flash_attn_npu_v3.flash_attn_func is fa.v3.flash_attn_func
     assert flash_attn_with_kvcache is fa.flash_attn_with_kvcache and apply_rotary_emb is fa.rotary.apply_rotary_emb
     assert bert_padding.pad_input is fa.bert_padding.pad_input and flash_attn.bert_padding is bert_padding
     assert pickle.loads(pickle.dumps(flash_attn_func)) is flash_attn_func

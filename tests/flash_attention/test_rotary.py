@@ -16,10 +16,12 @@ def test_dense_and_packed(interleaved: bool) -> None:
     expected = torch.stack([published.rotated(x[b], cos, sin, offsets[b], interleaved) for b in range(2)])
     out = apply_rotary_emb(x, cos, sin, interleaved, seqlen_offsets=torch.tensor(offsets))
     close(out, expected)
-    torch.testing.assert_close(torch.autograd.grad(out.square().sum(), x), torch.autograd.grad(expected.square().sum(), x))
+    got, wanted = (torch.autograd.grad(result.square().sum(), x) for result in (out, expected))
+    torch.testing.assert_close(got, wanted)
     lengths = [3, 0, 5]
     tokens = torch.randn(9, 2, 8)
-    out = apply_rotary_emb(tokens, cos, sin, interleaved, seqlen_offsets=2, cu_seqlens=cumulative(lengths), max_seqlen=5)
+    out = apply_rotary_emb(tokens, cos, sin, interleaved, seqlen_offsets=2, cu_seqlens=cumulative(lengths),
+                           max_seqlen=5)
     for part in parts(lengths):
         close(out[part.start:part.stop], published.rotated(tokens[part.start:part.stop], cos, sin, 2, interleaved))
 

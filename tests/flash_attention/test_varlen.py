@@ -26,7 +26,7 @@ def paged(tokens: Tensor, lengths: list[int], page_size: int, rng: random.Random
     return pages, table
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(45))
 def test_random_calls(seed: int) -> None:
     rng = random.Random(seed)
     torch.manual_seed(seed)
@@ -36,7 +36,7 @@ def test_random_calls(seed: int) -> None:
         k_lengths = q_lengths
     surplus = rng.choice([0, 0, 3])
     dtype, grad = rng.choice([torch.float32, torch.float16, torch.bfloat16]), rng.random() < 0.5
-    kv_heads, group, width, value_width = rng.choice([1, 2]), rng.choice([1, 3]), rng.choice([8, 20]), rng.choice([8, 20])
+    kv_heads, group, width, value_width = (rng.choice(sizes) for sizes in ([1, 2], [1, 3], [8, 20], [8, 20]))
     heads = kv_heads * group
     q, k, v = (torch.randn(shape).to(dtype).requires_grad_(grad) for shape in (
         (sum(q_lengths) + surplus, heads, width), (sum(k_lengths) + surplus, kv_heads, width),

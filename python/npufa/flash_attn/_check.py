@@ -78,9 +78,11 @@ def attention(name: str, tokens: str, q: Tensor, k: Tensor, v: Tensor, qv: Tenso
         tensor(name, "qv", qv, [*rows, heads, v.shape[-1]], (q.dtype,), device)
 
 
-def extras(name: str, q: Tensor, batch: int, alibi_slopes: Tensor | None = None, learnable_sink: Tensor | None = None
-           ) -> None:
+def extras(name: str, q: Tensor, batch: int, window_size: Sequence[int], alibi_slopes: Tensor | None,
+           learnable_sink: Tensor | None) -> None:
     heads = q.shape[-2]
+    if len(window_size) != 2 or not all(isinstance(side, (int, torch.SymInt)) for side in window_size):
+        fail(name, "window_size", "is no pair of numbers", window_size, "(left, right), -1 for no limit")
     if alibi_slopes is not None:
         shape = [heads] if isinstance(alibi_slopes, Tensor) and alibi_slopes.dim() == 1 else [batch, heads]
         tensor(name, "alibi_slopes", alibi_slopes, shape, (torch.float32,), q.device)

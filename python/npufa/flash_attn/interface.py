@@ -47,7 +47,7 @@ def flash_attn_func(
     _check.refuse(name, softcap=softcap)
     _check.dropout(name, dropout_p, return_attn_probs)
     _check.attention(name, "B S", q, k, v)
-    _check.extras(name, q, q.shape[0], alibi_slopes, learnable_sink)
+    _check.extras(name, q, q.shape[0], window_size, alibi_slopes, learnable_sink)
     window = Window.of(causal, window_size, k.shape[1])
     settings = Settings(_scale(q, softmax_scale), window, dropout_p, alibi_slopes, learnable_sink, return_attn_probs)
     return _returned(dense(Inputs.of(q, k, v, None), settings), q)
@@ -126,7 +126,7 @@ def flash_attn_varlen_func(
     batch = len(cu_seqlens_q) - 1
     keys = k.shape[0] if block_table is None else k.shape[0] * k.shape[1] * batch
     _check.cumulative(name, "cu_seqlens_k", cu_seqlens_k, keys, q.device, batch)
-    _check.extras(name, q, batch, alibi_slopes, learnable_sink)
+    _check.extras(name, q, batch, window_size, alibi_slopes, learnable_sink)
     window = Window.of(causal, window_size, max_seqlen_k)
     settings = Settings(_scale(q, softmax_scale), window, dropout_p, alibi_slopes, learnable_sink, return_attn_probs)
     inputs = Inputs.of(q, k, v, None)
@@ -225,7 +225,7 @@ def flash_attn_with_kvcache(
     _check.refuse(name, softcap=softcap)
     _check.attention(name, "pages", q, k_cache, v_cache, spelling=("q", "k_cache", "v_cache"))
     batch = q.shape[0]
-    _check.extras(name, q, batch, alibi_slopes, learnable_sink)
+    _check.extras(name, q, batch, window_size, alibi_slopes, learnable_sink)
     with torch.no_grad():
         cache = Cache.of(name, k_cache, batch, "block_table", block_table, cache_batch_idx, cache_leftpad)
         start = cache.lengths(cache_seqlens, k is not None, q.device)

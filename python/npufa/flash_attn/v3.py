@@ -53,7 +53,7 @@ def flash_attn_func(
     _check.refuse(name, softcap=softcap, attention_chunk=attention_chunk, q_descale=q_descale, k_descale=k_descale,
                   v_descale=v_descale)
     _check.attention(name, "B S", q, k, v, qv)
-    _check.extras(name, q, q.shape[0], None, learnable_sink)
+    _check.extras(name, q, q.shape[0], window_size, None, learnable_sink)
     settings = _settings(q, qv, softmax_scale, causal, window_size, learnable_sink, return_attn_probs)
     return _returned(dense(Inputs.of(q, k, v, qv), settings))
 
@@ -132,7 +132,7 @@ def flash_attn_varlen_func(
     _check.attention(name, "T", q, k, v, qv)
     _check.cumulative(name, "cu_seqlens_q", cu_seqlens_q, q.shape[0], q.device)
     _check.cumulative(name, "cu_seqlens_k", cu_seqlens_k, k.shape[0], q.device, len(cu_seqlens_q) - 1)
-    _check.extras(name, q, len(cu_seqlens_q) - 1, None, learnable_sink)
+    _check.extras(name, q, len(cu_seqlens_q) - 1, window_size, None, learnable_sink)
     settings = _settings(q, qv, softmax_scale, causal, window_size, learnable_sink, return_attn_probs)
     inputs = Inputs.of(q, k, v, qv)
     if seqused_q is None and seqused_k is None:
@@ -201,7 +201,7 @@ def flash_attn_with_kvcache(
         batch = len(cu_seqlens_q) - 1
     if rotary_seqlens is not None:
         _check.integers(name, "rotary_seqlens", rotary_seqlens, [batch], q.device)
-    _check.extras(name, q, batch, None, learnable_sink)
+    _check.extras(name, q, batch, window_size, None, learnable_sink)
     with torch.no_grad():
         cache = Cache.of(name, k_cache, batch, "page_table", page_table, cache_batch_idx, cache_leftpad)
         start = cache.lengths(cache_seqlens, k is not None, q.device)
