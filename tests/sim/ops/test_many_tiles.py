@@ -44,11 +44,11 @@ def int8_cache(d, call, dtype=HALF):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("sq, dtype", [(1, HALF), (28, HALF), (5, FLOAT)])
+@pytest.mark.parametrize("sq, dim, dtype", [(1, 64, HALF), (28, 64, HALF), (28, 72, HALF), (5, 64, FLOAT)])
 @on_device
-def test_digits_of_int8_caches(sq, dtype, groups):
+def test_digits_of_int8_caches(sq, dim, dtype, groups):
     d = Draw(1)
-    call = int8_cache(d, decode(d, 7, 7, batch=2, sq=sq, skv=150, dim=64, dtype=dtype), dtype)
+    call = int8_cache(d, decode(d, 7, 7, batch=2, sq=sq, skv=150, dim=dim, dtype=dtype), dtype)
     call["query"][1, 2] = 0
     verify(inference_case("fused_infer", call, antiquant=True), groups)
 
@@ -81,6 +81,20 @@ def test_slopes_of_many_rows(kind):
 @on_device
 def test_cuts_within_sequences_of_one_tile(batch, skv, groups):
     verify(inference_case("fused_infer", decode(Draw(1), 1, 1, batch=batch, skv=skv)), groups)
+
+
+@on_device
+def test_parts_of_wide_values_are_merged():
+    verify(inference_case("fused_infer", decode(Draw(1), 1, 1, skv=3000, dim=320)), 3)
+
+
+@pytest.mark.parametrize("length", [1, 30, 40])
+@on_device
+def test_left_padding_that_just_fits(length):
+    call = decode(Draw(1), 2, 1, batch=2, sq=40, skv=40)
+    padding = torch.tensor([40 - length])
+    verify(inference_case("fused_infer", call | dict(actual_seq_lengths=[length], query_padding_size=padding)))
+    verify(inference_case("fused_infer", call | dict(actual_seq_lengths_kv=[length], kv_padding_size=padding)))
 
 
 @on_device
