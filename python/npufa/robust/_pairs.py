@@ -88,9 +88,10 @@ def bias(call: Call, sequence: int, rows: Tensor, columns: Tensor, longest: int)
     if given is None:
         return None
     kind = call["pse_type"] if call["pse_type"] is not None else 1
+    of_sequence = given if given.dim() == 1 else given[sequence if given.shape[0] > 1 else 0]
     if kind >= 2:
-        return _slopes(call, given, rows, columns, kind)
-    values = _stored_bias(given[sequence if given.shape[0] > 1 else 0].float(), rows, columns, longest)
+        return _slopes(call, of_sequence, rows, columns, kind)
+    values = _stored_bias(of_sequence.float(), rows, columns, longest)
     return values * call["scale"] if call.is_training and kind == 1 else values
 
 
