@@ -42,13 +42,13 @@ void PlatformAscendC::GetCoreMemSize(const CoreMemType& memory, std::uint64_t& s
       size = Bytes(chip, Space::kL0C);
       break;
     case CoreMemType::L1:
-      size = Bytes(chip, Space::kL1);
+      size = chip.ForTiling(Space::kL1);
       break;
     case CoreMemType::L2:
       size = chip.l2_bytes;
       break;
     case CoreMemType::UB:
-      size = chip.UbForTiling();
+      size = chip.ForTiling(Space::kUB);
       break;
     case CoreMemType::HBM:
       size = chip.hbm_bytes;

@@ -270,12 +270,14 @@ std::uint64_t Core::Allocate(Space space, std::uint32_t bytes, Site site) {
   LocalMemory& target = memory(space);
   std::uint64_t& used = allocated_[static_cast<int>(space)];
   const std::uint64_t begin = used;
-  // Only books are kept: a buffer may never be touched, or lie in a memory of the other kind of core.
-  if (target.bytes() != 0 && begin + bytes > target.bytes()) {
+  // Only books are kept: a buffer may never be touched, or lie in a memory of the other kind of core. The end of L1 is
+  // the toolkit's, for kernels that use its matrix products.
+  const std::uint32_t size = target.bytes() - (space == Space::kL1 && target.bytes() != 0 ? kSystemBytes : 0);
+  if (size != 0 && begin + bytes > size) {
     KernelFinding finding = NewFinding("over-allocation", site, "InitBuffer");
     finding.space = NameOf(space);
     finding.message = "needs " + std::to_string(bytes) + " bytes, " + std::to_string(used) + " of " +
-                      std::to_string(target.bytes()) + " are taken";
+                      std::to_string(size) + " are taken";
     finding.advice = "make the buffers smaller, fewer, or share one";
     Note(std::move(finding));
   }

@@ -83,9 +83,6 @@ TimeModel ModelOf(const EmbeddedChip& chip) {
   return model;
 }
 
-// Of L1, the last 256 bytes belong to the system.
-constexpr std::uint32_t kReserved = 256;
-
 ChipDescription Describe(const EmbeddedChip& chip) {
   ChipDescription d;
   d.name = chip.name;
@@ -96,11 +93,11 @@ ChipDescription Describe(const EmbeddedChip& chip) {
   d.clock_mhz = d.facts.at("clock_mhz");
   d.hbm_bytes = static_cast<std::uint64_t>(d.facts.at("hbm_bytes"));
   d.l2_bytes = static_cast<std::uint64_t>(d.facts.at("l2_bytes"));
-  const auto set = [&](Space space, const char* fact, std::uint32_t reserved = 0) {
-    d.space_bytes[static_cast<int>(space)] = static_cast<std::uint32_t>(d.facts.at(fact)) - reserved;
+  const auto set = [&](Space space, const char* fact) {
+    d.space_bytes[static_cast<int>(space)] = static_cast<std::uint32_t>(d.facts.at(fact));
   };
   set(Space::kUB, "ub_bytes");
-  set(Space::kL1, "l1_bytes", kReserved);
+  set(Space::kL1, "l1_bytes");
   set(Space::kL0A, "l0a_bytes");
   set(Space::kL0B, "l0b_bytes");
   set(Space::kL0C, "l0c_bytes");

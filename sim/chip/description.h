@@ -39,6 +39,8 @@ struct TimeModel {
   VectorCost vector[kVectorOps];
 };
 
+inline constexpr std::uint32_t kSystemBytes = 256;
+
 struct ChipDescription {
   std::string name;               // Ascend910B3
   std::string short_soc_version;  // Ascend910B, Ascend910_93
@@ -46,8 +48,8 @@ struct ChipDescription {
   double clock_mhz = 0;
   std::uint64_t hbm_bytes = 0, l2_bytes = 0;
   std::uint32_t space_bytes[kSpaces] = {};  // of each local memory; 0 for GM
-  // What tiling is told of UB: the system keeps the last bytes, though kernels may use them.
-  std::uint32_t UbForTiling() const { return space_bytes[static_cast<int>(Space::kUB)] - 256; }
+  // What tiling is told of UB and L1: the system keeps the last bytes, though kernels without its libraries may use them.
+  std::uint32_t ForTiling(Space space) const { return space_bytes[static_cast<int>(space)] - kSystemBytes; }
   std::map<std::string, double> facts;      // every published number by its path: "bytes_per_cycle.l2_read_rate"
   TimeModel model;
 

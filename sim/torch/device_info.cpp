@@ -86,7 +86,7 @@ aclError aclrtGetDeviceInfo(std::uint32_t, aclrtDevAttr attr, std::int64_t* valu
       {ACL_DEV_ATTR_AICORE_CORE_NUM, chip.aic_count},
       {ACL_DEV_ATTR_CUBE_CORE_NUM, chip.aic_count},
       {ACL_DEV_ATTR_VECTOR_CORE_NUM, chip.aiv_count},
-      {ACL_DEV_ATTR_UBUF_PER_VECTOR_CORE, chip.UbForTiling()},
+      {ACL_DEV_ATTR_UBUF_PER_VECTOR_CORE, chip.ForTiling(Space::kUB)},
       {ACL_DEV_ATTR_TOTAL_GLOBAL_MEM_SIZE, static_cast<std::int64_t>(chip.hbm_bytes)},
       {ACL_DEV_ATTR_L2_CACHE_SIZE, static_cast<std::int64_t>(chip.l2_bytes)},
       {ACL_DEV_ATTR_IS_VIRTUAL, 0},

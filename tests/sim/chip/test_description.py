@@ -43,7 +43,7 @@ def test_cube_peak(chip):
 def test_local_memories(chip):
     kb = 1024
     assert time_model.space_bytes(chip) == {
-        "GM": 0, "UB": 192 * kb, "L1": 512 * kb - 256, "L0A": 64 * kb, "L0B": 64 * kb, "L0C": 128 * kb, "BT": kb,
+        "GM": 0, "UB": 192 * kb, "L1": 512 * kb, "L0A": 64 * kb, "L0B": 64 * kb, "L0C": 128 * kb, "BT": kb,
         "FB": 2 * kb,
     }  # fmt: skip
 

@@ -142,9 +142,10 @@ void over_allocation_l0a(const Arguments& gm) { Allocate<TPosition::A2, 64 * 102
 template <bool broken>
 void over_allocation_l0c(const Arguments& gm) { Allocate<TPosition::CO1, 128 * 1024, broken>(gm); }
 
-// The last bytes of L1 are the system's.
+// TPipe leaves the last bytes of L1 to the system. Kernels may use them by address.
 template <bool broken>
-void l1_reserve(const Arguments&) {
+void l1_reserve(const Arguments& gm) {
+  DataCopy(LocalTensor<half>(TPosition::A1, 512 * 1024 - 256, 128), Gm<half>(gm.x), 128);
   TPipe pipe;
   TBuf<TPosition::A1> buffer;
   pipe.InitBuffer(buffer, broken ? 512 * 1024 : 512 * 1024 - 256);  // BUG l1_reserve
