@@ -1,6 +1,8 @@
 // LocalTensor and GlobalTensor: typed views of a core's buffers and of global memory.
 #pragma once
 
+#include <atomic>
+
 #include "chip/core_api.h"
 #include "chip/instruction.h"
 #include "dtypes.h"
@@ -188,11 +190,12 @@ class GlobalTensor {
 
   T GetValue(uint64_t index, npufa_sim::Site site = npufa_sim::Site::Here()) const {
     const npufa_sim::TensorRef ref = Ref("src");
-    npufa_sim::ObserveScalarRead(GetPhyAddr(index), site);
+    npufa_sim::PollGm(site);
     npufa_sim::Instruction ins("GetValue", npufa_sim::Pipe::kS, site);
     ins.Read(ref, {static_cast<int64_t>(index * sizeof(T)), sizeof(T)}).Issue({npufa_sim::OpClass::kScalar, 1});
     T value;
     std::memcpy(&value, npufa_sim::Bytes(ref) + index * sizeof(T), sizeof(T));
+    npufa_sim::HaveReadWord(GetPhyAddr(index), site);
     return value;
   }
 
@@ -201,6 +204,7 @@ class GlobalTensor {
     npufa_sim::Instruction ins("SetValue", npufa_sim::Pipe::kS, site);
     ins.Write(ref, {static_cast<int64_t>(index * sizeof(T)), sizeof(T)}).Issue({npufa_sim::OpClass::kScalar, 1});
     npufa_sim::Publish(GetPhyAddr(index), site, false);
+    std::atomic_thread_fence(std::memory_order_release);
     std::memcpy(npufa_sim::Bytes(ref) + index * sizeof(T), &value, sizeof(T));
   }
 

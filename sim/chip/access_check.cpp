@@ -367,8 +367,10 @@ std::uint32_t AccessCheck::NextTouches(const Operand& operand, GmPage& page, std
     const bool own = touch.core == mine.core && touch.index == mine.index;
     const bool ordered = own || Ordered(touch);
     const bool in_order_read = touch.core == mine.core && touch.pipe == mine.pipe && !touch.write;
-    // A scalar unit that reads what another one will write looks at a flag.
-    const bool looks = !touch.write && touch.core != mine.core && touch.pipe == Pipe::kS && mine.pipe == Pipe::kS;
+    // A scalar unit that reads what another one will write looks at a flag; one that manages its cache is ordered by the
+    // value that it finds there.
+    const bool scalars = touch.core != mine.core && touch.pipe == Pipe::kS && mine.pipe == Pipe::kS;
+    const bool looks = scalars && (!touch.write || (!mine.write && core_.manages_cache()));
     const bool conflict = !looks && (touch.write || mine.write) && (touch.mask & mask) && !(touch.atomic && mine.atomic);
     if (conflict && !ordered && !in_order_read) {
       Race(operand, begin + std::countr_zero(touch.mask & mask),

@@ -1,5 +1,7 @@
 #include "core_api.h"
 
+#include <atomic>
+
 #include "core.h"
 #include "machine.h"
 
@@ -18,10 +20,9 @@ void Publish(const void* address, Site site, bool traced) { Current().Publish(ad
 void Observe(const void* address, Site site) { Current().Observe(address, site); }
 void PollGm(Site site) { Current().PollGm(site); }
 void ManageCache(const void* address, Site site) { Current().ManageCache(address, site); }
-void ObserveScalarRead(const void* address, Site site) {
-  Core& core = Current();
-  core.PollGm(site);
-  if (core.manages_cache()) core.Observe(address, site);
+void HaveReadWord(const void* address, Site site) {
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (Core& core = Current(); core.manages_cache()) core.Observe(address, site);
 }
 
 std::int64_t BlockIndex() {

@@ -26,8 +26,8 @@ void Publish(const void* address, Site site, bool traced);
 void Observe(const void* address, Site site);
 void PollGm(Site site);
 void ManageCache(const void* address, Site site);
-// Scalar accesses to global memory tell these beside their instruction.
-void ObserveScalarRead(const void* address, Site site);
+// Of a word in global memory, once its value is known: another host thread publishes before it stores.
+void HaveReadWord(const void* address, Site site);
 
 std::int64_t BlockIndex();   // GetBlockIdx
 std::int64_t BlockCount();   // GetBlockNum
