@@ -159,6 +159,7 @@ void AccessCheck::GmBounds(const Operand& operand, std::uint64_t first, std::uin
   if (operand.write && !region->region().writable) {
     OutOfBounds(operand, "writes " + region->region().name + ", an input of the operator", "inputs are read-only");
   }
+  core_.Reach(region, first, last);
 }
 
 void AccessCheck::Alignment(const Operand& operand) {

@@ -1,5 +1,6 @@
 #include "core.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -10,8 +11,6 @@
 namespace npufa_sim {
 namespace {
 
-// Programs that do more are taken to be without an end.
-constexpr std::uint32_t kMaxInstructions = 1u << 25;
 constexpr std::int64_t kPollBytes = 64;  // a copy that may be a look at a flag
 
 constexpr Pipe kAllPipes[kPipes] = {Pipe::kS, Pipe::kV, Pipe::kM, Pipe::kMTE1, Pipe::kMTE2, Pipe::kMTE3, Pipe::kFIX};
@@ -58,6 +57,8 @@ void Core::Start(LaunchState* state, int group, int index_in_group) {
   waiting = false;
   next_manner = Manner::kPlain;
   next_index_ = 1;
+  newest_reach_ = 0;
+  reaches_.clear();
   polls_ = 0;
   manages_cache_ = false;
   polling = false;
@@ -118,10 +119,12 @@ void Core::Execute(Instruction& ins, const Cost& cost) {
   EndProbe(ins.pipe() != Pipe::kS);
   const std::uint32_t index = next_index_++;
   last_site_ = ins.site();
-  if (index >= kMaxInstructions) {
+  if (index - newest_reach_ >= state_->options.patience) {
     KernelFinding finding = NewFinding("endless-loop", ins.site(), ins.name());
-    finding.message = "the core has issued " + std::to_string(kMaxInstructions) + " instructions without an end";
-    finding.advice = "check the loop's step and its end; a step from tiling data may be zero";
+    finding.message = "the core has issued " + std::to_string(index - newest_reach_) +
+                      " instructions since it last came to a new place in global memory";
+    finding.advice = "check the loop's step and its end; a step from tiling data may be zero. NPUFA_SIM_PATIENCE sets "
+                     "how many instructions may pass";
     Fault(std::move(finding));
   }
   if (ins.pipe() != Pipe::kS) {
@@ -147,6 +150,15 @@ void Core::Execute(Instruction& ins, const Cost& cost) {
   }
   record.site = site;
   trace_.records.push_back(record);
+}
+
+void Core::Reach(const GmRegionState* region, std::uint64_t first, std::uint64_t last) {
+  auto reach = std::find_if(reaches_.begin(), reaches_.end(), [&](const GmReach& r) { return r.region == region; });
+  if (reach == reaches_.end()) reach = reaches_.insert(reach, {region, first, first});
+  if (first >= reach->first && last <= reach->last) return;
+  reach->first = std::min(reach->first, first);
+  reach->last = std::max(reach->last, last);
+  newest_reach_ = next_index_;
 }
 
 std::uint8_t* Core::HostAddress(const TensorRef& tensor) {

@@ -121,6 +121,11 @@ class Core {
  private:
   friend class AccessCheck;
 
+  // What the core has touched of an argument lies between these. A loop that goes nowhere does not grow it.
+  struct GmReach {
+    const GmRegionState* region;
+    std::uint64_t first, last;
+  };
   struct Flag {
     bool set = false;
     Clock clock;
@@ -128,6 +133,7 @@ class Core {
     Site site;
   };
 
+  void Reach(const GmRegionState* region, std::uint64_t first, std::uint64_t last);
   Clock& PipeClock(Pipe pipe);  // up to date with what the scalar unit has waited for
   Clock Snapshot(Pipe pipe);    // everything issued to the pipe so far
   void Join(Pipe pipe, const Clock& clock);
@@ -159,6 +165,8 @@ class Core {
   std::uint64_t allocated_[kSpaces];
 
   std::uint32_t next_index_ = 1;
+  std::vector<GmReach> reaches_;
+  std::uint32_t newest_reach_ = 0;  // instruction that grew one of them
   bool manages_cache_ = false;
   std::uint32_t polls_ = 0;  // reads of global memory since the core last did anything else
   Site last_site_;

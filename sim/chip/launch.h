@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "description.h"
+#include "patience.h"
 #include "record.h"
 #include "shuffle.h"
 
@@ -29,6 +30,7 @@ struct LaunchOptions {
   bool check = true;
   bool trace = false;   // keep what the time model needs
   bool auto_sync = false;  // vector cores: what the compiler's --cce-auto-sync=on orders is in order
+  std::uint32_t patience = Patience();
   int threads = 0;      // host threads; 0: as many as the host has
   // Not 0: flags and cores take their turns as this seed decides, and control registers hold what an earlier kernel
   // may have left.

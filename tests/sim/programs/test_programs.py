@@ -1,6 +1,5 @@
 """Whole Ascend C programs with their own main(), run as they are."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -102,7 +101,7 @@ def test_flags_in_global_memory(seed, capfd, monkeypatch):
         ("null_pointer", "pointer", "null pointer"),
         ("fault_in_destructor", "deadlock", "MTE2_V id 2"),
         ("endless_scalar", "endless-loop", "million cycles"),
-        ("endless_tiles", "endless-loop", "instructions without an end"),
+        ("endless_tiles", "endless-loop", "a new place in global memory"),
         ("recursion", "stack", "the stack is full"),
         ("assertion", "assert", "zero is 0"),
         ("assertion_of_c", "assert", "ends itself"),
