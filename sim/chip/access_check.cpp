@@ -71,11 +71,11 @@ void AccessCheck::Run() {
     Bounds(operand);
     Alignment(operand);
   }
-  if (!core_.state().options.check) return;
+  if (!core_.FollowsOrder()) return;
   // All reads come before all writes: an instruction may work in place.
   for (const bool write : {false, true}) {
     for (const Operand& operand : ins_.operands()) {
-      if (operand.write != write || operand.extent.bytes <= 0) continue;
+      if (operand.write != write || operand.extent.bytes <= 0 || !Followed(operand)) continue;
       raced_ = unwritten_ = step_.known = false;
       if (operand.tensor.space == Space::kGM) {
         Global(operand);
@@ -84,6 +84,13 @@ void AccessCheck::Run() {
       }
     }
   }
+}
+
+// Without checks: where waits may come of it that take time.
+bool AccessCheck::Followed(const Operand& operand) const {
+  const LaunchOptions& options = core_.state().options;
+  return options.check || operand.tensor.space == Space::kL0C ||
+         (options.auto_sync && core_.kind() == CoreKind::kVector);
 }
 
 KernelFinding AccessCheck::Describe(const char* check, const Operand& operand) const {
@@ -207,6 +214,7 @@ void AccessCheck::Race(const Operand& operand, std::int64_t address, const char*
                        std::uint32_t other_site, int other_core) {
   if (raced_ || (other_core == core_.id() && OrderedByChip(operand, other))) return;
   raced_ = true;
+  if (!core_.state().options.check) return;
   const TraceSite site = core_.state().sites.Get(other_site);
   KernelFinding finding = Describe("race", operand);
   std::ostringstream message;
@@ -243,6 +251,7 @@ void AccessCheck::Local(const Operand& operand) {
   memory.MakeRoom();
   ForEachBlock(operand, [&](std::int64_t first, std::int64_t last) {
     LocalOrder(operand, memory, first / kCellBytes, (last - 1) / kCellBytes + 1);
+    if (!core_.state().options.check) return;
     LocalWritten(operand, memory, first, last);
     if (operand.rule.numbers > 0 && !unwritten_) LocalNumbers(operand, memory, first, last);
   });

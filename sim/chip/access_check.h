@@ -17,6 +17,7 @@ class AccessCheck {
   using Operand = Instruction::Operand;
 
   void Bounds(const Operand& operand);
+  bool Followed(const Operand& operand) const;
   void GmBounds(const Operand& operand, std::uint64_t first, std::uint64_t last);
   void LocalBounds(const Operand& operand, std::uint64_t first, std::uint64_t last);
   void Alignment(const Operand& operand);

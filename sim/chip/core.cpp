@@ -131,8 +131,8 @@ void Core::Execute(Instruction& ins, const Cost& cost) {
     if (LooksAtFlag(ins)) PollGm(ins.site());
     else polls_ = 0;
   }
-  const std::uint32_t site = WantsSites() ? SiteIndex(ins.name(), ins.site()) : 0;
-  if (state_->options.check) site_of_index_.push_back(site);
+  const std::uint32_t site = FollowsOrder() ? SiteIndex(ins.name(), ins.site()) : 0;
+  if (FollowsOrder()) site_of_index_.push_back(site);
   AccessCheck(*this, ins, index, site).Run();
   last_index_[static_cast<int>(ins.pipe())] = index;
   if (!state_->options.trace) return;
@@ -186,7 +186,7 @@ void Core::SetFlag(Pipe src, Pipe dst, int id, Site site) {
     Report(std::move(finding));
   }
   flag.set = true;
-  if (state_->options.check) flag.clock = Snapshot(src);
+  if (FollowsOrder()) flag.clock = Snapshot(src);
   flag.event = ++next_event_;
   flag.site = site;
   used_flags_[static_cast<int>(src)][static_cast<int>(dst)] |= static_cast<std::uint8_t>(1 << id);
@@ -208,7 +208,7 @@ void Core::WaitFlag(Pipe src, Pipe dst, int id, Site site) {
     Fault(std::move(finding));
   }
   flag.set = false;
-  if (state_->options.check) Join(dst, flag.clock);
+  if (FollowsOrder()) Join(dst, flag.clock);
   Record record;
   record.op = OpClass::kWaitFlag;
   record.pipe = dst;

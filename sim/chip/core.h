@@ -154,7 +154,8 @@ class Core {
   void CheckEventId(int id, const char* instruction, Site site);
   void Append(const Record& record, const char* instruction, Site site);
   std::uint32_t SiteIndex(const char* instruction, Site site);
-  bool WantsSites() const { return state_->options.check || state_->options.trace; }
+  // Order is followed for the checks, and for what the compiler and the chip make wait, which takes time.
+  bool FollowsOrder() const { return state_->options.check || state_->options.trace; }
   std::uint32_t SiteOfIndex(std::uint32_t index) const { return site_of_index_[index]; }
   void ReportLeftOver(const Flag& flag, Pipe src, Pipe dst, int id);
 

@@ -481,3 +481,10 @@ def test_faults(corners, kernel, check, instruction, text):
 @pytest.mark.parametrize("kernel", ["mmad_with_barrier", "mmad_large_without_barrier"])
 def test_accumulating_back_to_back(corners, kernel):
     corners.launch(kernel, [np.ones((64, 64), np.float16), sim.Output(np.zeros((16, 16), np.float32))])
+
+
+def test_time_of_unit_flags_without_checks(corners):
+    """Mmad and Fixpipe wait for each other, whether the program is checked or not."""
+    arguments = [np.ones((64, 64), np.float16), sim.Output(np.zeros((16, 16), np.float32))]
+    times = [sim.profile(corners.launch, "fixpipe_unit_flag", arguments, check=check).us for check in (True, False)]
+    assert times[0] == times[1]
