@@ -1,4 +1,4 @@
-"""Sparse products, boundaries of loads, constants in L1 and their way back to GM, against numpy."""
+"""Sparse products, boundaries of loads, constants in L1 and their way back to GM, scales in L1, against numpy."""
 
 from pathlib import Path
 
@@ -57,3 +57,13 @@ def test_constants_in_l1_and_back(kernels):
     z = np.zeros(512, np.float16)
     kernels.launch("fill_and_store", [sim.Output(z)])
     np.testing.assert_array_equal(z, np.repeat(np.array([1.5, -2, 1.5, -2], np.float16), 128))
+
+
+def test_scales_are_fetched_before_results_take_their_place(kernels):
+    rng = np.random.default_rng(8)
+    a, b = rng.integers(-2, 3, (16, 16)).astype(np.float16), rng.integers(-2, 3, (16, 32)).astype(np.float16)
+    factors = np.array([1, 2, 3, 4] * 8, np.float32)
+    z = np.zeros((16, 32), np.int8)
+    scales = factors.view(np.uint32).astype(np.uint64) | np.uint64(1 << 46)
+    kernels.launch("over_the_scales", [a, np.ascontiguousarray(b.T), scales, sim.Output(z)])
+    np.testing.assert_array_equal(z, np.clip(a.astype(np.float32) @ b.astype(np.float32) * factors, -128, 127))

@@ -1,4 +1,4 @@
-// Of the cube core: sparse products, the boundary of 3D loads, L1 to GM, constants in L1.
+// Of the cube core: sparse products, the boundary of 3D loads, L1 to GM, constants and scales in L1.
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -76,4 +76,41 @@ __global__ __cube__ void fill_and_store(__gm__ half* z) {
   Fill(a1[128], InitConstValueParams<half>(2, 8, 8, static_cast<half>(-2.0f)));
   PipeBarrier<PIPE_ALL>();
   DataCopy(zGm, a1, 512);
+}
+
+// 16 x 16 times 16 x 32 as int8 in L1, where the scales of the columns were.
+__global__ __cube__ void over_the_scales(__gm__ half* a, __gm__ half* b, __gm__ uint64_t* scales, __gm__ int8_t* z) {
+  GlobalTensor<half> aGm, bGm;
+  GlobalTensor<uint64_t> scalesGm;
+  GlobalTensor<int8_t> zGm;
+  aGm.SetGlobalBuffer(a, 256);
+  bGm.SetGlobalBuffer(b, 512);
+  scalesGm.SetGlobalBuffer(scales, 32);
+  zGm.SetGlobalBuffer(z, 512);
+  LocalTensor<half> a1(TPosition::A1, 4096, 256), b1(TPosition::B1, 8192, 512);
+  LocalTensor<uint64_t> scales1(TPosition::C1, 0, 32);
+  LocalTensor<half> a2(TPosition::A2, 0, 256), b2(TPosition::B2, 0, 512);
+  LocalTensor<float> c0(TPosition::CO1, 0, 512);
+  DataCopy(a1, aGm, 256);
+  DataCopy(b1, bGm, 512);
+  DataCopy(scales1, scalesGm, 32);
+  PipeBarrier<PIPE_ALL>();
+  LoadData2DParams load;
+  load.srcStride = 1;
+  load.repeatTimes = 1;
+  LoadData(a2, a1, load);
+  load.repeatTimes = 2;
+  LoadData(b2, b1, load);
+  PipeBarrier<PIPE_ALL>();
+  MmadParams product;
+  product.m = product.k = 16;
+  product.n = 32;
+  Mmad(c0, a2, b2, product);
+  PipeBarrier<PIPE_ALL>();
+  const LocalTensor<int8_t> result(TPosition::A1, 0, 512);
+  FixpipeParamsV220 move(32, 16, 16, 16, false);
+  move.quantPre = QuantMode_t::VQF322B8_PRE;
+  Fixpipe<int8_t, float, CFG_NZ>(result, c0, scales1, move);
+  PipeBarrier<PIPE_ALL>();
+  DataCopy(zGm, result, 512);
 }
