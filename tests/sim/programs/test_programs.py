@@ -1,5 +1,7 @@
 """Whole Ascend C programs with their own main(), run as they are."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,11 @@ def line_of(name: str, kernel: str) -> int:
     lines = (HERE / name).read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if kernel in line)
     return next(i for i, line in enumerate(lines[start:], start + 1) if "// here" in line)
+
+
+def with_setting(name: str, value: str) -> dict[str, str]:
+    """The environment of a process of its own: settings are read once."""
+    return {**os.environ, f"NPUFA_SIM_{name}": value}
 
 
 @pytest.fixture
@@ -86,12 +93,11 @@ def test_kinds_of_kernels(capfd):
 
 
 @pytest.mark.parametrize("seed", ["0", "1"])
-def test_flags_in_global_memory(seed, capfd, monkeypatch):
-    """Also when another host thread stores a word between a core's look at it and the next."""
-    monkeypatch.setenv("NPUFA_SIM_SHUFFLE", seed)
-    for _ in range(5):
-        assert sim.run_program([HERE / "flags.asc"]) == 0
-    assert capfd.readouterr().err == ""
+def test_flags_in_global_memory(seed):
+    """Also when another host thread stores a word between a core's look at its order and at its value."""
+    text = f"from npufa import sim; exit(any(sim.run_program(['{HERE / 'flags.asc'}']) for _ in range(5)))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=with_setting("SHUFFLE", seed))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +123,49 @@ def test_mistakes_of_scalar_code(kernel, check, words, capfd):
     assert report.count("found 1 problem") == 1, report
 
 
+def test_long_programs_have_an_end():
+    """What moves on in global memory may take more instructions than may pass without."""
+    command = [sys.executable, "-m", "npufa.sim", "run", HERE / "mistakes.asc", "no_mistake"]
+    for patience, words in (("50", ""), ("10", "issued 10 instructions since")):
+        done = subprocess.run(command, capture_output=True, text=True, env=with_setting("PATIENCE", patience))
+        assert done.returncode == (words != "") and words in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "kernel, check, words",
+    [
+        ("missing_wait", "race", "Adds src DataCopy SetFlag<HardEvent::MTE2_V>"),
+        ("missing_enque", "queue", "DeQue empty EnQue"),
+        ("double_free", "queue", "FreeTensor once"),
+        ("missing_free", "queue", "AllocTensor every buffer FreeTensor"),
+        ("wrong_queue", "race", "Adds src SetFlag<HardEvent::MTE2_V>"),
+        ("ub_overflow", "out-of-bounds", "DataCopy dst UB 196864) 196608"),
+        ("misaligned", "misaligned", "Adds 32 bytes"),
+        ("length_of_a_row", "parameter", "DataCopy 200 DataCopyPad"),
+        ("mask_of_halves", "parameter", "Adds mask 128 256 bytes"),
+        ("repeat_stride", "out-of-bounds", "Adds UB 384) 256"),
+        ("other_event", "deadlock", "WaitFlag MTE2_V id 1"),
+        ("flag_left", "flag-left-set", "SetFlag V_MTE2 id 1"),
+        ("flag_in_a_loop", "flag-set-twice", "SetFlag V_MTE2 id 0"),
+        ("missing_barrier", "race", "Muls src PipeBarrier<PIPE_V>()"),
+        ("last_tile", "out-of-bounds", "DataCopy src GM 2304) 2048"),
+        ("null_tensor", "out-of-bounds", "DataCopy src null"),
+        ("nothing_computed", "unwritten", "DataCopy src UB"),
+        ("same_block", "race", "DataCopy dst GM SyncAll"),
+        ("missing_sync_all", "race", "DataCopy src GM SyncAll"),
+        ("sync_all_of_one", "deadlock", "SyncAll only 1"),
+    ],
+)
+def test_mistakes_of_beginners(kernel, check, words, capfd):
+    """Each is reported with its line, its core and what to do."""
+    assert sim.run_program([HERE / "beginners.asc"], [kernel], auto_sync=kernel != "missing_barrier") == 1
+    report = capfd.readouterr().err
+    start = rf"{check}\] \S*beginners.asc:{line_of('beginners.asc', f'void {kernel}(')}: "
+    problem = next((part for part in report.split("\n  [") if re.match(start, part)), "")
+    assert not [word for word in words.split() if word not in problem], report
+    assert re.search(r"\(group 0 vector [01]\)", problem), report
+
+
 def test_synchronisation_of_the_compiler(capfd):
     assert sim.run_program([HERE / "compiler_sync.asc"]) == 0
     report = capfd.readouterr().err
@@ -129,6 +178,7 @@ def test_cost_of_the_compilers_synchronisation():
     with_sync = profile(sim.run_program, [HERE / "compiler_sync.asc"])
     without = profile(sim.run_program, [HERE / "compiler_sync.asc"], auto_sync=False)
     assert with_sync.us > without.us
+    assert profile(sim.run_program, [HERE / "compiler_sync.asc"], check=False).us == with_sync.us
 
 
 @pytest.mark.parametrize(
