@@ -3,6 +3,7 @@
 `torch.ops.npufa.*` and the functions of this package have the names, arguments and defaults of torch_npu.
 """
 
+from . import _autoload
 from ._doctor_command import run_if_asked
 from ._library import load
 
@@ -74,3 +75,6 @@ def __getattr__(name: str) -> object:
     if name in _NAMES:
         return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_autoload.simulate_if_asked()

@@ -2,8 +2,12 @@
 
 torch imports every installed device backend, transformers torch_npu; importing torch_npu without CANN's libraries
 raises. `npufa_autoload.pth` executes this file when Python starts, `npufa._library` before it imports torch.
+
+Where the environment says `NPUFA_SIM=Ascend910B3`, the simulator and npufa's operators are put under torch_npu as soon
+as torch is imported, in this process and those it starts.
 """
 
+import importlib
 import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -11,6 +15,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 SWITCH = "TORCH_DEVICE_BACKEND_AUTOLOAD"
+CHIP, CHECK = "NPUFA_SIM", "NPUFA_SIM_CHECK"
 
 
 def cann_library() -> str | None:
@@ -93,6 +98,63 @@ def guard_transformers() -> None:
         sys.meta_path.insert(0, TransformersFinder)
 
 
+class _TorchLoader(SourceFileLoader):
+    """Loads torch, then what `NPUFA_SIM` asks for."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        npufa = sys.modules.get("npufa")
+        if npufa is None or not npufa.__spec__._initializing:  # else npufa imports torch, and asks when it is complete
+            simulate_if_asked()
+
+
+class _TorchNpuLoader(SourceFileLoader):
+    """Loads torch_npu where it is imported before torch: importing torch imports it on the simulator."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        importlib.import_module("torch")
+        self.imported = sys.modules.get(spec.name)
+        return self.imported
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module is not self.imported:
+            super().exec_module(module)
+
+
+class SimulatorFinder:
+    """Finds torch and torch_npu for those loaders."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name not in ("torch", "torch_npu") or "torch" in sys.modules:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and type(spec.loader) is SourceFileLoader:
+            loader = _TorchLoader if name == "torch" else _TorchNpuLoader
+            spec.loader = loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def simulate_if_asked() -> None:
+    """Does what `python -m npufa run` does where `NPUFA_SIM` names a chip: the simulator, without checks where
+    `NPUFA_SIM_CHECK` is 0, and npufa's operators under the names of torch_npu and flash_attn."""
+    if not os.environ.get(CHIP):
+        return
+    from npufa import compat, flash_attn, sim
+
+    if sim.status().soc is None:
+        sim.enable(os.environ[CHIP], check=os.environ.get(CHECK, "1") != "0")
+        compat.install()
+        flash_attn.install()
+
+
+def ask_children(soc: str, check: bool) -> None:
+    """Lets every Python process that this one starts from now on simulate `soc`."""
+    os.environ[CHIP], os.environ[CHECK] = soc, str(int(check))
+
+
 if __name__ == "npufa_autoload":
     switch_off()
     guard_transformers()
+    if os.environ.get(CHIP):
+        sys.meta_path.insert(0, SimulatorFinder)

@@ -18,6 +18,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
                                  description=_DESCRIPTION)
     parser.add_argument("--soc", help="the simulated chip, where there is no CANN (default: Ascend910B3)")
     parser.add_argument("--no-check", action="store_true", help="do not check simulated kernels: faster")
+    parser.add_argument("--children", action="store_true",
+                        help="the same in the Python processes that the script starts (NPUFA_SIM)")
     parser.add_argument("-m", dest="module", action="store_true", help="`script` is a module, as in python -m")
     parser.add_argument("script")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
@@ -30,7 +32,10 @@ def _run(arguments: argparse.Namespace) -> None:
     if _autoload.cann_library() is None:
         from .. import sim
 
-        sim.enable(**({"soc": arguments.soc} if arguments.soc else {}), check=not arguments.no_check)
+        soc, check = arguments.soc or sim.DEFAULT_SOC, not arguments.no_check
+        sim.enable(soc, check=check)
+        if arguments.children:
+            _autoload.ask_children(soc, check)
     install()
     flash_attn.install()
     execute = _script.run_module if arguments.module else _script.run

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .. import _script
+from .. import _autoload, _script
 from . import chips, enable, profile, program
 from ._session import DEFAULT_SOC
 from .profiling import ProfileReport
@@ -17,7 +17,11 @@ def _run(arguments: argparse.Namespace) -> None:
     if program.is_source(arguments.script):
         return _run_program(arguments)
     _script.require(arguments.script, "python -m npufa.sim run")
-    enable(arguments.soc, check=not arguments.no_check, force=arguments.force)
+    if arguments.children:
+        _autoload.ask_children(arguments.soc, check=not arguments.no_check)
+        _autoload.simulate_if_asked()
+    else:
+        enable(arguments.soc, check=not arguments.no_check, force=arguments.force)
     if not _profiles(arguments):
         _script.run(arguments.script, arguments.arguments)
         return
@@ -91,11 +95,15 @@ def main() -> None:
     run.add_argument("-D", dest="define", metavar="NAME=VALUE", action="append", default=[],
                      help="of a program: a macro")
     run.add_argument("--no-auto-sync", action="store_true", help="of a program: as compiled with --cce-auto-sync=off")
+    run.add_argument("--children", action="store_true", help="of a script: route torch_npu's operators to npufa, here "
+                     "and in the processes it starts, which simulate, too (NPUFA_SIM)")
     run.add_argument("--force", action="store_true", help="simulate although this host has a CANN")
     run.add_argument("script", help=".py, or .asc and .cpp with a main(); more sources may follow")
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script or program")
     commands.add_parser("chips", help="list the known chips")
     arguments = parser.parse_args()
+    if arguments.command == "run" and arguments.children and arguments.force:
+        run.error("--children: a host with a CANN cannot be simulated by several processes; leave out --force")
     if arguments.command == "run":
         _run(arguments)
     else:

@@ -19,7 +19,7 @@ from .._version import TORCH_VERSION
 from . import graph_engine
 from ._native import LIBRARY_DIR, native
 
-DEFAULT_SOC = "Ascend910B3"
+DEFAULT_SOC = os.environ.get(_autoload.CHIP) or "Ascend910B3"
 _TORCH_NPU_VERSION = TORCH_VERSION
 
 
@@ -115,7 +115,8 @@ def enable(soc: str = DEFAULT_SOC, check: bool = True, force: bool = False) -> N
     same `soc` only sets `check`.
 
     Args:
-        soc: name of the chip; `python -m npufa.sim chips` lists them.
+        soc: name of the chip; `python -m npufa.sim chips` lists them. By default the one that the environment names
+            as NPUFA_SIM, or Ascend910B3.
         check: check every access and every order between instructions of the kernels that run.
         force: simulate although this host has a CANN.
 

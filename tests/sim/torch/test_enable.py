@@ -11,8 +11,8 @@ TIMEOUT = 60
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TORCH_DEVICE_BACKEND_AUTOLOAD"}
 
 
-def python(*arguments, **environment):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=TIMEOUT,
+def python(*arguments, timeout=TIMEOUT, **environment):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout,
                           env=ENVIRONMENT | environment)
 
 
@@ -133,3 +133,58 @@ def test_list_of_chips():
     done = python("-m", "npufa.sim", "chips")
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["Ascend910B3", "20", "40", "1800", "64", "192"] in rows and len(rows) == 11
+
+
+CHILDREN = """
+import multiprocessing, subprocess, sys, torch
+
+def work(queue):
+    import torch_npu
+    queue.put((torch.npu.get_device_name(0), str(torch_npu.npu_fusion_attention)))
+
+if __name__ == "__main__":
+    for method in "spawn", "forkserver":
+        context = multiprocessing.get_context(method)
+        queue = context.Queue()
+        process = context.Process(target=work, args=(queue,))
+        process.start()
+        print(method, *queue.get(timeout=50))
+        process.join()
+    grandchild = "import torch_npu as t, flash_attn as f; print(t.npu.get_device_name(0), f.flash_attn_func.__module__)"
+    subprocess.run([sys.executable, "-c", grandchild], check=True)
+    import torch_npu
+    print(torch.npu.get_device_name(0), torch_npu.npu_fusion_attention)
+"""
+REACHED = """spawn Ascend910B1 npufa.npu_fusion_attention
+forkserver Ascend910B1 npufa.npu_fusion_attention
+Ascend910B1 npufa.flash_attn.interface
+Ascend910B1 npufa.npu_fusion_attention
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("how", ["npufa.sim", "npufa", "environment"])
+def test_children_simulate(tmp_path, how):
+    (script := tmp_path / "script.py").write_text(CHILDREN)
+    command = [] if how == "environment" else ["-m", how, "run", "--children", "--soc", "Ascend910B1"]
+    environment = {"NPUFA_SIM": "Ascend910B1"} if how == "environment" else {}
+    done = python(*command, str(script), timeout=150, **environment)
+    assert (done.returncode, done.stdout) == (0, REACHED), done.stderr
+
+
+def test_environment_names_the_chip():
+    script = "import {}, torch, subprocess, sys; print(torch.npu.get_device_name(0)); {}"
+    child = script.format("torch_npu", "print(torch_npu.npu_fusion_attention)")
+    code = script.format("npufa", f"sys.stdout.flush(); subprocess.run([sys.executable, '-c', {child!r}], check=True)")
+    assert run(code, NPUFA_SIM="Ascend910B4") == "Ascend910B4\nAscend910B4\nnpufa.npu_fusion_attention\n"
+    done = python("-c", "import torch", NPUFA_SIM="Ascend910B9")
+    assert "soc is unknown, got 'Ascend910B9'; expected one of Ascend910B1" in done.stderr
+    checked = "import torch; from npufa import sim; print(sim.status().check)"
+    assert run(checked, NPUFA_SIM="Ascend910B3", NPUFA_SIM_CHECK="0") == "False\n"
+    assert run("import sys; print('torch' in sys.modules)", NPUFA_SIM="Ascend910B3") == "False\n"
+
+
+def test_children_cannot_be_forced():
+    done = python("-m", "npufa.sim", "run", "--children", "--force", "script.py")
+    assert done.returncode == 2 and "--children: a host with a CANN cannot be simulated" in done.stderr
