@@ -1,12 +1,9 @@
 // Device memory is host memory that is accounted for: capacity, ownership and bounds are those of the chip's HBM.
-#include <cstdlib>
 #include <cstring>
-#include <map>
-#include <mutex>
-#include <sstream>
 
 #include "acl/acl.h"
 #include "errors.h"
+#include "heap.h"
 #include "runtime.h"
 #include "stream.h"
 
@@ -14,109 +11,16 @@ namespace npufa_sim {
 
 namespace {
 
-constexpr std::size_t kAlignment = 512;
-
-class Heap {
- public:
-  void* Allocate(std::size_t bytes, std::uint64_t limit) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
-    if (rounded < bytes || rounded > limit || used_ > limit - rounded) return nullptr;
-    // Fresh memory is zero, which programs rely on although nobody promises it.
-    void* storage = std::calloc(1, rounded + kAlignment);
-    if (storage == nullptr) return nullptr;
-    char* memory = static_cast<char*>(storage);
-    memory += kAlignment - reinterpret_cast<std::uintptr_t>(storage) % kAlignment;
-    blocks_[memory] = {rounded, bytes, storage, false};
-    used_ += rounded;
-    return memory;
-  }
-
-  bool Free(void* memory) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto block = blocks_.find(static_cast<char*>(memory));
-    if (block == blocks_.end()) return false;
-    used_ -= block->second.rounded;
-    std::free(block->second.storage);
-    blocks_.erase(block);
-    return true;
-  }
-
-  // Bytes from the address to the end of its allocation; 0 outside of all.
-  std::uint64_t BytesFrom(const void* address) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const char* at = static_cast<const char*>(address);
-    const auto block = Find(at);
-    return block == blocks_.end() ? 0 : static_cast<std::uint64_t>(block->first + block->second.rounded - at);
-  }
-
-  void MarkWritten(const void* address) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto block = Find(static_cast<const char*>(address));
-    if (block != blocks_.end()) block->second.written = true;
-  }
-
-  std::vector<GmRegion> Regions() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    std::vector<GmRegion> regions;
-    for (const auto& [begin, block] : blocks_) {
-      regions.push_back({"device memory of " + std::to_string(block.bytes) + " bytes", const_cast<char*>(begin),
-                         block.bytes, true, block.written});
-    }
-    return regions;
-  }
-
-  std::uint64_t Used() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return used_;
-  }
-
- private:
-  struct Block {
-    std::size_t rounded, bytes;
-    void* storage;  // what calloc returned
-    mutable bool written;
-  };
-  using Blocks = std::map<const char*, Block>;
-
-  Blocks::const_iterator Find(const char* at) const {
-    const auto next = blocks_.upper_bound(at);
-    if (next == blocks_.begin()) return blocks_.end();
-    const auto block = std::prev(next);
-    return at < block->first + block->second.rounded ? block : blocks_.end();
-  }
-
-  mutable std::mutex mutex_;
-  Blocks blocks_;
-  std::uint64_t used_ = 0;
-};
-
-// Never destroyed: torch frees its last blocks while the process ends.
-Heap& DeviceHeap() {
-  static Heap* heap = new Heap;
-  return *heap;
-}
-
 Heap& HostHeap() {
   static Heap* heap = new Heap;
   return *heap;
 }
 
-std::string Hex(const void* address) {
-  std::ostringstream text;
-  text << address;
-  return text.str();
-}
-
 aclError AllocateDevice(const char* function, void** pointer, std::size_t bytes) {
   if (pointer == nullptr) return Fail(ACL_ERROR_INVALID_PARAM, function, "devPtr is null");
   if (bytes == 0) return Fail(ACL_ERROR_INVALID_PARAM, function, "size is 0; expected at least 1 byte");
-  const std::uint64_t capacity = CurrentChip().hbm_bytes;
-  *pointer = DeviceHeap().Allocate(bytes, capacity);
-  if (*pointer != nullptr) return ACL_SUCCESS;
-  return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, function,
-              std::to_string(bytes) + " bytes do not fit: " + std::to_string(DeviceHeap().Used()) + " of the " +
-                  std::to_string(capacity) + " bytes of " + CurrentChip().name + " are in use");
+  *pointer = DeviceHeap().Allocate(bytes, CurrentChip().hbm_bytes);
+  return *pointer != nullptr ? ACL_SUCCESS : DeviceIsFull(function, bytes);
 }
 
 aclError AllocateHost(const char* function, void** pointer, std::size_t bytes) {
@@ -175,6 +79,18 @@ aclError CheckFill(const char* function, void* address, std::size_t capacity, st
 }
 
 }  // namespace
+
+// Never destroyed: torch frees its last blocks while the process ends.
+Heap& DeviceHeap() {
+  static Heap* heap = new Heap;
+  return *heap;
+}
+
+aclError DeviceIsFull(const char* function, std::size_t bytes) {
+  return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, function,
+              std::to_string(bytes) + " bytes do not fit: " + std::to_string(DeviceHeap().Used()) + " of the " +
+                  std::to_string(CurrentChip().hbm_bytes) + " bytes of " + CurrentChip().name + " are in use");
+}
 
 bool IsDeviceMemory(const void* address, std::uint64_t bytes) { return DeviceHeap().BytesFrom(address) >= bytes; }
 

@@ -149,5 +149,5 @@ def test_operators_without_a_kernel_name_themselves():
 @on_device
 def test_functions_that_are_missing_say_so():
     library = acl()
-    assert library.aclrtMallocPhysical(None, 0, None, 0) == 200001
-    assert library.aclGetRecentErrMsg() == b"aclrtMallocPhysical: is not part of the simulated CANN"
+    assert library.aclrtMemSetPidToShareableHandle(0, None, 0) == 200001
+    assert library.aclGetRecentErrMsg() == b"aclrtMemSetPidToShareableHandle: is not part of the simulated CANN"

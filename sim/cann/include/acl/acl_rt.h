@@ -110,6 +110,19 @@ typedef struct aclrtMemLocation {
   aclrtMemLocationType type;
 } aclrtMemLocation;
 
+typedef enum aclrtMemHandleType { ACL_MEM_HANDLE_TYPE_NONE = 0, ACL_MEM_HANDLE_TYPE_POSIX = 2 } aclrtMemHandleType;
+typedef enum aclrtMemAllocationType { ACL_MEM_ALLOCATION_TYPE_PINNED = 0 } aclrtMemAllocationType;
+
+typedef struct aclrtPhysicalMemProp {
+  aclrtMemHandleType handleType;
+  aclrtMemAllocationType allocationType;
+  aclrtMemAttr memAttr;
+  aclrtMemLocation location;
+  std::uint64_t reserve;
+} aclrtPhysicalMemProp;
+
+typedef void* aclrtDrvMemHandle;
+
 typedef struct aclrtPtrAttributes {
   aclrtMemLocation location;
   std::uint32_t pageSize;
@@ -220,6 +233,15 @@ ACL_FUNC_VISIBILITY aclError aclrtMemset(void* devPtr, std::size_t maxCount, std
 ACL_FUNC_VISIBILITY aclError aclrtMemsetAsync(void* devPtr, std::size_t maxCount, std::int32_t value,
                                               std::size_t count, aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtPointerGetAttributes(const void* ptr, aclrtPtrAttributes* attributes);
+ACL_FUNC_VISIBILITY aclError aclrtReserveMemAddress(void** virPtr, std::size_t size, std::size_t alignment,
+                                                    void* expectPtr, std::uint64_t flags);
+ACL_FUNC_VISIBILITY aclError aclrtReleaseMemAddress(void* virPtr);
+ACL_FUNC_VISIBILITY aclError aclrtMallocPhysical(aclrtDrvMemHandle* handle, std::size_t size,
+                                                 const aclrtPhysicalMemProp* prop, std::uint64_t flags);
+ACL_FUNC_VISIBILITY aclError aclrtFreePhysical(aclrtDrvMemHandle handle);
+ACL_FUNC_VISIBILITY aclError aclrtMapMem(void* virPtr, std::size_t size, std::size_t offset, aclrtDrvMemHandle handle,
+                                         std::uint64_t flags);
+ACL_FUNC_VISIBILITY aclError aclrtUnmapMem(void* virPtr);
 
 // Streams
 ACL_FUNC_VISIBILITY aclError aclrtCreateStream(aclrtStream* stream);
