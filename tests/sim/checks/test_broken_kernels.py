@@ -54,6 +54,12 @@ def test_waits_for_all_need_blocks_that_start_together():
         assert {finding.check for finding in findings} == checks
 
 
+def test_a_flag_set_too_often_stops_nothing():
+    """The receiver may be quick enough: each set that is too many, on three cubes."""
+    case = next(case for case in CASES if case.name == "cross_core_flag_overflow")
+    assert [(finding.check, finding.count) for finding in case.launch("broken", 0)[1]] == [("flag-overflow", 9)]
+
+
 def test_every_marked_kernel_has_a_case():
     marked = {name for path in KERNELS.glob("*.cpp") for _, names in markers(path.name) for name in names}
     assert marked == {case.name for case in CASES}

@@ -83,7 +83,7 @@ void Product(const Arguments& gm) {
 // A flag counts to 15.
 template <bool broken>
 void cross_core_flag_overflow(const Arguments&) {
-  constexpr int kSets = broken ? 16 : 15;
+  constexpr int kSets = broken ? 18 : 15;
   for (int i = 0; i < kSets; ++i) {
     if ASCEND_IS_AIC CrossCoreSetFlag<2, PIPE_FIX>(0);  // BUG cross_core_flag_overflow
     else CrossCoreWaitFlag(0);
