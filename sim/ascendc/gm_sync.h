@@ -162,16 +162,17 @@ void WriteGmByPassDCache(__gm__ T* addr, T value, npufa_sim::Site site = npufa_s
 
 // Fills global memory from the end of UB, in order with everything else.
 template <class T>
-void InitOutput(GlobalTensor<T> gmWorkspaceAddr, uint32_t size, T value = 0) {
+void InitOutput(GlobalTensor<T> gmWorkspaceAddr, uint32_t size, T value = 0,
+                npufa_sim::Site site = npufa_sim::Site::Here()) {
   if ASCEND_IS_AIV {
     constexpr uint32_t kBytes = 8192, kCount = kBytes / sizeof(T);
     const LocalTensor<T> tile(TPosition::VECCALC, TOTAL_UB_SIZE - kBytes, kCount);
     PipeBarrier<PIPE_ALL>();
-    Duplicate(tile, value, kCount);
+    Duplicate(tile, value, kCount, site);
     PipeBarrier<PIPE_ALL>();
     for (uint32_t first = 0; first < size; first += kCount) {
       const uint32_t count = size - first < kCount ? size - first : kCount;
-      DataCopyPad(gmWorkspaceAddr[first], tile, DataCopyExtParams(1, count * sizeof(T), 0, 0, 0));
+      DataCopyPad(gmWorkspaceAddr[first], tile, DataCopyExtParams(1, count * sizeof(T), 0, 0, 0), site);
     }
     PipeBarrier<PIPE_ALL>();
   }

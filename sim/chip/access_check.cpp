@@ -2,7 +2,9 @@
 
 #include <bit>
 #include <cstring>
+#include <functional>
 #include <sstream>
+#include <string_view>
 
 namespace npufa_sim {
 namespace {
@@ -54,12 +56,6 @@ std::int64_t FindUnwrittenNumber(const std::uint8_t* bytes, std::int64_t count, 
   return size == 2 ? FindOnes<std::uint16_t>(bytes, count) : FindOnes<std::uint32_t>(bytes, count);
 }
 
-std::string Range(std::uint64_t first, std::uint64_t last, std::uint64_t origin) {
-  std::ostringstream out;
-  out << "bytes [" << static_cast<std::int64_t>(first - origin) << ", " << static_cast<std::int64_t>(last - origin) << ")";
-  return out.str();
-}
-
 }  // namespace
 
 AccessCheck::AccessCheck(Core& core, const Instruction& ins, std::uint32_t index, std::uint32_t site)
@@ -76,7 +72,7 @@ void AccessCheck::Run() {
   for (const bool write : {false, true}) {
     for (const Operand& operand : ins_.operands()) {
       if (operand.write != write || operand.extent.bytes <= 0 || !Followed(operand)) continue;
-      raced_ = unwritten_ = step_.known = false;
+      raced_ = wrote_same_ = unwritten_ = step_.known = false;
       if (operand.tensor.space == Space::kGM) {
         Global(operand);
       } else {
@@ -107,88 +103,6 @@ std::string AccessCheck::Place(const Operand& operand, std::int64_t address) con
   return at + " of " + core_.state().memory.Find(operand.tensor.begin)->region().name;
 }
 
-void AccessCheck::OutOfBounds(const Operand& operand, const std::string& message, const char* advice) {
-  KernelFinding finding = Describe("out-of-bounds", operand);
-  finding.message = message;
-  finding.advice = advice;
-  core_.Fault(std::move(finding));
-}
-
-void AccessCheck::Bounds(const Operand& operand) {
-  const Extent& extent = operand.extent;
-  const std::uint64_t first = operand.tensor.address + extent.offset;
-  const std::uint64_t last =
-      first + (extent.rows - 1) * extent.row_stride + (extent.blocks - 1) * extent.block_stride + extent.bytes;
-  if (operand.tensor.space == Space::kGM) {
-    GmBounds(operand, first, last);
-  } else {
-    LocalBounds(operand, first, last);
-  }
-}
-
-void AccessCheck::LocalBounds(const Operand& operand, std::uint64_t first, std::uint64_t last) {
-  const TensorRef& tensor = operand.tensor;
-  LocalMemory& memory = core_.memory(tensor.space);
-  const std::uint32_t size = memory.bytes();
-  if (last > size) {
-    OutOfBounds(operand, Range(first, last, 0) + " of a memory of " + std::to_string(size) + " bytes",
-                size == 0 ? "this core has no such memory: UB belongs to vector cores, L1 and L0 to cube cores"
-                          : "check the tensor's address and the sizes of the instruction");
-  }
-  if (first >= tensor.begin && last <= tensor.end) return memory.Use(first, last);
-  const std::string message =
-      Range(first, last, tensor.begin) + " of a buffer of " + std::to_string(tensor.end - tensor.begin) + " bytes";
-  if (!tensor.declared) OutOfBounds(operand, message, "make the buffer larger in InitBuffer or shorten the instruction");
-  memory.Use(first, last);
-  KernelFinding finding = Describe("declared-size", operand);
-  finding.message = message;
-  finding.advice = "the memory goes on behind the tensor; declare the size that is used";
-  core_.Note(std::move(finding));
-}
-
-void AccessCheck::GmBounds(const Operand& operand, std::uint64_t first, std::uint64_t last) {
-  const TensorRef& tensor = operand.tensor;
-  const GmRegionState* region = core_.state().memory.Find(tensor.begin);
-  if (!region) {
-    OutOfBounds(operand, "the tensor's address belongs to no argument of the kernel",
-                "an absent optional argument is a null pointer, an empty tensor has no bytes");
-  }
-  if (first < region->begin() || last > region->end()) {
-    OutOfBounds(operand, Range(first, last, region->begin()) + " of " + region->region().name + ", which has " +
-                             std::to_string(region->region().bytes) + " bytes",
-                "check offsets, strides and the length of the last tile");
-  }
-  if (tensor.end > tensor.begin && (first < tensor.begin || last > tensor.end)) {
-    OutOfBounds(operand, Range(first, last, tensor.begin) + " of " + region->region().name +
-                             " where SetGlobalBuffer gave " + std::to_string(tensor.end - tensor.begin) + " bytes",
-                "check the size given to SetGlobalBuffer and the offset");
-  }
-  if (operand.write && !region->region().writable) {
-    OutOfBounds(operand, "writes " + region->region().name + ", an input of the operator", "inputs are read-only");
-  }
-  core_.Reach(region, first, last);
-}
-
-void AccessCheck::Alignment(const Operand& operand) {
-  const std::int64_t align = operand.rule.align;
-  if (align <= 1) return;
-  const Extent& extent = operand.extent;
-  const std::int64_t address = static_cast<std::int64_t>(operand.tensor.address) + extent.offset;
-  if (address % align == 0 && (extent.blocks == 1 || extent.block_stride % align == 0) &&
-      (extent.rows == 1 || extent.row_stride % align == 0)) {
-    return;
-  }
-  KernelFinding finding = Describe("misaligned", operand);
-  std::ostringstream message;
-  message << "address " << address;
-  if (extent.blocks > 1) message << ", block stride " << extent.block_stride;
-  if (extent.rows > 1) message << ", row stride " << extent.row_stride;
-  message << " must be multiples of " << align << " bytes";
-  finding.message = message.str();
-  finding.advice = "align the offset, or use DataCopyPad where bytes matter";
-  core_.Fault(std::move(finding));
-}
-
 bool AccessCheck::Ordered(const Operand& operand, Pipe pipe, std::uint32_t index) const {
   if (clock_.own[SlotOf(core_.id() % kGroupCores, pipe)] >= index) return true;
   return pipe == ins_.pipe() && (pipe == Pipe::kS || operand.rule.ordered_in_pipe);
@@ -211,9 +125,10 @@ bool AccessCheck::OrderedByChip(const Operand& operand, Pipe other) {
 }
 
 void AccessCheck::Race(const Operand& operand, std::int64_t address, const char* kind, Pipe other,
-                       std::uint32_t other_site, int other_core) {
-  if (raced_ || (other_core == core_.id() && OrderedByChip(operand, other))) return;
-  raced_ = true;
+                       std::uint32_t other_site, int other_core, bool same_bytes) {
+  bool& known = same_bytes ? wrote_same_ : raced_;
+  if (known || (other_core == core_.id() && OrderedByChip(operand, other))) return;
+  known = true;
   if (!core_.state().options.check) return;
   const TraceSite site = core_.state().sites.Get(other_site);
   KernelFinding finding = Describe("race", operand);
@@ -222,6 +137,11 @@ void AccessCheck::Race(const Operand& operand, std::int64_t address, const char*
           << " at " << site.file << ":" << site.line;
   const bool same_core = other_core == core_.id();
   if (!same_core) message << " of " << CoreName(other_core);
+  if (same_bytes) {
+    finding.message = message.str() + ", which writes the same bytes";
+    finding.advice = "the result does not depend on which comes last; one core is enough";
+    return core_.Note(std::move(finding));
+  }
   finding.message = message.str();
   if (!same_core) {
     finding.advice = "let the other core set a cross-core flag after its access and wait for it here, or SyncAll";
@@ -323,9 +243,28 @@ void AccessCheck::LocalWritten(const Operand& operand, LocalMemory& memory, std:
   }
 }
 
+// Several cores often clear the same place.
+std::uint32_t AccessCheck::ContentOf(const Operand& write) const {
+  const Operand& read = ins_.operands().front();
+  const Extent &from = read.extent, &to = write.extent;
+  const bool copies = ins_.pipe() == Pipe::kMTE3 && !write.rule.atomic && ins_.operands().size() == 2 &&
+                      from.bytes == to.bytes && from.blocks == to.blocks && from.rows == to.rows;
+  if (!copies) return 0;
+  std::size_t content = 0;
+  const auto add = [&](std::size_t value) { content = (content ^ value) * 0x9E3779B97F4A7C15; };
+  for (const std::int64_t part : {to.offset, to.bytes, to.block_stride, to.row_stride}) add(part);
+  add(write.tensor.address);
+  const auto* bytes = reinterpret_cast<const char*>(core_.memory(read.tensor.space).data());
+  ForEachBlock(read, [&](std::int64_t first, std::int64_t last) {
+    add(std::hash<std::string_view>{}({bytes + first, static_cast<std::size_t>(last - first)}));
+  });
+  return static_cast<std::uint32_t>(content >> 32) | 1;
+}
+
 void AccessCheck::Global(const Operand& operand) {
   GmRegionState& region = *core_.state().memory.Find(operand.tensor.begin);
   if (!region.region().writable) return;
+  content_ = operand.write ? ContentOf(operand) : 0;
   GmPage* page = nullptr;
   std::int64_t page_end = 0;
   std::unique_lock<std::mutex> lock;
@@ -370,7 +309,7 @@ void AccessCheck::GlobalCells(const Operand& operand, GmRegionState& region, GmP
 std::uint32_t AccessCheck::NextTouches(const Operand& operand, GmPage& page, std::uint32_t list, std::uint32_t mask,
                                        std::int64_t begin) {
   const GmTouch mine{index_, mask, site_, static_cast<std::uint16_t>(core_.id()), ins_.pipe(), operand.write,
-                     operand.rule.atomic};
+                     operand.rule.atomic, content_};
   const std::size_t count = page.TouchesOf(list).size();
   for (std::size_t i = 0; i < count; ++i) {
     const GmTouch touch = page.TouchesOf(list)[i];
@@ -385,7 +324,7 @@ std::uint32_t AccessCheck::NextTouches(const Operand& operand, GmPage& page, std
     if (conflict && !ordered && !in_order_read) {
       Race(operand, begin + std::countr_zero(touch.mask & mask),
            !mine.write ? "read after write" : touch.write ? "write after write" : "write after read", touch.pipe,
-           touch.site, touch.core);
+           touch.site, touch.core, mine.content != 0 && mine.content == touch.content);
     }
     // A touch that everything unordered with it would also be unordered with this one about is no longer needed.
     const bool covered = (touch.mask & ~mask) == 0 && (mine.write || !touch.write) && !(touch.atomic && mine.atomic);

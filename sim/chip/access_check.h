@@ -35,8 +35,9 @@ class AccessCheck {
   bool Ordered(const Operand& operand, Pipe pipe, std::uint32_t index) const;
   bool Ordered(const GmTouch& touch) const;
   bool OrderedByChip(const Operand& operand, Pipe other);
+  std::uint32_t ContentOf(const Operand& write) const;
   void Race(const Operand& operand, std::int64_t address, const char* kind, Pipe other, std::uint32_t other_site,
-            int other_core);
+            int other_core, bool same_bytes = false);
   void Unwritten(const Operand& operand, std::int64_t address);
   [[noreturn]] void OutOfBounds(const Operand& operand, const std::string& message, const char* advice);
   KernelFinding Describe(const char* check, const Operand& operand) const;
@@ -48,7 +49,8 @@ class AccessCheck {
   const std::uint32_t site_;
   const Clock& clock_;
   // Of the operand at hand: one report each, and what became of the cells before, for those that follow.
-  bool raced_ = false, unwritten_ = false;
+  bool raced_ = false, wrote_same_ = false, unwritten_ = false;
+  std::uint32_t content_ = 0;
   struct Step {
     std::uint32_t from = 0, mask = 0, to = 0;
     bool known = false;

@@ -21,6 +21,7 @@ struct GmTouch {
   Pipe pipe;
   bool write;
   bool atomic;
+  std::uint32_t content;  // of a copy: which bytes it writes where, as a number; 0: unknown
 };
 
 inline constexpr std::int64_t kPageCells = 512;

@@ -107,7 +107,6 @@ def test_flags_in_global_memory(seed):
         ("null_pointer", "pointer", "null pointer"),
         ("fault_in_destructor", "deadlock", "MTE2_V id 2"),
         ("endless_scalar", "endless-loop", "million cycles"),
-        ("endless_tiles", "endless-loop", "a new place in global memory"),
         ("recursion", "stack", "the stack is full"),
         ("assertion", "assert", "zero is 0"),
         ("assertion_of_c", "assert", "ends itself"),
@@ -123,12 +122,15 @@ def test_mistakes_of_scalar_code(kernel, check, words, capfd):
     assert report.count("found 1 problem") == 1, report
 
 
-def test_long_programs_have_an_end():
+@pytest.mark.parametrize("kernel, patience, ends", [("endless_tiles", 1000, False), ("long_way", 50, True), ("long_way", 10, False)])  # fmt: skip
+def test_programs_that_get_nowhere(kernel, patience, ends):
     """What moves on in global memory may take more instructions than may pass without."""
-    command = [sys.executable, "-m", "npufa.sim", "run", HERE / "mistakes.asc", "no_mistake"]
-    for patience, words in (("50", ""), ("10", "issued 10 instructions since")):
-        done = subprocess.run(command, capture_output=True, text=True, env=with_setting("PATIENCE", patience))
-        assert done.returncode == (words != "") and words in done.stderr, done.stderr
+    command = [sys.executable, "-m", "npufa.sim", "run", HERE / "mistakes.asc", kernel]
+    done = subprocess.run(command, capture_output=True, text=True, env=with_setting("PATIENCE", str(patience)))
+    assert done.returncode == (not ends), done.stderr
+    place = f"[endless-loop] {HERE / 'mistakes.asc'}:{line_of('mistakes.asc', f'void {kernel}(')}: "
+    words = f"issued {patience} instructions since it last came to a new place in global memory"
+    assert (place in done.stderr and words in done.stderr) != ends, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -164,6 +166,13 @@ def test_mistakes_of_beginners(kernel, check, words, capfd):
     problem = next((part for part in report.split("\n  [") if re.match(start, part)), "")
     assert not [word for word in words.split() if word not in problem], report
     assert re.search(r"\(group 0 vector [01]\)", problem), report
+
+
+def test_cores_that_write_the_same(capfd):
+    assert sim.run_program([HERE / "beginners.asc"], ["all_clear"]) == 0
+    line = line_of("beginners.asc", "void all_clear(")
+    report = capfd.readouterr().err
+    assert f"beginners.asc:{line}: DataCopyPad dst" in report and "writes the same bytes" in report, report
 
 
 def test_synchronisation_of_the_compiler(capfd):
