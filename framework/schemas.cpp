@@ -26,7 +26,8 @@ constexpr char kFusionGradV3[] =
     "Tensor? softmax_in=None, Tensor? attention_in=None, float scale_value=1., float keep_prob=1., "
     "int pre_tockens=2147483647, int next_tockens=2147483647, int inner_precise=0, Tensor? seed=None, "
     "Tensor? offset=None, SymInt[]? prefix=None, Tensor? actual_seq_qlen=None, Tensor? actual_seq_kvlen=None, "
-    "int sparse_mode=0, bool gen_mask_parallel=True, bool sync=False, str softmax_layout=\"\", Tensor? sink=None";
+    "int sparse_mode=0, bool gen_mask_parallel=True, bool sync=False, str softmax_layout=\"\", Tensor? sink=None, "
+    "float softcap=0.";
 constexpr char kFusedInfer[] =
     "Tensor query, Tensor key, Tensor value, *, Tensor? pse_shift=None, Tensor? atten_mask=None, "
     "SymInt[]? actual_seq_lengths=None, SymInt[]? actual_seq_lengths_kv=None, Tensor? dequant_scale1=None, "
@@ -38,7 +39,7 @@ constexpr char kFusedInfer[] =
     "Tensor? query_rope=None, Tensor? key_rope=None, Tensor? key_rope_antiquant_scale=None, int num_heads=1, "
     "float scale=1.0, int pre_tokens=2147483647, int next_tokens=2147483647, str input_layout=\"BSH\", "
     "int num_key_value_heads=0, int sparse_mode=0, int inner_precise=0, int block_size=0, int antiquant_mode=0, "
-    "int key_antiquant_mode=0, int value_antiquant_mode=0, bool softmax_lse_flag=False";
+    "int key_antiquant_mode=0, int value_antiquant_mode=0, bool softmax_lse_flag=False, float softcap=0.";
 constexpr char kFusedInferV2[] =
     "Tensor query, Tensor key, Tensor value, *, Tensor? query_rope=None, Tensor? key_rope=None, "
     "Tensor? pse_shift=None, Tensor? atten_mask=None, SymInt[]? actual_seq_qlen=None, "
@@ -52,11 +53,15 @@ constexpr char kFusedInferV2[] =
     "int? key_dtype=None, int? value_dtype=None, int? query_rope_dtype=None, int? key_rope_dtype=None, "
     "int? key_shared_prefix_dtype=None, int? value_shared_prefix_dtype=None, int? dequant_scale_query_dtype=None, "
     "int? dequant_scale_key_dtype=None, int? dequant_scale_value_dtype=None, int? dequant_scale_key_rope_dtype=None, "
-    "int? out_dtype=None";
+    "int? out_dtype=None, float softcap=0.";
 
 // Writes into tensors and memory of the caller, as a captured graph must.
 constexpr char kOut[] = ", Tensor(a!)? workspace=None, Tensor(b!)[] out";
-constexpr char kPositionalOut[] = ", Tensor(a!)? workspace=None, *, Tensor(b!)[] out";
+constexpr char kFusionV3Out[] = ", Tensor(a!)? workspace=None, *, float softcap=0., Tensor(b!)[] out";
+
+// Behind arguments without, and with, keyword-only ones.
+constexpr char kKeywordSoftcap[] = ", *, float softcap=0.";
+constexpr char kSoftcap[] = ", float softcap=0.";
 
 // The results that are given as `out`. Without (b!) torch.compile takes them for new tensors and warns, or raises where
 // the environment has CI.
@@ -108,11 +113,12 @@ TORCH_LIBRARY(npufa, m) {
       "int[]? actual_seq_kvlen=None, int sparse_mode=0, bool gen_mask_parallel=True, bool sync=False, "
       "str softmax_layout=\"\", Tensor? sink=None) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def(Schema("npu_fusion_attention_v2", kFusionV2, "(Tensor, Tensor, Tensor, Tensor, SymInt, SymInt, SymInt)",
-               ", Tensor? dropout_mask=None, SymInt seed=0, SymInt offset=0").c_str(),
+               ", Tensor? dropout_mask=None, SymInt seed=0, SymInt offset=0, float softcap=0.").c_str(),
         {at::Tag::nondeterministic_seeded});
   // v2 that draws, and returns what it has drawn as tensors, and the integer of such a tensor: what v1 and v2 are in a
   // graph, see autograd.cpp.
-  m.def(Schema("_npu_fusion_attention_drawn", kFusionV2, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)").c_str(),
+  m.def(Schema("_npu_fusion_attention_drawn", kFusionV2, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+               kSoftcap).c_str(),
         {at::Tag::nondeterministic_seeded});
   m.def("_npu_dropout_number(Tensor drawn) -> SymInt");
   m.def(
@@ -123,7 +129,7 @@ TORCH_LIBRARY(npufa, m) {
       "int next_tokens=2147483647, int inner_precise=0, SymInt seed=0, SymInt offset=0, SymInt numels=0, "
       "int[]? prefix=None, int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None, int sparse_mode=0, "
       "bool gen_mask_parallel=True, bool sync=False, int pse_type=1, int[]? q_start_idx=None, "
-      "int[]? kv_start_idx=None, str softmax_layout=\"\", Tensor? sink=None) -> "
+      "int[]? kv_start_idx=None, str softmax_layout=\"\", Tensor? sink=None, float softcap=0.) -> "
       "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   // grad_v2 with the dropout mask that the forward call was given, or the seed that it has drawn in a graph;
   // autograd's: the public operators have no way to pass them.
@@ -135,9 +141,10 @@ TORCH_LIBRARY(npufa, m) {
       "int pre_tokens=2147483647, int next_tokens=2147483647, int inner_precise=0, int[]? prefix=None, "
       "int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None, int sparse_mode=0, bool gen_mask_parallel=True, "
       "bool sync=False, int pse_type=1, int[]? q_start_idx=None, int[]? kv_start_idx=None, str softmax_layout=\"\", "
-      "Tensor? sink=None, Tensor? dropout_mask=None, Tensor? seed=None, Tensor? offset=None) -> (Tensor, Tensor, "
-      "Tensor, Tensor, Tensor, Tensor, Tensor)");
-  m.def(Schema("npu_fusion_attention_v3", kFusionV3, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)").c_str(),
+      "Tensor? sink=None, Tensor? dropout_mask=None, Tensor? seed=None, Tensor? offset=None, float softcap=0.) -> "
+      "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def(Schema("npu_fusion_attention_v3", kFusionV3, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+               kKeywordSoftcap).c_str(),
         {at::Tag::nondeterministic_seeded});
   m.def(Schema("npu_fusion_attention_grad_v3", kFusionGradV3, "(Tensor, Tensor, Tensor, Tensor, Tensor)").c_str());
   DefineWithLengths(
@@ -183,9 +190,9 @@ TORCH_LIBRARY(npufa, m) {
       "int num_query_heads=1, int num_key_value_heads=0, bool return_softmax_lse=False, Tensor? query_rope=None, "
       "int? out_dtype=None) -> (Tensor, Tensor)");
   const std::string v3_out =
-      Schema("npu_fusion_attention_v3.out", kFusionV3, GivenResults(6), kPositionalOut);
+      Schema("npu_fusion_attention_v3.out", kFusionV3, GivenResults(6), kFusionV3Out);
   m.def(v3_out.c_str(), {at::Tag::nondeterministic_seeded});
-  define("_npu_fusion_attention_v3_get_max_workspace", kFusionV3, "Tensor");
+  define("_npu_fusion_attention_v3_get_max_workspace", kFusionV3, "Tensor", kKeywordSoftcap);
   m.def(
       "_npu_fusion_attention_v3_infer_output(Tensor query, Tensor key, Tensor value, int head_num, "
       "str input_layout) -> (Tensor, Tensor, Tensor)");

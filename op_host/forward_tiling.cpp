@@ -83,6 +83,13 @@ void SetStrides(const Call& call, const Spec& spec, ForwardTiling* tiling) {
   }
 }
 
+void SetSoftcap(const Call& call, ForwardTiling* tiling) {
+  if (call.softcap == 0.0) return;
+  tiling->hasSoftcap = 1;
+  tiling->softcap = static_cast<float>(call.softcap);
+  tiling->inverseSoftcap = static_cast<float>(1.0 / call.softcap);
+}
+
 void SetOutputs(const Call& call, ForwardTiling* tiling) {
   tiling->hasLse = call.softmax_lse;
   tiling->hasStatistics = call.kind == OpKind::kFusion;
@@ -131,9 +138,10 @@ std::uint64_t VectorBytes(const Spec& spec, Operands operands, const ForwardTili
   std::uint64_t bytes = kStatistics + 2 * chunk * (sizeof(float) + item) + chunk * 9 / 16;
   bytes += tiling.tileRows / 2 * pitch * sizeof(float);
   bytes += std::max(pitch, key_pitch) * sizeof(float);
+  if (tiling.hasSoftcap) bytes += chunk / SOFTCAP_PARTS * SOFTCAP_SCRATCH_PARTS * sizeof(float);
   if (tiling.hasMask) bytes += chunk * 3 + chunk / 8;
   if (tiling.biasKind == BIAS_MATRIX || tiling.biasKind == BIAS_COMPRESSED) bytes += chunk / 4 * (item + sizeof(float));
-  if (tiling.biasKind >= BIAS_LINEAR) bytes += 2 * 1024 * sizeof(float);
+  if (tiling.biasKind >= BIAS_LINEAR) bytes += 2 * tiling.stepColumns * sizeof(float);
   if (tiling.hasDropout) bytes += 3 * std::max<std::uint64_t>(chunk / 8, 2048);
   if (tiling.outputScale.kind != SCALE_NONE) bytes += chunk * 2 + 2 * pitch * sizeof(float);
   if (operands == Operands::kStored) return bytes;
@@ -239,6 +247,7 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   tiling.valueDim = static_cast<std::uint32_t>(spec.value_dim);
   tiling.ropeDim = static_cast<std::uint32_t>(spec.rope_dim);
   tiling.scale = scale;
+  SetSoftcap(call, &tiling);
   tiling.int8Products = spec.quant.int8_products;
   SetStrides(call, spec, &tiling);
   SetBias(call, spec, &tiling);

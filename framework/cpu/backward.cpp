@@ -41,6 +41,7 @@ class BackwardWorker {
     scores_.Resize(prim_.tile_rows * kScoreLd);
     grad_scores_.Resize(prim_.tile_rows * kScoreLd);
     if (p_.dropout.active) dropped_.Resize(prim_.tile_rows * kScoreLd);
+    if (p_.softcap > 0.0f) slopes_.Resize(prim_.tile_rows * kScoreLd);
     grad_key_.Resize(kTileKeys * z_.depth_ld);
     grad_value_.Resize(kTileKeys * z_.value_ld);
     z_.planes ? Allocate16() : Allocate32();
@@ -231,7 +232,8 @@ class BackwardWorker {
 
   // scores -> probabilities; grad_scores -> gradient of scale * (q . k), after the bias took its share.
   void GradientOfScores(const RowRange& tile, std::int64_t at, std::int64_t first, std::int64_t keys) {
-    const float scale = BiasAndMask(p_, prim_, tile, first, keys, scores_.data(), kScoreLd);
+    const bool capped = p_.softcap > 0.0f;
+    const float scale = CapBiasAndMask(p_, prim_, tile, first, keys, scores_.data(), kScoreLd, slopes_.data());
     prim_.exp_rows(tile.Count(), keys, scores_.data(), kScoreLd, window_.Rows(), scale, shift_.data() + at,
                    factor_.data() + at);
     if (p_.dropout.active) {
@@ -241,12 +243,12 @@ class BackwardWorker {
     }
     const bool biased = out_.grad_bias != nullptr;
     prim_.softmax_grad_rows(tile.Count(), keys, scores_.data(), kScoreLd, grad_scores_.data(), kScoreLd,
-                            delta_.data() + at, biased ? 1.0f : p_.scale);
-    if (!biased) return;
-    AddBiasGradient(p_, out_, tile, first, keys, grad_scores_.data(), kScoreLd);
-    for (std::int64_t i = 0; i < tile.Count(); ++i) {
+                            delta_.data() + at, biased || capped ? 1.0f : p_.scale);
+    if (biased) AddBiasGradient(p_, out_, tile, first, keys, grad_scores_.data(), kScoreLd);
+    for (std::int64_t i = 0; (biased || capped) && i < tile.Count(); ++i) {
       float* row = grad_scores_.data() + i * kScoreLd;
-      for (std::int64_t j = 0; j < keys; ++j) row[j] *= p_.scale;
+      const float* slope = capped ? slopes_.data() + i * kScoreLd : nullptr;
+      for (std::int64_t j = 0; j < keys; ++j) row[j] *= slope ? p_.scale * slope[j] : p_.scale;
     }
   }
 
@@ -298,7 +300,7 @@ class BackwardWorker {
   Buffer<float> query_, grad_out_, key_, key_t_, value_t_;
   PlaneBuffer query16_, query16_pairs_, grad_out16_, grad_out16_pairs_, key16_pairs_, key16_t_, value16_t_;
   PlaneBuffer p16_t_, ds16_t_, ds16_;
-  Buffer<float> scores_, grad_scores_, dropped_, grad_key_, grad_value_;
+  Buffer<float> scores_, grad_scores_, dropped_, slopes_, grad_key_, grad_value_;
   Buffer<float> head_key_, head_value_;  // gradients of all keys of a task while a group's heads add to them
   std::int64_t reserved_keys_ = 0;
 };

@@ -124,7 +124,7 @@ void DecodeWorker::Softmax(const RowRange& rows, float* max, float* sum, float* 
   const bool bf16 = products_ == Products::kBFloat16;
   const bool direct = bf16 && !p_.dropout.active;
   float correction[kMaxRows];
-  const float scale = BiasAndMask(p_, prim_, rows, tile_.first, n, scores_, kScoreLd);
+  const float scale = CapBiasAndMask(p_, prim_, rows, tile_.first, n, scores_, kScoreLd);
   prim_.softmax_rows(m, n, scores_, kScoreLd, window_.Rows(), scale, max, sum, correction,
                      direct ? Bf16Planes{p16_, kScoreLd} : Bf16Planes{});
   if (p_.dropout.active) ApplyDropout(p_, prim_, rows, tile_.first, n, scores_, kScoreLd);

@@ -219,7 +219,7 @@ class ForwardWorker {
   // Turns the score tile into probabilities, those of planes in p16_, and rescales the accumulators.
   void Softmax(const RowRange& tile, std::int64_t at, std::int64_t first, std::int64_t keys) {
     float correction[kMaxTileRows];
-    const float scale = BiasAndMask(p_, prim_, tile, first, keys, scores_.data(), kScoreLd);
+    const float scale = CapBiasAndMask(p_, prim_, tile, first, keys, scores_.data(), kScoreLd);
     const bool direct = planes_ && !p_.dropout.active;
     prim_.softmax_rows(tile.Count(), keys, scores_.data(), kScoreLd, window_.Rows(), scale, max_ + at, sum_ + at,
                        correction, direct ? p16_.All() : Bf16Planes{});

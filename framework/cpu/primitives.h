@@ -101,6 +101,9 @@ struct Primitives {
   void (*softmax_grad_rows)(std::int64_t m, std::int64_t n, const float* p, std::int64_t ldp, float* dp,
                             std::int64_t ldd, const float* delta, float scale);
 
+  // s = cap * tanh(s * scale / cap); the derivative of tanh goes to `slopes`, a tile like s, where that is not null.
+  void (*softcap_rows)(std::int64_t m, std::int64_t n, float* s, std::int64_t ld, float scale, float cap,
+                       float* slopes);
   // One row of scores. s = s * scale + bias * bias_scale (bias contiguous, float types).
   void (*bias_row)(std::int64_t n, float* s, float scale, const void* bias, DType dtype, float bias_scale);
   // s = s * scale - slope * |distance + j|, or the square root of that distance.

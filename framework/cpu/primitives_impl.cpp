@@ -7,6 +7,7 @@
 #include "gemm.h"
 #include "gemm_amx.h"
 #include "pack.h"
+#include "softcap.h"
 #include "softmax.h"
 
 #define NPUFA_JOIN(a, b) a##b
@@ -57,6 +58,7 @@ constexpr Primitives kTable = {
     SoftmaxRows,
     ExpRows,
     SoftmaxGradRows,
+    SoftcapRows,
     BiasRow,
     AlibiRow,
     MaskRow,

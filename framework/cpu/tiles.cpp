@@ -23,13 +23,13 @@ void ScaleRow(std::int64_t n, float* s, float scale) {
 }
 
 void AddMatrixBias(const Problem& p, const Primitives& primitives, const Sequence& s, std::int64_t head, std::int64_t i,
-                   std::int64_t first_key, std::int64_t keys, float* scores) {
+                   std::int64_t first_key, std::int64_t keys, float scale, float* scores) {
   const Bias& bias = p.bias;
   const StoredBiasRow at = LocateBias(bias, i + s.mask_row, first_key + s.mask_column, keys);
   const char* data =
       bias.data + s.batch * bias.batch + head * bias.head + at.row * bias.row + at.column * SizeOf(bias.dtype);
-  primitives.bias_row(at.columns, scores, p.scale, data, bias.dtype, bias.scaled ? p.scale : 1.0f);
-  if (at.columns < keys) ScaleRow(keys - at.columns, scores + at.columns, p.scale);
+  primitives.bias_row(at.columns, scores, scale, data, bias.dtype, bias.scaled ? p.scale : 1.0f);
+  if (at.columns < keys) ScaleRow(keys - at.columns, scores + at.columns, scale);
 }
 
 }  // namespace
@@ -155,20 +155,23 @@ StoredBiasRow LocateBias(const Bias& bias, std::int64_t row, std::int64_t column
   return {row, column, std::clamp<std::int64_t>(bias.width - column, 0, keys)};
 }
 
-float BiasAndMask(const Problem& p, const Primitives& primitives, const RowRange& rows, std::int64_t first_key,
-                  std::int64_t keys, float* scores, std::int64_t ld) {
+float CapBiasAndMask(const Problem& p, const Primitives& primitives, const RowRange& rows, std::int64_t first_key,
+                     std::int64_t keys, float* scores, std::int64_t ld, float* slopes) {
   const Sequence& s = *rows.sequence;
   const bool biased = p.bias.kind != Bias::Kind::kNone;
-  if (!biased && !p.mask.data) return p.scale;
+  const bool capped = p.softcap > 0.0f;
+  const float scale = capped ? 1.0f : p.scale;
+  if (capped) primitives.softcap_rows(rows.Count(), keys, scores, ld, p.scale, p.softcap, slopes);
+  if (!biased && !p.mask.data) return scale;
   for (std::int64_t r = rows.begin; r < rows.end; ++r, scores += ld) {
     const std::int64_t i = rows.Token(r);
     const std::int64_t head = rows.QueryHead(p, r);
     if (p.bias.kind == Bias::Kind::kMatrix || p.bias.kind == Bias::Kind::kCompressed) {
-      AddMatrixBias(p, primitives, s, head, i, first_key, keys, scores);
+      AddMatrixBias(p, primitives, s, head, i, first_key, keys, scale, scores);
     } else if (biased) {
       float slope;
       __builtin_memcpy(&slope, p.bias.data + s.batch * p.bias.batch + head * p.bias.head, sizeof slope);
-      primitives.alibi_row(keys, scores, p.scale, slope, first_key + p.bias.distance - i,
+      primitives.alibi_row(keys, scores, scale, slope, first_key + p.bias.distance - i,
                            p.bias.kind == Bias::Kind::kSquareRoot);
     }
     if (p.mask.data) {
@@ -176,7 +179,7 @@ float BiasAndMask(const Problem& p, const Primitives& primitives, const RowRange
                                             (i + s.mask_row) * p.mask.row + first_key + s.mask_column);
     }
   }
-  return biased ? 1.0f : p.scale;
+  return biased ? 1.0f : scale;
 }
 
 void ApplyDropout(const Problem& p, const Primitives& primitives, const RowRange& rows, std::int64_t first_key,

@@ -95,9 +95,10 @@ struct StoredBiasRow {
 };
 StoredBiasRow LocateBias(const Bias& bias, std::int64_t row, std::int64_t column, std::int64_t keys);
 
-// Adds bias and mask to a tile of scores [rows x keys]. Returns the scale that is still to be applied.
-float BiasAndMask(const Problem& p, const Primitives& primitives, const RowRange& rows, std::int64_t first_key,
-                  std::int64_t keys, float* scores, std::int64_t ld);
+// Caps a tile of scores [rows x keys] and adds bias and mask. Returns the scale that is still to be applied. `slopes`:
+// where capping has to leave its derivative, a tile like the scores.
+float CapBiasAndMask(const Problem& p, const Primitives& primitives, const RowRange& rows, std::int64_t first_key,
+                     std::int64_t keys, float* scores, std::int64_t ld, float* slopes = nullptr);
 
 // Applies the dropout mask (kept values divided by keep_prob) to a tile of probabilities or their gradients.
 void ApplyDropout(const Problem& p, const Primitives& primitives, const RowRange& rows, std::int64_t first_key,

@@ -55,7 +55,7 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
                        tensor("key_rope"), numbers(names.sink), q_lens, kv_lens, call.heads, call.scale,
                        call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads, call.sparse_mode,
                        call.inner_precise, call.block_size, call.antiquant_mode, call.softmax_lse,
-                       call.key_antiquant_mode, call.value_antiquant_mode, results[0],
+                       call.key_antiquant_mode, call.value_antiquant_mode, call.softcap, results[0],
                        call.softmax_lse ? results[1] : at::empty({0}, at::device(task.device).dtype(at::kFloat)));
         }
       },

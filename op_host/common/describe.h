@@ -35,6 +35,20 @@ constexpr std::int64_t MaxInnerPrecise(OpKind kind) {
   }
 }
 
+// float32 neither overflows nor loses scores between these.
+inline constexpr double kLeastSoftcap = 0x1p-100, kMostSoftcap = 0x1p100;
+
+template <class Int>
+void CheckSoftcap(const AttentionCall<Int>& call) {
+  if (call.softcap == 0.0) return;
+  if (!(call.softcap >= kLeastSoftcap && call.softcap <= kMostSoftcap)) {
+    Fail(call.op, "softcap", "is out of range", call.softcap, "0.0 (off), or a cap from 2^-100 to 2^100");
+  }
+  if (call.query.dtype == DType::kInt8) {
+    Fail(call.op, "softcap", "does not go with int8 products", call.softcap, "0.0 (off), or a float query");
+  }
+}
+
 template <class Int>
 void CheckNumbers(const AttentionCall<Int>& call) {
   if (call.padding_mask) Fail(call.op, "padding_mask", "is reserved", "a tensor", "None");
@@ -42,6 +56,7 @@ void CheckNumbers(const AttentionCall<Int>& call) {
     Fail(call.op, call.names.key_rope_antiquant_scale, "is reserved", "a tensor", "None");
   }
   if (std::isnan(call.scale)) Fail(call.op, call.names.scale, "is not a number", call.scale, "a number, 1/sqrt(D) by custom");
+  CheckSoftcap(call);
   if (call.inner_precise < 0 || call.inner_precise > MaxInnerPrecise(call.kind)) {
     Fail(call.op, "inner_precise", "is unknown", call.inner_precise, "0.." + std::to_string(MaxInnerPrecise(call.kind)));
   }

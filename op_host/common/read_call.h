@@ -40,6 +40,7 @@ AttentionCall<Int> ReadFusionCall(const Source& a) {
   c.next_tokens = a.Integer(a.Has("next_tockens") ? "next_tockens" : "next_tokens");
   c.sparse_mode = a.Integer("sparse_mode");
   ReadScale(a, &c);
+  c.softcap = a.Number("softcap", 0.0);
   c.inner_precise = a.Integer("inner_precise");
   c.keep_prob = a.Number("keep_prob");
   c.prefix = a.template List<Int>("prefix");
@@ -78,6 +79,7 @@ AttentionCall<Int> ReadInferenceCall(const Source& a, OpKind kind) {
   c.next_tokens = a.Integer("next_tokens", kUnboundedTokens);
   c.sparse_mode = a.Integer("sparse_mode");
   ReadScale(a, &c);
+  c.softcap = a.Number("softcap", 0.0);
   c.inner_precise = a.Integer("inner_precise");
   c.dequant_scale1 = tensor(c.names.dequant_scale1);
   c.quant_scale1 = tensor(c.names.quant_scale1);

@@ -49,7 +49,8 @@ const OperatorParts& FusedInferAttentionScore() {
        {"antiquant_mode", 0},
        {"softmax_lse_flag", false},
        {"key_antiquant_mode", 0},
-       {"value_antiquant_mode", 0}},
+       {"value_antiquant_mode", 0},
+       {"softcap", 0.0f}},
       {{"attention_out", Role::kOutput}, {"softmax_lse", Role::kFloats}},
       InferenceTypes(true)};
   return parts;

@@ -8,13 +8,14 @@ namespace npufa {
 
 class Alibi {
  public:
-  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, GM_ADDR slopes) {
+  // Tiles have up to `columns` columns.
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, GM_ADDR slopes, uint32_t columns) {
     tiling_ = &tiling;
     slopes_.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(slopes));
-    pipe.InitBuffer(columns_, MAX_COLUMNS * sizeof(float));
-    pipe.InitBuffer(distances_, MAX_COLUMNS * sizeof(float));
-    AscendC::LocalTensor<float> columns = columns_.Get<float>();
-    AscendC::CreateVecIndex(columns, 0.0f, MAX_COLUMNS);
+    pipe.InitBuffer(columns_, columns * sizeof(float));
+    pipe.InitBuffer(distances_, columns * sizeof(float));
+    AscendC::LocalTensor<float> indices = columns_.Get<float>();
+    AscendC::CreateVecIndex(indices, 0.0f, columns);
     AscendC::PipeBarrier<PIPE_V>();
     slopeOf_ = NO_SLOPE;
   }
@@ -43,7 +44,6 @@ class Alibi {
   }
 
  private:
-  static constexpr uint32_t MAX_COLUMNS = 1024;
   static constexpr uint64_t NO_SLOPE = ~static_cast<uint64_t>(0);
 
   // Reading a number from global memory is slow: neighbours ask for the same one.

@@ -9,6 +9,7 @@
 #include "bias_gradient.h"
 #include "dropout.h"
 #include "mask.h"
+#include "softcap.h"
 
 namespace npufa {
 
@@ -25,12 +26,11 @@ class BackwardVector {
     pipe.InitBuffer(outQueue_, 3, floats * sizeof(T));
     pipe.InitBuffer(statisticQueue_, 2, 3 * STATISTICS * sizeof(float));
     if (forward_->hasMask) mask_.Init(pipe, *forward_, arguments.mask);
-    if (forward_->hasDropout) {
-      dropout_.Init(pipe, arguments.dropoutMask, floats);
-      pipe.InitBuffer(dropped_, floats * sizeof(float));
-    }
+    if (forward_->hasDropout) dropout_.Init(pipe, arguments.dropoutMask, floats);
+    if (forward_->hasDropout || forward_->hasSoftcap) pipe.InitBuffer(work_, floats * sizeof(float));
+    if (forward_->hasSoftcap) pipe.InitBuffer(slopes_, floats * sizeof(float));
     if (forward_->biasKind >= BIAS_LINEAR) {
-      alibi_.Init(pipe, *forward_, arguments.bias);
+      alibi_.Init(pipe, *forward_, arguments.bias, MAX_KEY_BLOCK);
     } else if (forward_->biasKind != BIAS_NONE) {
       bias_.Init(pipe, *forward_, arguments.bias);
     }
@@ -86,7 +86,7 @@ class BackwardVector {
     const int32_t count = static_cast<int32_t>(rows * pitch);
     Recompute(scores, step, row, rows, pitch, statistics);
     if (forward_->hasDropout) {
-      const AscendC::LocalTensor<float> dropped = dropped_.Get<float>();
+      const AscendC::LocalTensor<float> dropped = work_.Get<float>();
       AscendC::Muls(dropped, scores, 1.0f, count);
       AscendC::Muls(gradients, gradients, forward_->keepScale, count);
       AscendC::PipeBarrier<PIPE_V>();
@@ -102,7 +102,11 @@ class BackwardVector {
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Muls(gradients, gradients, 1.0f / PROBABILITY_SCALE, count);
     AscendC::PipeBarrier<PIPE_V>();
-    Store(gradients, step, true, row, rows, pitch);
+    if (forward_->hasSoftcap) {
+      StoreBelowCap(gradients, step, row, rows, pitch);
+    } else {
+      Store(gradients, step, true, row, rows, pitch);
+    }
     if (forward_->biasKind != BIAS_NONE) biasGradient_.Add(gradients, step, row, rows, pitch);
     scoreQueue_.FreeTensor(scores);
   }
@@ -128,6 +132,9 @@ class BackwardVector {
     const int32_t count = static_cast<int32_t>(rows * pitch);
     AscendC::Muls(scores, scores, forward_->scale, count);
     AscendC::PipeBarrier<PIPE_V>();
+    if (forward_->hasSoftcap) {
+      Softcap<true>(scores, slopes_.Get<float>(), work_.Get<float>(), *forward_, rows * pitch);
+    }
     if (forward_->biasKind >= BIAS_LINEAR) {
       alibi_.Apply(scores, step.scores, row, rows, pitch);
     } else if (forward_->biasKind != BIAS_NONE) {
@@ -153,6 +160,15 @@ class BackwardVector {
                    step.Columns(), pitch);
   }
 
+  // Gradients of the scores before they were capped; the bias has those behind.
+  __aicore__ inline void StoreBelowCap(const AscendC::LocalTensor<float>& gradients, const BackwardStep& step,
+                                       uint32_t row, uint32_t rows, uint32_t pitch) {
+    const AscendC::LocalTensor<float> slopes = slopes_.Get<float>();
+    AscendC::Mul(slopes, slopes, gradients, static_cast<int32_t>(rows * pitch));
+    AscendC::PipeBarrier<PIPE_V>();
+    Store(slopes, step, true, row, rows, pitch);
+  }
+
   __aicore__ inline void Store(const AscendC::LocalTensor<float>& tile, const BackwardStep& step, bool gradient,
                                uint32_t row, uint32_t rows, uint32_t pitch) {
     AscendC::LocalTensor<T> out = outQueue_.template AllocTensor<T>();
@@ -170,7 +186,8 @@ class BackwardVector {
   AscendC::TQue<AscendC::TPosition::VECIN, 1> scoreQueue_;
   AscendC::TQue<AscendC::TPosition::VECOUT, 1> outQueue_;
   AscendC::TQue<AscendC::TPosition::VECIN, 1> statisticQueue_;
-  AscendC::TBuf<AscendC::TPosition::VECCALC> dropped_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> work_;    // of capping, and then of dropout
+  AscendC::TBuf<AscendC::TPosition::VECCALC> slopes_;  // of capping
   DenseMask mask_;
   Bias<T> bias_;
   Alibi alibi_;

@@ -11,6 +11,10 @@ constexpr uint32_t SPLIT_KEYS = 128;    // tiles are cut between core groups at 
 constexpr uint32_t DIGITS = 3;           // int8 digits of a number, where keys and values are multiplied as stored
 constexpr uint32_t STATISTIC_WIDTH = 8;  // floats per softmax statistic: one 32-byte block
 
+// Capping works on a part of a tile of scores at a time, and needs scratch memory of some parts.
+constexpr uint32_t SOFTCAP_PARTS = 8;
+constexpr uint32_t SOFTCAP_SCRATCH_PARTS = 3;
+
 enum BiasKind : uint32_t {
   BIAS_NONE = 0,
   BIAS_MATRIX = 1,       // a value per pair
@@ -70,6 +74,7 @@ struct ForwardTiling {
   uint32_t biasScaled;    // the scale multiplies the bias, too
   uint32_t hasDropout;
   uint32_t hasSink;
+  uint32_t hasSoftcap;
   uint32_t hasStatistics;
   uint32_t statisticsByToken;  // packed: (T, N) instead of (N, tokens) per sequence
   uint32_t hasLse;
@@ -77,6 +82,8 @@ struct ForwardTiling {
   uint32_t blockSize;     // of a paged cache, 0 without
   uint32_t tableStride;   // entries of the block table per sequence
   float scale;
+  float softcap;
+  float inverseSoftcap;
   float keepScale;        // 1 / keep_prob
   int64_t biasDistance;   // generated biases count positions j + distance - i
   TensorStrides query;

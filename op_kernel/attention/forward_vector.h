@@ -8,6 +8,7 @@
 #include "mask.h"
 #include "preparation.h"
 #include "query_digits.h"
+#include "softcap.h"
 
 namespace npufa {
 
@@ -35,13 +36,14 @@ class ForwardVector {
     pipe.InitBuffer(inQueue_, 2, tiling.chunkFloats * sizeof(float));
     pipe.InitBuffer(outQueue_, 2, tiling.chunkFloats * sizeof(T));
     softmax_.Init(pipe, tiling.chunkFloats);
+    if (tiling.hasSoftcap) pipe.InitBuffer(softcap_, SoftcapScratch(tiling) * sizeof(float));
     reader_.Init(pipe, NumberCapacity(tiling));
     output_.Init(pipe, tiling, arguments.output, outQueue_, reader_);
     accumulator_.Init(pipe, tiling, workspace, inQueue_, outQueue_, output_);
     if (tiling.hasMask) mask_.Init(pipe, tiling, arguments.mask);
     if (tiling.hasDropout) dropout_.Init(pipe, arguments.dropoutMask, tiling.chunkFloats);
     if (tiling.biasKind >= BIAS_LINEAR) {
-      alibi_.Init(pipe, tiling, arguments.bias);
+      alibi_.Init(pipe, tiling, arguments.bias, tiling.stepColumns);
     } else if (tiling.biasKind != BIAS_NONE) {
       bias_.Init(pipe, tiling, arguments.bias);
     }
@@ -126,6 +128,7 @@ class ForwardVector {
     ClearTail(scores, step.columns, rows, pitch);
     AscendC::Muls(scores, scores, scale_, static_cast<int32_t>(rows * pitch));
     AscendC::PipeBarrier<PIPE_V>();
+    if (tiling_->hasSoftcap) Softcap<false>(scores, scores, softcap_.Get<float>(), *tiling_, rows * pitch);
     AddBias(scores, step, tileRow, rows, pitch);
     if (tiling_->hasMask) mask_.Apply(scores, step, tileRow, rows, pitch);
     WindowMask(step, tileRow, rows, tiling_->rowsAreHeads).Apply(scores, pitch);
@@ -233,6 +236,7 @@ class ForwardVector {
   AscendC::TQue<AscendC::TPosition::VECOUT, 1> outQueue_;
   NumberReader reader_;
   OnlineSoftmax softmax_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> softcap_;
   RowOutput<T, Stored> output_;
   Accumulator<T, Stored> accumulator_;
   DenseMask mask_;

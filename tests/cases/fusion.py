@@ -12,6 +12,7 @@ from .model import Case
 
 LAYOUTS = ("BSH", "SBH", "BSND", "BNSD", "TND")
 UNLIMITED = 2147483647
+SOFTCAPS = (0.3, 1.0, 5.0, 50.0)
 
 
 @cache
@@ -178,6 +179,8 @@ def draw_call(d, fixed):
         _dropout(d, kw, shape, version)
     for name in ("query", "key", "value"):
         kw[name] = d.strided(kw[name])
+    if version != 1 and on("softcap", 0.25):
+        kw["softcap"] = d.pick(*SOFTCAPS)
     if version == 3:
         for name in ("actual_seq_qlen", "actual_seq_kvlen"):
             if name in kw:
@@ -194,7 +197,7 @@ def spelled(kw, version):
 
 
 def fusion_case(d, **fixed):
-    """`fixed`: version, layout, dtype, head_dim, sparse_mode, pse, sink, dropout, rope."""
+    """`fixed`: version, layout, dtype, head_dim, sparse_mode, pse, sink, dropout, rope, softcap."""
     version, kw = draw_call(d, fixed)
     if version == 3:
         kw.pop("keep_prob", None)  # v3 draws its own seed: see test_dropout

@@ -448,4 +448,7 @@ ADVANCE_CALLS = [
     bad("advance spec", "input_tokens", input_tokens=_int64(5)),
     bad("advance spec", ("input_positions", "block_tables"), True, input_positions=torch.tensor([0, 1, 2, 3, 4, 16])),
 ]
-TABLE = FUSION + GRAD + PROMPT_CALLS + INCRE_CALLS + FUSED_CALLS + ADVANCE_CALLS
+_CAPS = (-1.0, float("nan"), float("inf"), 1e-40, 1e40)
+SOFTCAP_CALLS = [bad(base, "softcap", softcap=cap) for base in ("v2", "v3", "grad v2", "grad v3", "fused", "fused paged")
+                 for cap in _CAPS] + [bad("fused", "softcap", softcap=1.0, query=lambda kw: kw["query"].to(torch.int8))]
+TABLE = SOFTCAP_CALLS + FUSION + GRAD + PROMPT_CALLS + INCRE_CALLS + FUSED_CALLS + ADVANCE_CALLS

@@ -6,7 +6,7 @@ import reference
 
 from . import compare
 from .draw import FLOATS
-from .fusion import band_tokens, compressed_mask, cumulative, full_mask, packed_lengths, padded, place
+from .fusion import SOFTCAPS, band_tokens, compressed_mask, cumulative, full_mask, packed_lengths, padded, place
 from .model import Case
 from .quantised import antiquantise, dequant_scale, int8_inputs, output_scales, quantise_cache
 
@@ -220,7 +220,7 @@ def _page(d, kw, layout, key, value, used, rope=None, fill=None):
 
 
 def fused_infer_case(d, **fixed):
-    """`fixed`: layout, dtype, sq, kind (plain, paged, padding, prefix, rope, int8), cache, mode, lse, head_dim."""
+    """`fixed`: layout, dtype, sq, kind (plain, paged, padding, prefix, rope, int8), cache, mode, lse, head_dim, softcap."""
     layout = fixed.get("layout") or d.pick(*FUSED_LAYOUTS)
     packed = "T" in layout.split("_")[0]
     kinds = ("plain", "plain", "paged", "rope") if packed else ("plain", "plain", "paged", "padding", "prefix", "rope",
@@ -285,6 +285,8 @@ class _Fused:
         kw = {k: v for k, v in self.kw.items() if v is not None}
         if self.kind != "rope":
             _quantisation(self.d, kw, self.dtype, self.heads, self.dim, self.value_dim, self.fixed)
+        if self.dtype != torch.int8 and self.fixed.get("softcap", self.d.chance(0.2)):
+            kw["softcap"] = self.d.pick(*SOFTCAPS)
         return _finish("fused_infer", kw, self.d, self.cache != "float", kind=self.kind, cache=self.cache)
 
     def dense(self):

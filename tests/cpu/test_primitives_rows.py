@@ -199,6 +199,44 @@ def test_softmax_grad_rows(table, rng):
         assert (out[:, n : pad(n)] == 0).all() and np.isnan(out[:, pad(n) :]).all()
 
 
+# --- capping -----------------------------------------------------------------------------------------------------
+
+
+def test_softcap_rows(table, rng):
+    for n in SIZES:
+        s = rng.standard_normal((3, n)).astype(np.float32) * 40
+        out, slopes = padded_rows(s, fill=np.nan), padded_rows(np.zeros_like(s), fill=7.0)
+        alone = out.copy()
+        primitives.softcap_rows(table, 3, n, out, out.shape[1], 0.3, 5.0, slopes)
+        primitives.softcap_rows(table, 3, n, alone, out.shape[1], 0.3, 5.0, None)
+        tanh = np.tanh(s.astype(np.float64) * 0.3 / 5.0)
+        np.testing.assert_allclose(out[:, :n], 5.0 * tanh, rtol=1e-6)
+        np.testing.assert_allclose(slopes[:, :n], 1.0 - tanh**2, atol=1e-6)
+        assert np.isnan(out[:, n:]).all() and (slopes[:, n:] == 7.0).all()
+        np.testing.assert_array_equal(out, alone)
+
+
+def capped(table, x, cap):
+    row = x.astype(np.float32).copy()
+    primitives.softcap_rows(table, 1, len(row), row, len(row), 1.0, cap, None)
+    return row
+
+
+def test_tanh_accuracy(table):
+    x = np.concatenate([np.linspace(-10, 10, 400001), np.geomspace(1e-30, 1, 40001)]).astype(np.float32)
+    exact = np.tanh(x.astype(np.float64))
+    error = np.abs(capped(table, x, 1.0) - exact) / np.spacing(np.abs(exact).astype(np.float32))
+    assert error.max() < 5
+
+
+def test_softcap_special_values(table):
+    got = capped(table, np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e38, -1e38]), 2.0)
+    np.testing.assert_allclose(got, [0, 0, 2, -2, np.nan, 2, -2], rtol=2e-7)
+    small = np.array([1e-20, -3e-5, 7.0])
+    np.testing.assert_allclose(capped(table, small, 2.0**100), small, rtol=1e-6)  # no cap for such scores
+    np.testing.assert_allclose(capped(table, small, 2.0**-100), 2.0**-100 * np.sign(small), rtol=2e-7)
+
+
 # --- rows of scores ----------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ def window_of(rng: random.Random, keys: int) -> tuple[int, int]:
 
 def attend(
     q: Tensor, k: Tensor, v: Tensor, *, scale: float, causal: bool = False, window: tuple[int, int] = (-1, -1),
-    slopes: Tensor | None = None, sink: Tensor | None = None, qv: Tensor | None = None
+    softcap: float = 0.0, slopes: Tensor | None = None, sink: Tensor | None = None, qv: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Attention of q (Sq, N, D) to k (Sk, Nkv, D) and v (Sk, Nkv, Dv): out (Sq, N, Dv), log-sum-exp (N, Sq)."""
     q, k, v = (t.double().transpose(0, 1) for t in (q, k, v))
@@ -32,6 +32,7 @@ def attend(
     if qv is not None:
         scores = scores + qv.double().transpose(0, 1) @ v.mT
     scores = scores * scale
+    scores = softcap * torch.tanh(scores / softcap) if softcap else scores
     rows, keys = q.shape[1], k.shape[1]
     distance = torch.arange(keys) - torch.arange(rows)[:, None] - (keys - rows)  # 0 on the diagonal
     if slopes is not None:
@@ -51,6 +52,9 @@ def attend(
     probabilities = (scores - lse.masked_fill(empty, 0.0)[..., None]).exp()[..., :keys].masked_fill(hidden, 0.0)
     out = (probabilities @ v).masked_fill(empty[:, None], 0.0)
     return out.transpose(0, 1), lse.masked_fill(empty, torch.inf)
+
+
+SOFTCAPS = (0.0, 0.5, 3.0)
 
 
 def slopes_of(slopes: Tensor | None, sequence: int) -> Tensor | None:

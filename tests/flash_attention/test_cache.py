@@ -41,8 +41,8 @@ class Case:
 def rules_of(rng: random.Random, seed: int) -> dict[str, Any]:
     """Every fifth call sees all keys: its query rows all turn by one position."""
     if seed % 5 == 0:
-        return {"causal": False, "window": (-1, -1)}
-    return {"causal": rng.random() < 0.5, "window": window_of(rng, CAPACITY)}
+        return {"causal": False, "window": (-1, -1), "softcap": rng.choice(published.SOFTCAPS)}
+    return {"causal": rng.random() < 0.5, "window": window_of(rng, CAPACITY), "softcap": rng.choice(published.SOFTCAPS)}
 
 
 def expected(case: Case, q: list[Tensor], new: list[tuple[Tensor, Tensor]] | None, before: list[int],
@@ -99,7 +99,8 @@ def test_random_calls_of_version_2(seed: int) -> None:
     lengths = before[0] if one_length else torch.tensor(before, dtype=torch.int32)
     out, lse = fa.flash_attn_with_kvcache(
         q, case.k_cache, case.v_cache, cache_seqlens=lengths, causal=rules["causal"],
-        window_size=rules["window"], alibi_slopes=slopes, learnable_sink=sink, return_softmax_lse=True, **options)
+        window_size=rules["window"], softcap=rules["softcap"], alibi_slopes=slopes, learnable_sink=sink,
+        return_softmax_lse=True, **options)
     outs, lses, keys = expected(case, list(q), list(zip(k, v)) if added else None, before,
                                 leftpad if padded else [0] * case.batch, rotary, before, slopes, caches, **rules)
     close(out, torch.stack(outs))
@@ -132,6 +133,7 @@ def test_random_packed_calls_of_version_3(seed: int) -> None:
         q, case.k_cache, case.v_cache, k, v, rotary_cos=rotary[0], rotary_sin=rotary[1],
         cache_seqlens=torch.tensor(before, dtype=torch.int32), cu_seqlens_q=cumulative(q_lengths),
         cu_seqlens_k_new=cumulative(new_lengths), max_seqlen_q=4, causal=rules["causal"], window_size=rules["window"],
+        softcap=rules["softcap"],
         rotary_interleaved=rotary[2], return_softmax_lse=True, **options)
     new = [(k[part.start:part.stop], v[part.start:part.stop]) for part in parts(new_lengths)]
     outs, lses, keys = expected(case, [q[part.start:part.stop] for part in parts(q_lengths)], new, before, leftpad,

@@ -32,11 +32,12 @@ def test_random_calls(seed: int) -> None:
     slopes = rng.choice([None, None, torch.rand(heads), torch.rand(batch, heads)])
     sink = rng.choice([None, None, torch.randn(heads)])
     causal, window = rng.random() < 0.5, window_of(rng, keys)
-    scale = rng.choice([None, 0.3])
+    scale, softcap = rng.choice([None, 0.3]), rng.choice(published.SOFTCAPS)
     out, lse, probabilities = fa.flash_attn_func(q, k, v, softmax_scale=scale, causal=causal, window_size=window,
-                                                 alibi_slopes=slopes, return_attn_probs=True, learnable_sink=sink)
+                                                 alibi_slopes=slopes, return_attn_probs=True, learnable_sink=sink,
+                                                 softcap=softcap)
     expected, expected_lse = published.dense(q, k, v, scale=scale or q.shape[-1] ** -0.5, causal=causal, window=window,
-                                             slopes=slopes, sink=sink)
+                                             slopes=slopes, sink=sink, softcap=softcap)
     assert out.dtype == dtype and lse.dtype == torch.float32 and probabilities.numel() == 0
     close(out, expected, dtype)
     close(lse, expected_lse, dtype)
@@ -99,8 +100,8 @@ def test_gradients_of_slopes_and_sink() -> None:
 def test_qv_of_multi_head_latent_attention(grad: bool) -> None:
     q, k, v, qv = (torch.randn(shape, requires_grad=grad) for shape in (
         (2, 3, 4, 8), (2, 7, 1, 8), (2, 7, 1, 32), (2, 3, 4, 32)))
-    out, lse = fa.v3.flash_attn_func(q, k, v, causal=True, qv=qv, return_attn_probs=True)
-    expected, expected_lse = published.dense(q, k, v, qv=qv, scale=40 ** -0.5, causal=True)
+    out, lse = fa.v3.flash_attn_func(q, k, v, causal=True, qv=qv, softcap=2.0, return_attn_probs=True)
+    expected, expected_lse = published.dense(q, k, v, qv=qv, scale=40 ** -0.5, causal=True, softcap=2.0)
     close(out, expected)
     close(lse, expected_lse)
     if grad:

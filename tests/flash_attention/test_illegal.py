@@ -29,7 +29,7 @@ ROTARY: dict[str, Any] = {**NEW, "rotary_cos": t(20, 4), "rotary_sin": t(20, 4)}
 PAGES: dict[str, Any] = {**NEW, "block_table": i32(0, 1).view(2, 1)}
 
 CASES = [
-    (fa.flash_attn_func, DENSE, {"softcap": 30.0}, "softcap"),
+    (fa.flash_attn_func, DENSE, {"softcap": -30.0}, "softcap"),
     (fa.flash_attn_func, DENSE, {"dropout_p": 1.0}, "dropout_p"),
     (fa.flash_attn_func, DENSE, {"dropout_p": 0.1, "return_attn_probs": True}, "return_attn_probs"),
     (fa.flash_attn_func, DENSE, {"q": t(2, 3, 32)}, "q"),
@@ -49,7 +49,7 @@ CASES = [
     (fa.v3.flash_attn_func, DENSE, {"window_size": (3,)}, "window_size"),
     (fa.flash_attn_qkvpacked_func, {"qkv": t(2, 3, 2, 4, 8)}, {}, "qkv"),
     (fa.flash_attn_kvpacked_func, {"q": DENSE["q"], "kv": t(2, 3, 4, 8)}, {}, "kv"),
-    (fa.flash_attn_varlen_func, VARLEN, {"softcap": 1.0}, "softcap"),
+    (fa.flash_attn_varlen_func, VARLEN, {"softcap": float("nan")}, "softcap"),
     (fa.flash_attn_varlen_func, VARLEN, {"cu_seqlens_q": i32(2, 6)}, "cu_seqlens_q"),
     (fa.flash_attn_varlen_func, VARLEN, {"cu_seqlens_q": i32(0, 4, 2)}, "cu_seqlens_q"),
     (fa.flash_attn_varlen_func, VARLEN, {"cu_seqlens_q": i32(0, 2, 7)}, "cu_seqlens_q"),
@@ -60,7 +60,7 @@ CASES = [
     (fa.flash_attn_varlen_func, VARLEN, {"block_table": i32(0, 1)}, "k"),
     (fa.flash_attn_varlen_func,
      {**VARLEN, "k": t(3, 2, 2, 8), "v": t(3, 2, 2, 8), "block_table": i32(0, 1).view(2, 1)}, {}, "cu_seqlens_k"),
-    (fa.flash_attn_with_kvcache, CACHE, {"softcap": 1.0}, "softcap"),
+    (fa.flash_attn_with_kvcache, CACHE, {"softcap": float("nan")}, "softcap"),
     (fa.flash_attn_with_kvcache, CACHE, {"cache_seqlens": i32(5)}, "cache_seqlens"),
     (fa.flash_attn_with_kvcache, CACHE, {"cache_seqlens": 17}, "cache_seqlens"),
     (fa.flash_attn_with_kvcache, CACHE, {"cache_seqlens": i32(5, -1)}, "cache_seqlens"),
@@ -85,7 +85,7 @@ CASES = [
      "block_table"),
     (fa.v3.flash_attn_func, DENSE, {"attention_chunk": 4}, "attention_chunk"),
     (fa.v3.flash_attn_func, DENSE, {"k_descale": t(2, 2)}, "k_descale"),
-    (fa.v3.flash_attn_func, DENSE, {"softcap": 1.0}, "softcap"),
+    (fa.v3.flash_attn_func, DENSE, {"softcap": float("nan")}, "softcap"),
     (fa.v3.flash_attn_func, DENSE, {"qv": t(2, 3, 4, 16)}, "qv"),
     (fa.v3.flash_attn_varlen_func, VARLEN, {"seqused_k": i32(4, 6)}, "seqused_k"),
     (fa.v3.flash_attn_varlen_func, VARLEN, {"seqused_q": i32(1)}, "seqused_q"),

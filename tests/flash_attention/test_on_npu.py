@@ -33,7 +33,7 @@ def same(function, arguments, options):
 
 
 @pytest.mark.parametrize("options", [
-    {"causal": True}, {"window_size": (3, 1)}, {"causal": True, "alibi_slopes": torch.rand(2, 2)}])
+    {"causal": True}, {"window_size": (3, 1), "softcap": 0.5}, {"causal": True, "alibi_slopes": torch.rand(2, 2)}])
 @pytest.mark.parametrize("grad", [False, True])
 @on_device
 def test_dense(options, grad):

@@ -44,12 +44,13 @@ def test_random_calls(seed: int) -> None:
     slopes = rng.choice([None, None, torch.rand(heads), torch.rand(batch, heads)])
     sink = rng.choice([None, None, torch.randn(heads)])
     causal, window = rng.random() < 0.5, window_of(rng, max([*k_lengths, 1]))
+    softcap = rng.choice(published.SOFTCAPS)
     arguments = [cumulative(q_lengths), cumulative(k_lengths), max(q_lengths), max([*k_lengths, 1])]
     options = {"causal": causal, "window_size": window, "alibi_slopes": slopes, "return_attn_probs": True,
-               "learnable_sink": sink}
+               "learnable_sink": sink, "softcap": softcap}
     out, lse, _ = fa.flash_attn_varlen_func(q, k, v, *arguments, **options)
     expected, expected_lse = published.packed(q, k, v, parts(q_lengths), parts(k_lengths), slopes, scale=width ** -0.5,
-                                              causal=causal, window=window, sink=sink)
+                                              causal=causal, window=window, sink=sink, softcap=softcap)
     assert out.dtype == dtype and lse.shape == (heads, len(q))
     close(out, expected, dtype)
     close(lse, expected_lse, dtype)

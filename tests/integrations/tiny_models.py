@@ -36,7 +36,7 @@ MODELS = {
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"head_dim": 24}),
     "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": 6}),
-    "gemma2": (Gemma2ForCausalLM, Gemma2Config, {"head_dim": 16, "attn_logit_softcapping": None, **ALTERNATING}),
+    "gemma2": (Gemma2ForCausalLM, Gemma2Config, {"head_dim": 16, "attn_logit_softcapping": 3.0, **ALTERNATING}),
     "gemma3": (Gemma3ForCausalLM, Gemma3TextConfig, {"head_dim": 16, **ALTERNATING}),
     "gpt_oss": (GptOssForCausalLM, GptOssConfig,
                 {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager",

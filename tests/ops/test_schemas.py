@@ -31,21 +31,23 @@ V2_TAIL = ("int pse_type=1, int[]? q_start_idx=None, int[]? kv_start_idx=None, "
 V2_BAND = "int pre_tokens=2147483647, int next_tokens=2147483647, int inner_precise=0, "
 SCALES = ("Tensor? {0}_scale1=None, Tensor? quant_scale1=None, Tensor? {0}_scale2=None, Tensor? quant_scale2=None, "
           "Tensor? quant_offset2=None, ")
+SOFTCAP = ", float softcap=0."  # an argument that torch_npu's operators do not have
 SCHEMAS = {
     "npu_fusion_attention": v1() + f", Tensor? dropout_mask=None, int seed=0, int offset=0) -> {OUT7}",
     "npu_fusion_attention_grad": v1_grad() + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     "npu_fusion_attention_v2":
         "Tensor query, Tensor key, Tensor value, int head_num, str input_layout, *, " + MASKS + ROPES
         + "float scale=1., float keep_prob=1., " + V2_BAND + "int[]? prefix=None, " + LENGTHS + SYNC + V2_TAIL
-        + f", Tensor? dropout_mask=None, int seed=0, int offset=0) -> {OUT7}",
+        + f", Tensor? dropout_mask=None, int seed=0, int offset=0{SOFTCAP}) -> {OUT7}",
     "npu_fusion_attention_grad_v2":
         "Tensor query, Tensor key, Tensor value, Tensor dy, int head_num, str input_layout, *, " + MASKS + STATISTICS + ROPES
         + "float scale_value=1., float keep_prob=1., " + V2_BAND + "int seed=0, int offset=0, int numels=0, "
         "int[]? prefix=None, " + LENGTHS + SYNC + V2_TAIL
-        + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-    "npu_fusion_attention_v3": v1(TENSOR_LENGTHS) + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+        + SOFTCAP + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "npu_fusion_attention_v3": v1(TENSOR_LENGTHS) + ", *" + SOFTCAP + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     "npu_fusion_attention_grad_v3":
-        v1_grad(TENSOR_LENGTHS, "Tensor? seed=None, Tensor? offset=None, ") + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+        v1_grad(TENSOR_LENGTHS, "Tensor? seed=None, Tensor? offset=None, ") + SOFTCAP
+        + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     "npu_prompt_flash_attention":
         "Tensor query, Tensor key, Tensor value, *, Tensor? padding_mask=None, Tensor? atten_mask=None, "
         "Tensor? pse_shift=None, int[]? actual_seq_lengths=None, " + SCALES.format("deq")
@@ -67,7 +69,7 @@ SCHEMAS = {
         + ROPES + "Tensor? key_rope_antiquant_scale=None, int num_heads=1, float scale=1.0, int pre_tokens=2147483647, "
         'int next_tokens=2147483647, str input_layout="BSH", int num_key_value_heads=0, int sparse_mode=0, '
         "int inner_precise=0, int block_size=0, int antiquant_mode=0, int key_antiquant_mode=0, "
-        "int value_antiquant_mode=0, bool softmax_lse_flag=False) -> (Tensor, Tensor)",
+        "int value_antiquant_mode=0, bool softmax_lse_flag=False" + SOFTCAP + ") -> (Tensor, Tensor)",
     "npu_advance_step_flashattn":
         "Tensor(a!) input_tokens, Tensor sampled_token_ids, Tensor(b!) input_positions, Tensor(c!) seq_lens, "
         "Tensor(d!) slot_mapping, Tensor block_tables, int num_seqs, int num_queries, int block_size, *, "

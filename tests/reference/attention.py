@@ -29,6 +29,11 @@ def products(q, k):
     return q @ repeat_heads(k, q.shape[0]).transpose(1, 2)
 
 
+def capped(scores, cap):
+    """Soft capping; 0 is off."""
+    return cap * (scores / cap).tanh() if cap else scores
+
+
 def softmax(logits, keep, sink=None):
     """Softmax over the kept pairs; rows without keys are all zero. Differentiable in logits and sink."""
     keep = keep & (logits.detach() != -torch.inf)

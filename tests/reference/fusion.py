@@ -95,23 +95,24 @@ def _geometry(leaves, heads, layout, kw):
 
 
 def _logits(q, k, q_rope, k_rope, bias, kw, i, j):
-    """Scaled and biased scores of one sequence."""
+    """Scaled, capped and biased scores of one sequence."""
     scale, pse_type = kw.get("scale", 1.0), kw.get("pse_type", 1)
     qk = attention.products(q, k)
     if q_rope is not None:
         qk = qk + attention.products(q_rope, k_rope)
+    scores = attention.capped(scale * qk, kw.get("softcap", 0.0))
     if bias is None:
-        return scale * qk
+        return scores
     if pse_type == 0:
-        return scale * qk + bias
+        return scores + bias
     if pse_type == 1:
-        return scale * (qk + bias)
+        return scores + scale * bias
     start_q = (lengths.as_list(kw.get("q_start_idx")) or [0])[0]
     start_k = (lengths.as_list(kw.get("kv_start_idx")) or [0])[0]
     distance = ((j[None] + start_k) - (i[:, None] + start_q)).abs().double()
     if pse_type == 3:
         distance = distance.sqrt()
-    return scale * qk - bias[:, None, None] * distance
+    return scores - bias[:, None, None] * distance
 
 
 def _bias(pse, kw, b, rows, cols, longest):
@@ -207,7 +208,7 @@ def _magnitudes(leaves, forward, dy, heads, layout, kw):
                 for n, t in leaves.items()}
     dy_parts = layouts.split(dy.abs(), layout, heads, spans)
     v_parts = layouts.split(positive["value"], layout, kv_heads, k_spans)
-    absolute = dict(kw, scale=abs(kw.get("scale", 1.0)))
+    absolute = dict(kw, scale=abs(kw.get("scale", 1.0)), softcap=0.0)  # of which capping only takes away
     outputs, gradients = [], []
     sink = torch.zeros(heads, dtype=torch.float64)
     for (b, _, logits, _, _), seq in zip(_all_logits(positive, heads, layout, absolute), forward.sequences):

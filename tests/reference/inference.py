@@ -53,7 +53,8 @@ def fused_infer(query, key, value, *, num_heads=1, scale=1.0, pre_tokens=2147483
                 antiquant_scale=None, antiquant_offset=None, key_antiquant_scale=None, key_antiquant_offset=None,
                 value_antiquant_scale=None, value_antiquant_offset=None, block_table=None, query_padding_size=None,
                 kv_padding_size=None, key_shared_prefix=None, value_shared_prefix=None,
-                actual_shared_prefix_len=None, query_rope=None, key_rope=None, learnable_sink=None):
+                actual_shared_prefix_len=None, query_rope=None, key_rope=None, learnable_sink=None,
+                softcap=0.0):
     antiquant = None
     if key_antiquant_scale is not None:
         antiquant = [quant.AntiQuant(key_antiquant_mode, key_antiquant_scale, key_antiquant_offset),
@@ -69,14 +70,15 @@ def fused_infer(query, key, value, *, num_heads=1, scale=1.0, pre_tokens=2147483
         block_size=block_size, antiquant=antiquant, prefix=(key_shared_prefix, value_shared_prefix),
         prefix_length=actual_shared_prefix_len, ropes=(query_rope, key_rope),
         int8_scales=(dequant_scale1, quant_scale1, dequant_scale2), out_scale=quant_scale2,
-        out_offset=quant_offset2, sink=learnable_sink).run()
+        out_offset=quant_offset2, sink=learnable_sink, softcap=softcap).run()
 
 
 class _Problem:
     def __init__(self, query, key, value, *, layout, heads, kv_heads, scale, mask=None, pse=None, mode=0,
                  pre=masks.LIMIT, nxt=masks.LIMIT, q_lengths=None, kv_lengths=None, q_padding=None, kv_padding=None,
                  block_table=None, block_size=0, antiquant=None, prefix=(None, None), prefix_length=None,
-                 ropes=(None, None), int8_scales=(None,) * 3, out_scale=None, out_offset=None, decode=False, sink=None):
+                 ropes=(None, None), int8_scales=(None,) * 3, out_scale=None, out_offset=None, decode=False, sink=None,
+                 softcap=0.0):
         self.__dict__.update(locals())
         del self.__dict__["self"]
         self.unpacked = [quant.unpack_int4(x) if x.dtype == torch.int32 else x for x in (key, value)]
@@ -207,7 +209,8 @@ class _Problem:
                 softmax=attention.softmax, weighted=attention.weighted)
             units = abs(q1 * deq2)
         else:
-            logits = self.scale * qk if bias is None else self.scale * qk + bias
+            logits = attention.capped(self.scale * qk, self.softcap)
+            logits = logits if bias is None else logits + bias
             soft = attention.softmax(logits, keep, None if self.sink is None else self.sink.double())
             result = attention.weighted(soft.p, value)
             spread, units = torch.zeros_like(result), 1.0

@@ -73,7 +73,8 @@ def infer(
     heads, (mode, before, after) = inputs.heads, settings.window.sparse_mode
     common: dict[str, Any] = {
         "query_rope": inputs.query_rope, "key_rope": inputs.key_rope, "num_key_value_heads": heads[1],
-        "input_layout": layout, "sparse_mode": mode, "pre_tokens": before, "next_tokens": after, **cache,
+        "input_layout": layout, "sparse_mode": mode, "pre_tokens": before, "next_tokens": after,
+        "softcap": settings.softcap, **cache,
     }
     if settings.sink is None:
         out, lse = npu_fused_infer_attention_score(
@@ -112,7 +113,7 @@ def _v2(inputs: Inputs, settings: Settings, layout: str, shift: int, **lengths: 
 def _training_arguments(settings: Settings, layout: str) -> dict[str, Any]:
     return {"scale": settings.scale, "keep_prob": 1.0 - settings.dropout,
             "sink": None if settings.sink is None else settings.sink.float(),
-            "softmax_layout": "TND" if layout == "TND" else ""}
+            "softmax_layout": "TND" if layout == "TND" else "", "softcap": settings.softcap}
 
 
 def _with_lse(results: tuple[Any, ...], settings: Settings, layout: str) -> Result:

@@ -23,10 +23,8 @@ def readable(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and not is_compiling()
 
 
-def refuse(name: str, *, softcap: float = 0.0, attention_chunk: int = 0, **absent: Tensor | None) -> None:
+def refuse(name: str, *, attention_chunk: int = 0, **absent: Tensor | None) -> None:
     """Refuses what flash_attn has and the operators have not; `absent` must be None."""
-    if softcap > 0:
-        fail(name, "softcap", "is not supported", softcap, "0.0 (off)")
     if attention_chunk:
         fail(name, "attention_chunk", "is not supported", attention_chunk, "0 (off)")
     for argument, tensor in absent.items():
@@ -78,11 +76,13 @@ def attention(name: str, tokens: str, q: Tensor, k: Tensor, v: Tensor, qv: Tenso
         tensor(name, "qv", qv, [*rows, heads, v.shape[-1]], (q.dtype,), device)
 
 
-def extras(name: str, q: Tensor, batch: int, window_size: Sequence[int], alibi_slopes: Tensor | None,
+def extras(name: str, q: Tensor, batch: int, window_size: Sequence[int], softcap: float, alibi_slopes: Tensor | None,
            learnable_sink: Tensor | None) -> None:
     heads = q.shape[-2]
     if len(window_size) != 2 or not all(isinstance(side, (int, torch.SymInt)) for side in window_size):
         fail(name, "window_size", "is no pair of numbers", window_size, "(left, right), -1 for no limit")
+    if not 0.0 <= softcap < float("inf"):
+        fail(name, "softcap", "is no cap", softcap, "0.0 (off), or a number above")
     if alibi_slopes is not None:
         shape = [heads] if isinstance(alibi_slopes, Tensor) and alibi_slopes.dim() == 1 else [batch, heads]
         tensor(name, "alibi_slopes", alibi_slopes, shape, (torch.float32,), q.device)

@@ -47,6 +47,7 @@ class Settings(NamedTuple):
         slopes: float32 (N,) or (B, N), ALiBi.
         sink: (N,), one more logit per head.
         lse: return the log-sum-exp.
+        softcap: cap of the scores, 0.0 is none.
     """
 
     scale: float
@@ -55,6 +56,7 @@ class Settings(NamedTuple):
     slopes: Tensor | None = None
     sink: Tensor | None = None
     lse: bool = False
+    softcap: float = 0.0
 
 
 class Inputs(NamedTuple):

@@ -11,7 +11,8 @@ Common to all of them:
 - `return_attn_probs` returns (out, softmax_lse, empty tensor): softmax_lse float32 (B, N, Sq), packed (N, T), +inf for
   rows without keys. With dropout it raises: no operator returns probabilities.
 - `learnable_sink` (N,), which flash_attn 4 has, is one more logit per head, without a value.
-- `softcap` above 0 raises. `deterministic` changes nothing: results are the same from run to run.
+- `softcap` c above 0 caps the scaled scores s, `c * tanh(s / c)`, before ALiBi and masks.
+- `deterministic` changes nothing: results are the same from run to run.
 
 Illegal arguments raise a ValueError or TypeError that names them.
 """
@@ -44,12 +45,12 @@ def flash_attn_func(
 ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
     """Attention of a dense batch; arguments and result as the module says."""
     name = "flash_attn_func"
-    _check.refuse(name, softcap=softcap)
     _check.dropout(name, dropout_p, return_attn_probs)
     _check.attention(name, "B S", q, k, v)
-    _check.extras(name, q, q.shape[0], window_size, alibi_slopes, learnable_sink)
+    _check.extras(name, q, q.shape[0], window_size, softcap, alibi_slopes, learnable_sink)
     window = Window.of(causal, window_size, k.shape[1])
-    settings = Settings(_scale(q, softmax_scale), window, dropout_p, alibi_slopes, learnable_sink, return_attn_probs)
+    settings = Settings(_scale(q, softmax_scale), window, dropout_p, alibi_slopes, learnable_sink, return_attn_probs,
+                        softcap)
     return _returned(dense(Inputs.of(q, k, v, None), settings), q)
 
 
@@ -119,16 +120,16 @@ def flash_attn_varlen_func(
         block_table: int32 (B, blocks per sequence): k and v are the pages (blocks, block size, Nkv, D).
     """
     name = "flash_attn_varlen_func"
-    _check.refuse(name, softcap=softcap)
     _check.dropout(name, dropout_p, return_attn_probs)
     _check.attention(name, "T" if block_table is None else "T pages", q, k, v)
     _check.cumulative(name, "cu_seqlens_q", cu_seqlens_q, q.shape[0], q.device)
     batch = len(cu_seqlens_q) - 1
     keys = k.shape[0] if block_table is None else k.shape[0] * k.shape[1] * batch
     _check.cumulative(name, "cu_seqlens_k", cu_seqlens_k, keys, q.device, batch)
-    _check.extras(name, q, batch, window_size, alibi_slopes, learnable_sink)
+    _check.extras(name, q, batch, window_size, softcap, alibi_slopes, learnable_sink)
     window = Window.of(causal, window_size, max_seqlen_k)
-    settings = Settings(_scale(q, softmax_scale), window, dropout_p, alibi_slopes, learnable_sink, return_attn_probs)
+    settings = Settings(_scale(q, softmax_scale), window, dropout_p, alibi_slopes, learnable_sink, return_attn_probs,
+                        softcap)
     inputs = Inputs.of(q, k, v, None)
     if block_table is None:
         return _returned(packed(inputs, settings, cu_seqlens_q, cu_seqlens_k), q)
@@ -222,17 +223,17 @@ def flash_attn_with_kvcache(
         out, or (out, softmax_lse) with `return_softmax_lse`.
     """
     name = "flash_attn_with_kvcache"
-    _check.refuse(name, softcap=softcap)
     _check.attention(name, "pages", q, k_cache, v_cache, spelling=("q", "k_cache", "v_cache"))
     batch = q.shape[0]
-    _check.extras(name, q, batch, window_size, alibi_slopes, learnable_sink)
+    _check.extras(name, q, batch, window_size, softcap, alibi_slopes, learnable_sink)
     with torch.no_grad():
         cache = Cache.of(name, k_cache, batch, "block_table", block_table, cache_batch_idx, cache_leftpad)
         start = cache.lengths(cache_seqlens, k is not None, q.device)
         window = Window.of(causal, window_size, cache.capacity)
         tokens = NewTokens(k, v, rotary_cos, rotary_sin, rotary_interleaved)
         q, total = tokens.append(q, k_cache, v_cache, cache, start, window)
-        settings = Settings(_scale(q, softmax_scale), window, 0.0, alibi_slopes, learnable_sink, return_softmax_lse)
+        settings = Settings(_scale(q, softmax_scale), window, 0.0, alibi_slopes, learnable_sink, return_softmax_lse,
+                            softcap)
         out, lse = attend_cache(Inputs.of(q, k_cache, v_cache, None), settings, cache, total)
     return out if lse is None else (out, lse)
 

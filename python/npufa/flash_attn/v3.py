@@ -50,11 +50,11 @@ def flash_attn_func(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Attention of a dense batch; arguments and result as the module says."""
     name = "v3.flash_attn_func"
-    _check.refuse(name, softcap=softcap, attention_chunk=attention_chunk, q_descale=q_descale, k_descale=k_descale,
-                  v_descale=v_descale)
+    _check.refuse(name, attention_chunk=attention_chunk, q_descale=q_descale, k_descale=k_descale, v_descale=v_descale)
     _check.attention(name, "B S", q, k, v, qv)
-    _check.extras(name, q, q.shape[0], window_size, None, learnable_sink)
-    settings = _settings(q, qv, softmax_scale, causal, window_size, learnable_sink, return_attn_probs)
+    _check.extras(name, q, q.shape[0], window_size, softcap, None, learnable_sink)
+    settings = _settings(q, qv, softmax_scale, causal, window_size, learnable_sink, return_attn_probs,
+                         softcap)
     return _returned(dense(Inputs.of(q, k, v, qv), settings))
 
 
@@ -127,13 +127,13 @@ def flash_attn_varlen_func(
             queries are 0. Tokens are gathered for it and the lengths needed on the host.
     """
     name = "v3.flash_attn_varlen_func"
-    _check.refuse(name, softcap=softcap, attention_chunk=attention_chunk, q_descale=q_descale, k_descale=k_descale,
-                  v_descale=v_descale)
+    _check.refuse(name, attention_chunk=attention_chunk, q_descale=q_descale, k_descale=k_descale, v_descale=v_descale)
     _check.attention(name, "T", q, k, v, qv)
     _check.cumulative(name, "cu_seqlens_q", cu_seqlens_q, q.shape[0], q.device)
     _check.cumulative(name, "cu_seqlens_k", cu_seqlens_k, k.shape[0], q.device, len(cu_seqlens_q) - 1)
-    _check.extras(name, q, len(cu_seqlens_q) - 1, window_size, None, learnable_sink)
-    settings = _settings(q, qv, softmax_scale, causal, window_size, learnable_sink, return_attn_probs)
+    _check.extras(name, q, len(cu_seqlens_q) - 1, window_size, softcap, None, learnable_sink)
+    settings = _settings(q, qv, softmax_scale, causal, window_size, learnable_sink, return_attn_probs,
+                         softcap)
     inputs = Inputs.of(q, k, v, qv)
     if seqused_q is None and seqused_k is None:
         return _returned(packed(inputs, settings, cu_seqlens_q, cu_seqlens_k))
@@ -191,8 +191,7 @@ def flash_attn_with_kvcache(
         rotary_seqlens: int32 (B,), position of the first new token, by default `cache_seqlens`.
     """
     name = "v3.flash_attn_with_kvcache"
-    _check.refuse(name, softcap=softcap, attention_chunk=attention_chunk, q_descale=q_descale, k_descale=k_descale,
-                  v_descale=v_descale)
+    _check.refuse(name, attention_chunk=attention_chunk, q_descale=q_descale, k_descale=k_descale, v_descale=v_descale)
     _check.attention(name, "pages" if cu_seqlens_q is None else "T pages", q, k_cache, v_cache, qv,
                      ("q", "k_cache", "v_cache"))
     batch = q.shape[0]
@@ -201,11 +200,12 @@ def flash_attn_with_kvcache(
         batch = len(cu_seqlens_q) - 1
     if rotary_seqlens is not None:
         _check.integers(name, "rotary_seqlens", rotary_seqlens, [batch], q.device)
-    _check.extras(name, q, batch, window_size, None, learnable_sink)
+    _check.extras(name, q, batch, window_size, softcap, None, learnable_sink)
     with torch.no_grad():
         cache = Cache.of(name, k_cache, batch, "page_table", page_table, cache_batch_idx, cache_leftpad)
         start = cache.lengths(cache_seqlens, k is not None, q.device)
-        settings = _settings(q, qv, softmax_scale, causal, window_size, learnable_sink, return_softmax_lse)
+        settings = _settings(q, qv, softmax_scale, causal, window_size, learnable_sink, return_softmax_lse,
+                             softcap)
         tokens = NewTokens(k, v, rotary_cos, rotary_sin, rotary_interleaved, cu_seqlens_k_new, cu_seqlens_q,
                            rotary_seqlens)
         q, total = tokens.append(q, k_cache, v_cache, cache, start, settings.window)
@@ -244,10 +244,10 @@ def get_scheduler_metadata(*args: Any, **kwargs: Any) -> Tensor:
 
 
 def _settings(q: Tensor, qv: Tensor | None, scale: float | None, causal: bool, window_size: tuple[int, int],
-              sink: Tensor | None, lse: bool) -> Settings:
+              sink: Tensor | None, lse: bool, softcap: float) -> Settings:
     if scale is None:
         scale = (q.shape[-1] + (0 if qv is None else qv.shape[-1])) ** -0.5
-    return Settings(scale, Window.of(causal, window_size), sink=sink, lse=lse)
+    return Settings(scale, Window.of(causal, window_size), sink=sink, lse=lse, softcap=softcap)
 
 
 def _returned(result: Result) -> Tensor | tuple[Tensor, Tensor]:

@@ -42,6 +42,7 @@ class _Settings(NamedTuple):
     dropout: float
     sink: Tensor | None
     training: bool
+    softcap: float
 
 
 def attention(
@@ -55,6 +56,7 @@ def attention(
     bias: Tensor | None = None,
     dropout: float = 0.0,
     sink: Tensor | None = None,
+    softcap: float = 0.0,
 ) -> Tensor:
     """Returns the attention output (B, Sq, N, Dv).
 
@@ -66,6 +68,7 @@ def attention(
             `rules.padding` where the training operator is needed or a sink given.
         dropout: probability in [0, 1) of dropping an element.
         sink: (N,), one further logit per head.
+        softcap: cap of the scaled scores, before bias and masks; 0.0 is none.
     """
     width = value.shape[-1]
     if width > query.shape[-1]:
@@ -74,7 +77,7 @@ def attention(
         bias = bias.to(query.dtype).expand(-1, query.shape[1], -1, -1)
     masked_out = None if keep is None else ~keep.expand(-1, -1, query.shape[2], -1)
     training = needs_training_operator(query, key, value, bias, sink, dropout)
-    settings = _Settings(scale, dropout, None if sink is None else sink.float(), training)
+    settings = _Settings(scale, dropout, None if sink is None else sink.float(), training, softcap)
     if rules.segments is not None:
         output = _packed(_tokens(query), _tokens(key), _tokens(value), rules.segments, rules.band, settings)
         return output.view(query.shape[0], query.shape[2], *output.shape[1:])
@@ -112,6 +115,7 @@ def _infer(
 ) -> Tensor:
     """The inference operator: heads of query and of key, `sparse_mode` with its band, and further arguments."""
     others["sparse_mode"], others["pre_tokens"], others["next_tokens"] = mode
+    others["softcap"] = settings.softcap
     if settings.sink is None:
         return npu_fused_infer_attention_score(
             query, key, value, num_heads=heads[0], num_key_value_heads=heads[1], scale=settings.scale, **others)[0]
@@ -149,7 +153,7 @@ def _training(
     query, key, value = (t.transpose(1, 2) for t in (query, key, value))
     others: dict[str, Any] = {
         "atten_mask": masked_out, "scale": settings.scale, "keep_prob": 1.0 - settings.dropout, "sparse_mode": mode,
-        "sink": settings.sink,
+        "sink": settings.sink, "softcap": settings.softcap,
     }
     if bias is not None:
         return npu_fusion_attention_v2(query, key, value, query.shape[2], "BSND", pse=bias, pse_type=0,
@@ -170,7 +174,7 @@ def _packed(
     return npu_fusion_attention_v3(
         query, key, value, query.shape[1], "TND", scale=settings.scale, keep_prob=1.0 - settings.dropout,
         sparse_mode=mode[0], pre_tockens=mode[1], next_tockens=mode[2], actual_seq_qlen=q_lengths,
-        actual_seq_kvlen=kv_lengths, sink=settings.sink)[0]
+        actual_seq_kvlen=kv_lengths, sink=settings.sink, softcap=settings.softcap)[0]
 
 
 def _tokens(tensor: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ def paged_attention(
     scale: float,
     window: int | None = None,
     sink: Tensor | None = None,
+    softcap: float = 0.0,
     return_lse: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Causal attention of sequences of any number of query tokens each: decode, prompts and chunks in one call.
@@ -36,6 +37,7 @@ def paged_attention(
         scale: factor of the scores.
         window: keys that a token sees, itself included; None is all.
         sink: (N,), one further logit per head.
+        softcap: cap of the scaled scores; 0.0 is none.
         return_lse: compute the log-sum-exp.
 
     Returns:
@@ -45,7 +47,7 @@ def paged_attention(
     if window is not None:
         rule = {"sparse_mode": 4, "pre_tokens": window - 1, "next_tokens": 0}
     cache = storage.operator_arguments(layer, with_sink=sink is not None)
-    shared = {"input_layout": "TND", "block_table": block_table, **rule, **cache}
+    shared = {"input_layout": "TND", "block_table": block_table, "softcap": softcap, **rule, **cache}
     if sink is not None:
         return npu_fused_infer_attention_score_v2(
             query, actual_seq_qlen=query_ends, actual_seq_kvlen=kv_lengths, num_query_heads=query.shape[1],

@@ -294,6 +294,7 @@ class PagedKVCache:
         scale: float | None = None,
         window: int | None = None,
         sink: Tensor | None = None,
+        softcap: float = 0.0,
         return_lse: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Causal attention of the last tokens of sequences over their cached keys and values.
@@ -306,6 +307,7 @@ class PagedKVCache:
             scale: factor of the scores; None means 1 / sqrt(D).
             window: keys that a token sees, itself included; None is all.
             sink: (N,), one further logit per head.
+            softcap: cap of the scaled scores; 0.0 is none.
             return_lse: return the log-sum-exp, too.
 
         Returns:
@@ -330,7 +332,7 @@ class PagedKVCache:
         output, lse = paged_attention(
             self.storage, layer, query, self.block_table(sequences), list(itertools.accumulate(counts)), lengths,
             scale=1.0 / math.sqrt(self.head_dim) if scale is None else scale, window=window, sink=sink,
-            return_lse=return_lse)
+            softcap=softcap, return_lse=return_lse)
         return (output, lse) if return_lse else output
 
     # Figures

@@ -175,6 +175,7 @@ def npu_fusion_attention_v2(
     dropout_mask: Tensor | None = None,
     seed: int = 0,
     offset: int = 0,
+    softcap: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, int, int, int]:
     """:func:`npu_fusion_attention` with a rotary part of the head and a choice of position biases.
 
@@ -186,6 +187,7 @@ def npu_fusion_attention_v2(
         pse_type: 0 `scale * scores + pse`; 1 `scale * (scores + pse)`; 2 ALiBi, `scale * scores - slope * |j - i|` with
             the N float32 slopes in `pse`; 3 the same with the square root of the distance.
         q_start_idx, kv_start_idx: one value each, position of the first query and key row for `pse_type` 2 and 3.
+        softcap: c > 0 caps the scores: `c * tanh(x / c)` of the scaled scores x, before `pse` and masks. 0.0 is off.
 
     Returns:
         As :func:`npu_fusion_attention`.
@@ -235,6 +237,7 @@ def npu_fusion_attention_grad_v2(
     kv_start_idx: Sequence[int] | None = None,
     softmax_layout: str = "",
     sink: Tensor | None = None,
+    softcap: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradient of :func:`npu_fusion_attention_v2`; arguments as there and in :func:`npu_fusion_attention_grad`.
 
@@ -273,6 +276,8 @@ def npu_fusion_attention_v3(
     sync: bool = False,
     softmax_layout: str = "",
     sink: Tensor | None = None,
+    *,
+    softcap: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """:func:`npu_fusion_attention` in a form that a graph can capture: everything returned is a tensor.
 
@@ -280,6 +285,7 @@ def npu_fusion_attention_v3(
         actual_seq_qlen, actual_seq_kvlen: int64 or int32 tensors of cumulative lengths. Those on an NPU are read by the
             kernel, so that a captured call follows new values; a running sum beyond T counts as T, one below its
             predecessor as no tokens. With `keep_prob` < 1, or a `pse` of 1024 rows, they are copied to the host.
+        softcap: as :func:`npu_fusion_attention_v2`.
 
     Returns:
         attention, softmax_max, softmax_sum, softmax_out as :func:`npu_fusion_attention`, then seed and offset as
@@ -324,6 +330,7 @@ def npu_fusion_attention_grad_v3(
     sync: bool = False,
     softmax_layout: str = "",
     sink: Tensor | None = None,
+    softcap: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradient of :func:`npu_fusion_attention_v3`; arguments as there and in :func:`npu_fusion_attention_grad`.
 

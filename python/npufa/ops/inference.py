@@ -189,6 +189,7 @@ def npu_fused_infer_attention_score(
     key_antiquant_mode: int = 0,
     value_antiquant_mode: int = 0,
     softmax_lse_flag: bool = False,
+    softcap: float = 0.0,
     scale_value: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attention for inference at any Sq: decode when Sq = 1, prefill otherwise, one function either way.
@@ -231,6 +232,8 @@ def npu_fused_infer_attention_score(
             from the lower right, 4 band.
         inner_precise: 0 accuracy, 1 speed, 2 and 3 the same for rows without keys; all accumulate in float32 here.
         softmax_lse_flag: return the log-sum-exp of the scores too.
+        softcap: c > 0 caps the scores: `c * tanh(x / c)` of the scaled scores x, before `pse_shift` and masks; not for
+            int8 queries. 0.0 is off.
         scale_value: the spelling of older guides for `scale`.
 
     Returns:
@@ -294,6 +297,7 @@ def npu_fused_infer_attention_score_v2(
     dequant_scale_value_dtype: int | None = None,
     dequant_scale_key_rope_dtype: int | None = None,
     out_dtype: int | None = None,
+    softcap: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """:func:`npu_fused_infer_attention_score` with other spellings and a sink, without what only that operator has.
 

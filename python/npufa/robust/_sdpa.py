@@ -120,21 +120,28 @@ def _added(call: Call, index: int, s: Sequence, rows: Tensor) -> Tensor:
 
 
 def _sdpa(call: Call, query: Tensor, key: Tensor, value: Tensor, added: Tensor) -> Tensor:
-    """A sink is one more key that scores nothing but itself and has the value 0."""
+    """A sink is one more key that scores nothing but itself and has the value 0; capped scores are computed here."""
     without_keys = (added == -math.inf).all(-1, keepdim=True)
     if call["sink"] is not None:
         key, value = (F.pad(t, (0, 0, 0, 1)) for t in (key, value))
         added = torch.cat([added, call["sink"].float()[:, None, None].expand(*added.shape[:2], 1)], -1)
     # A row of -inf alone would give NaN, and NaN gradients; such rows are computed without a mask and cleared.
     added = torch.where(without_keys, 0.0, added)
+    if call["softcap"]:
+        return ((_scores(call, query, key) + added).softmax(-1) @ value).masked_fill(without_keys, 0.0)
     output = F.scaled_dot_product_attention(query[None], key[None], value[None], attn_mask=added[None],
                                             scale=call["scale"])[0]
     return output.masked_fill(without_keys, 0.0)
 
 
+def _scores(call: Call, query: Tensor, key: Tensor) -> Tensor:
+    scores, cap = query @ key.transpose(1, 2) * call["scale"], call["softcap"]
+    return cap * torch.tanh(scores / cap) if cap else scores
+
+
 @torch.no_grad()
 def _maximum_and_sum(call: Call, query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
-    scores = query @ key.transpose(1, 2) * call["scale"] + added
+    scores = _scores(call, query, key) + added
     without_keys = (added == -math.inf).all(-1)
     if call["sink"] is not None:
         scores = torch.cat([scores, call["sink"].float()[:, None, None].expand(*scores.shape[:2], 1)], -1)

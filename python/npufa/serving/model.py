@@ -23,7 +23,7 @@ _SERVED_LAYERS = ("full_attention", "sliding_attention")
 class _Attend(Protocol):
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None,
-        sink: Tensor | None
+        sink: Tensor | None, softcap: float
     ) -> Tensor: ...
 
 
@@ -47,12 +47,12 @@ class PagedBatch:
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None,
-        sink: Tensor | None
+        sink: Tensor | None, softcap: float
     ) -> Tensor:
         """Stores key and value, returns the attention output; (T, heads, head size) each."""
         self.storage.write(layer, self.slots, key, value)
         return paged_attention(self.storage, layer, query, self.block_table, self.query_ends, self.kv_lengths,
-                               scale=scale, window=window, sink=sink)[0]
+                               scale=scale, window=window, sink=sink, softcap=softcap)[0]
 
 
 def npufa_paged_attention(
@@ -65,6 +65,7 @@ def npufa_paged_attention(
     scaling: float | None = None,
     sliding_window: int | None = None,
     s_aux: Tensor | None = None,
+    softcap: float | None = None,
     paged_batch: _Attend | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
@@ -75,8 +76,8 @@ def npufa_paged_attention(
     """
     layer = getattr(module, "layer_idx", None)
     refused = {
-        "softcap": others.get("softcap"), "position_bias": others.get("position_bias"),
-        "attention_mask": attention_mask, "is_causal=False": not getattr(module, "is_causal", True) or None,
+        "position_bias": others.get("position_bias"), "attention_mask": attention_mask,
+        "is_causal=False": not getattr(module, "is_causal", True) or None,
         "output_attentions": others.get("output_attentions") or None,
     }
     for name, given in refused.items():
@@ -88,7 +89,8 @@ def npufa_paged_attention(
                      "expected a model that hands keyword arguments to its attention layers")
     scale = 1.0 / math.sqrt(query.shape[-1]) if scaling is None else scaling
     tokens_first = (t[0].transpose(0, 1) for t in (query, key, value))
-    return paged_batch.attend(layer, *tokens_first, scale, sliding_window, s_aux).unsqueeze(0), None
+    output = paged_batch.attend(layer, *tokens_first, scale, sliding_window, s_aux, softcap or 0.0)
+    return output.unsqueeze(0), None
 
 
 AttentionInterface.register(NAME, npufa_paged_attention)
@@ -137,7 +139,7 @@ class _Probe:
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None,
-        sink: Tensor | None
+        sink: Tensor | None, softcap: float
     ) -> Tensor:
         self.layers.append(layer)
         self.shapes.add((key.shape[1], key.shape[2], value.shape[2], key.dtype))

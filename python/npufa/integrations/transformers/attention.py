@@ -25,6 +25,7 @@ def npufa_attention(
     is_causal: bool | None = None,
     sliding_window: int | None = None,
     s_aux: Tensor | None = None,
+    softcap: float | None = None,
     position_bias: Tensor | None = None,
     position_ids: Tensor | None = None,
     cu_seq_lens_q: Tensor | None = None,
@@ -44,6 +45,7 @@ def npufa_attention(
         is_causal: without a mask, rows see no later keys; query row 0 stands at key 0.
         sliding_window: read for packed sequences whose mask does not tell it.
         s_aux: (N,), attention sinks.
+        softcap: cap of the scaled scores (Gemma 2), before masks and position_bias.
         position_bias: (1 or B, N, Sq, Skv), added to the scores.
         position_ids: (1, Sq); where they restart, another packed sequence begins (Sq = Skv, causal, no padding).
         cu_seq_lens_q, cu_seq_lens_k: int, boundaries 0, l0, l0 + l1, ... of packed sequences, instead of position_ids.
@@ -52,7 +54,7 @@ def npufa_attention(
         Output (B, Sq, N, Dv), and None for the attention weights, which are never stored.
 
     Raises:
-        ValueError: softcapping, attention weights or a paged cache of continuous batching are asked for, or a dtype,
+        ValueError: attention weights or a paged cache of continuous batching are asked for, or a dtype,
             mask or head size has no operator.
     """
     _check(query, value, attention_mask, kwargs)
@@ -78,14 +80,13 @@ def npufa_attention(
     if rules.padding is not None and _needs_mask(query, key, value, bias, dropout, s_aux):
         rules, keep = Rules(FULL), attention_mask.dense()
     scale = 1.0 / math.sqrt(query.shape[-1]) if scaling is None else scaling
-    output = attention(query, key, value, rules, scale=scale, keep=keep, bias=bias, dropout=dropout, sink=s_aux)
+    output = attention(query, key, value, rules, scale=scale, keep=keep, bias=bias, dropout=dropout, sink=s_aux,
+                       softcap=softcap or 0.0)
     return output, None
 
 
 def _check(query: Tensor, value: Tensor, attention_mask: Tensor | None, others: dict[str, Any]) -> None:
     advice = 'attn_implementation="eager" computes it'
-    if others.get("softcap") is not None:
-        raise ValueError(f"npufa attention: softcap={others['softcap']} has no operator; {advice}")
     if others.get("output_attentions"):
         raise ValueError(f"npufa attention: output_attentions=True asks for weights that are never stored; {advice}")
     if others.get("cache") is not None:
