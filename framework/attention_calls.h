@@ -3,6 +3,7 @@
 
 #include "advance_step.h"
 #include "arguments.h"
+#include "batch_invariance.h"
 #include "fused_infer_v2.h"
 #include "read_call.h"
 
@@ -46,6 +47,7 @@ void ReadLengths(const Arguments& a, const char* name, LengthValues where, Optio
 template <class Int>
 AttentionCall<Int> FusionCall(const Arguments& a, LengthValues where = LengthValues::kHost) {
   AttentionCall<Int> c = ReadFusionCall<Int>(a);
+  c.batch_invariant = IsBatchInvariant();
   ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_cumulative, &c.q_lens_tensor);
   ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_cumulative, &c.kv_lens_tensor);
   return c;
@@ -55,6 +57,7 @@ template <class Int>
 AttentionCall<Int> InferenceCall(const Arguments& a, OpKind kind, LengthValues where = LengthValues::kHost) {
   RequireSupportedV2(a);
   AttentionCall<Int> c = ReadInferenceCall<Int>(a, kind);
+  c.batch_invariant = IsBatchInvariant();
   ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_cumulative, &c.kv_lens_tensor);
   if (kind == OpKind::kIncre) return c;  // its one list of lengths is the keys'
   ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_cumulative, &c.q_lens_tensor);

@@ -171,6 +171,9 @@ TORCH_LIBRARY(npufa, m) {
   m.def(
       "_npu_dropout_gen_mask.Tensor(Tensor input, int[] size, float p, int seed, int offset, *, bool? parallel=True, "
       "bool? sync=None) -> Tensor");
+  // Whether results are batch-invariant; asks for it or no longer does, and returns whether it was asked for before.
+  m.def("_batch_invariant() -> bool");
+  m.def("_ask_for_batch_invariance(bool on) -> bool");
   m.def("_cpu_capability() -> str");
   m.def("_cpu_capabilities() -> str[]");
   DefineWithLengths(m, Schema("npu_fused_infer_attention_score_v2", kFusedInferV2, "(Tensor, Tensor)"));

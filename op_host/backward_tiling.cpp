@@ -75,7 +75,6 @@ BackwardLaunch FillBackwardTiling(const Call& call, const Spec& spec, float scal
                                   BackwardTiling& tiling) {
   std::memset(&tiling, 0, sizeof tiling);
   BackwardLaunch launch = FillTiling(call, spec, scale, chip, tiling.forward);
-  tiling.forward.rowsAreHeads = 0;
   tiling.forward.chunkFloats = spec.dtype == DType::kFloat32 ? 2048 : 4096;
   SetGradients(spec, tiling);
   SetBiasGradient(call, spec, tiling);

@@ -1,6 +1,7 @@
 #include "backward_work.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "common/work_partition.h"
 #include "sequence_tiling.h"
@@ -41,16 +42,21 @@ std::vector<std::uint64_t> BlockCosts(const HostSequence& s, std::int64_t key_bl
   return costs;
 }
 
-// All units in order.
+// All units in order; whole heads, where results are to be batch-invariant: each sum has one core group then.
 class Units {
  public:
   Units(const Call& call, const Spec& spec, std::int64_t key_block)
       : kv_heads_(static_cast<std::uint64_t>(spec.kv_heads)), sequences_(static_cast<std::uint64_t>(spec.batch)) {
-    const auto group = static_cast<std::uint64_t>(spec.heads / spec.kv_heads);
+    const auto costs_of = [&](std::int64_t s) {
+      const auto group = static_cast<std::uint64_t>(spec.heads / spec.kv_heads);
+      const std::vector<std::uint64_t> costs = BlockCosts(SequenceOf(call, spec, s), key_block, group);
+      if (!call.batch_invariant || costs.empty()) return costs;
+      return std::vector<std::uint64_t>{std::accumulate(costs.begin(), costs.end(), std::uint64_t{0})};
+    };
     if (!spec.IsPackedBatch() && SequencesAreAlike(call, spec)) {
-      Add(BlockCosts(SequenceOf(call, spec, 0), key_block, group), sequences_);
+      Add(costs_of(0), sequences_);
     } else {
-      for (std::int64_t s = 0; s < spec.batch; ++s) Add(BlockCosts(SequenceOf(call, spec, s), key_block, group), 1);
+      for (std::int64_t s = 0; s < spec.batch; ++s) Add(costs_of(s), 1);
     }
   }
 
@@ -126,7 +132,7 @@ void FillBackwardWork(const Call& call, const Spec& spec, const ChipLimits& chip
   Units units(call, spec, largest);
   Split split = SplitOf(units, chip);
   tiling.keyBlock = largest;
-  for (std::uint32_t block = largest / 2; block >= CUBE_BLOCK; block /= 2) {
+  for (std::uint32_t block = largest / 2; block >= CUBE_BLOCK && !call.batch_invariant; block /= 2) {
     Units smaller(call, spec, block);
     Split finer = SplitOf(smaller, chip);
     if (finer.load >= split.load) continue;

@@ -124,6 +124,8 @@ bool DigitsFit(const Spec& spec, const ForwardTiling& tiling) {
 Operands OperandsOf(const Spec& spec, const ForwardTiling& tiling) {
   constexpr std::int64_t kFewRows = 64;
   if (!spec.quant.antiquant && !spec.quant.int8_products) return Operands::kStored;
+  // Longer sequences in the batch must not change how a short one is multiplied.
+  if (tiling.batchInvariant && spec.IsPackedBatch()) return Operands::kConverted;
   const bool guess = spec.q_lens_on_device && spec.IsPackedBatch();  // as many tokens in every sequence
   const std::int64_t tokens = guess ? (spec.q_tokens + spec.batch - 1) / spec.batch : tiling.sequences.longestQuery;
   const bool few = spec.heads / spec.kv_heads * tokens <= kFewRows;
@@ -194,12 +196,35 @@ void SetWorkspace(const Spec& spec, Operands operands, ForwardTiling* tiling) {
   if (operands == Operands::kDigits || tiling->int8Products) {
     tiling->queryBytes = std::uint64_t{KEY_SLOTS} * tiling->slotRows * tiling->keyPitch * item;
   }
-  tiling->partBytes = 2 * std::uint64_t{tiling->tileRows} * (tiling->productPitch + 2) * sizeof(float);
+  const std::uint64_t group = tiling->sequences.groupSize;
+  tiling->partRows = tiling->batchInvariant
+                         ? static_cast<std::uint32_t>(std::clamp<std::uint64_t>(group, PIECE_ROWS, tiling->tileRows))
+                         : tiling->tileRows;
+  tiling->partBytes = RoundUp(std::uint64_t{tiling->partRows} * (tiling->productPitch + 2) * sizeof(float), 512);
+}
+
+// Whatever lengths there are.
+void SetPieces(const Spec& spec, ForwardTiling* tiling) {
+  constexpr std::int64_t kPieceBlocks = 8, kKeyAlignment = 16;  // of a tile's first key
+  const std::int64_t keys = spec.prefix_tokens + spec.kv_tokens + kKeyAlignment - 1;
+  const std::int64_t most = (keys + kPieceBlocks * SPLIT_KEYS - 1) / (kPieceBlocks * SPLIT_KEYS);
+  if (!tiling->batchInvariant || most < 2 || (!spec.IsPackedBatch() && spec.q_tokens > PIECE_ROWS)) return;
+  tiling->pieceBlocks = static_cast<std::uint32_t>(kPieceBlocks);
+  tiling->mostPieces = static_cast<std::uint32_t>(most);
+}
+
+std::uint64_t PartsOf(const ForwardTiling& tiling, std::uint64_t cores) {
+  if (!tiling.batchInvariant) return 2 * cores;
+  const SequenceTiling& s = tiling.sequences;
+  const std::uint64_t rows = std::min<std::uint64_t>(s.qTokens, PIECE_ROWS) * s.batch;
+  const std::uint64_t blocks = (s.groupSize + tiling.tileRows - 1) / tiling.tileRows;
+  return tiling.pieceBlocks > 0 ? rows * (s.heads / s.groupSize) * blocks * tiling.mostPieces : 0;
 }
 
 std::uint64_t WorkspaceOf(const ForwardTiling& tiling, std::uint64_t cores) {
-  return cores * (tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes + tiling.queryBytes +
-                  tiling.keyBytes + tiling.valueBytes + tiling.partBytes);
+  return PartsOf(tiling, cores) * tiling.partBytes +
+         cores * (tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes + tiling.queryBytes +
+                  tiling.keyBytes + tiling.valueBytes);
 }
 
 // Enough for the same call with any other lengths: the memory that a captured graph keeps serves later ones, too.
@@ -211,7 +236,7 @@ std::uint64_t WorkspaceForAnyLengths(const Spec& spec, const ForwardTiling& tili
     SetWorkspace(spec, other, &changed);
     return WorkspaceOf(changed, MostCores(spec, changed.tileRows, chip));
   };
-  const bool may_change = spec.IsPackedBatch() && DigitsFit(spec, tiling);
+  const bool may_change = spec.IsPackedBatch() && !tiling.batchInvariant && DigitsFit(spec, tiling);
   return may_change ? std::max(with(Operands::kDigits), with(Operands::kConverted)) : with(operands);
 }
 
@@ -227,7 +252,8 @@ std::uint64_t TilingKeyOf(const Spec& spec, Operands operands) {
 // Whether cores wait for one another to merge their parts of a tile, as the kernel sees it.
 bool WaitsForAll(const ForwardTiling& tiling) {
   const auto cut = [](const WorkStart& start) { return start.keyBlock > 0; };
-  return tiling.sequences.lengthsOnDevice != 0 || std::any_of(tiling.start + 1, tiling.start + tiling.cores, cut);
+  if (tiling.sequences.lengthsOnDevice != 0 || tiling.pieceBlocks > 0) return true;
+  return std::any_of(tiling.start + 1, tiling.start + tiling.cores, cut);
 }
 
 void RequireSupported(const Call& call, const Spec& spec) {
@@ -249,6 +275,8 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   tiling.scale = scale;
   SetSoftcap(call, &tiling);
   tiling.int8Products = spec.quant.int8_products;
+  tiling.batchInvariant = call.batch_invariant;
+  SetPieces(spec, &tiling);
   SetStrides(call, spec, &tiling);
   SetBias(call, spec, &tiling);
   SetMask(call, spec, &tiling);
@@ -260,6 +288,7 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   SetTileSizes(spec, operands, &tiling);
   SetWorkspace(spec, operands, &tiling);
   FillWork(call, spec, chip, tiling);
+  tiling.parts = static_cast<std::uint32_t>(PartsOf(tiling, tiling.cores));
 
   ForwardLaunch launch;
   launch.tiling_key = TilingKeyOf(spec, operands);

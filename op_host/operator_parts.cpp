@@ -88,7 +88,8 @@ std::vector<TypeColumn> InferenceTypes(bool quantised_cache) {
 std::vector<AttributePart> TrainingAttributes() {
   return {{"scale_value", 1.0f},      {"keep_prob", 1.0f},  {"pre_tokens", 2147483647}, {"next_tokens", 2147483647},
           {"head_num", 1, ops::REQUIRED}, {"input_layout", "BSH", ops::REQUIRED}, {"inner_precise", 0},
-          {"sparse_mode", 0},         {"pse_type", 1},      {"softmax_layout", ""}, {"softcap", 0.0f}};
+          {"sparse_mode", 0},         {"pse_type", 1},      {"softmax_layout", ""}, {"softcap", 0.0f},
+          {"batch_invariant", false}};
 }
 
 void Declare(const OperatorParts& parts, ops::OpDef* def) {

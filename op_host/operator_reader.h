@@ -79,6 +79,7 @@ AttentionCall<std::int64_t> ReadCall(const OperatorReader<Context>& reader, OpKi
   call.kv_lens = reader.template List<Int>(call.names.kv_lens);
   call.kv_lens_tensor = on_device(call.names.kv_lens);
   call.q_lens_cumulative = call.kv_lens_cumulative = true;
+  call.batch_invariant = reader.Flag("batch_invariant");
   if (kind == OpKind::kIncre) return call;
   call.q_lens = reader.template List<Int>(call.names.q_lens);
   call.q_lens_tensor = on_device(call.names.q_lens);

@@ -2,23 +2,18 @@
 //
 // A task owns a range of keys of one key/value head and walks over the query rows of the head's group, so key and value
 // gradients need no other thread; query gradients are summed in a buffer of the task and added up in task order, which
-// keeps the result the same from run to run for a given number of threads.
+// keeps the result the same from run to run for a given number of threads - and for any, where keys are cut into pieces
+// that depend on their own sequence alone and every task adds up those.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <vector>
 
-#include "tiles.h"
+#include "backward_tasks.h"
 
 namespace npufa::cpu {
 
 namespace {
-
-struct Task {
-  std::vector<const Sequence*> sequences;  // more than one where they share a bias gradient
-  std::int64_t kv_head, key_begin, key_end;
-  std::int64_t part = 0, parts = 1;  // of the keys
-};
 
 // Sizes that every part of the backward pass agrees on. Query and key rows hold head and rope channels side by side.
 struct Sizes {
@@ -49,27 +44,28 @@ class BackwardWorker {
 
   // `grad_query` [group * q_len or q_len][depth_ld]: rows of the group's heads, `head_stride` apart (0: one head at a
   // time, written out as soon as it is complete).
-  void Run(const Task& task, float* grad_query, std::int64_t head_stride) {
+  void Run(const BackwardTask& task, float* grad_query, std::int64_t head_stride) {
     for (const Sequence* s : task.sequences) {
       if (s->q_len == 0) continue;
       const std::int64_t key_end = std::min(task.key_end, s->kv_len);
-      const bool accumulate = p_.Group() > 1;
-      if (accumulate) ReserveKeyGradients(key_end - task.key_begin);
+      const Pieces pieces = p_.batch_invariant && task.parts == 1 ? InvariantPieces(key_end) : Pieces{key_end, 1};
+      if (p_.Group() > 1) ReserveKeyGradients(key_end - task.key_begin);
       for (std::int64_t g = 0; g < p_.Group(); ++g) {
         RowRange rows{s, task.kv_head, g * s->q_len, (g + 1) * s->q_len};
         float* dq = grad_query + g * head_stride;
         std::fill_n(dq, s->q_len * z_.depth_ld, 0.0f);
         LoadStatistics(rows, task.part == 0);
-        for (std::int64_t first = task.key_begin; first < key_end; first += kTileKeys) {
-          const std::int64_t keys = std::min(kTileKeys, key_end - first);
-          float* dk = accumulate ? head_key_.data() + (first - task.key_begin) * z_.depth_ld : grad_key_.data();
-          float* dv = accumulate ? head_value_.data() + (first - task.key_begin) * z_.value_ld : grad_value_.data();
-          if (g == 0) {
-            std::fill_n(dk, keys * z_.depth_ld, 0.0f);
-            std::fill_n(dv, keys * z_.value_ld, 0.0f);
+        for (std::int64_t i = 0; i < pieces.count; ++i) {
+          const std::int64_t begin = std::max(task.key_begin, pieces.Begin(i));
+          if (i == 0) {
+            WalkKeys(rows, begin, pieces.End(i), task.key_begin, dq);
+            continue;
           }
-          WalkRows(rows, first, keys, dq, dk, dv);
-          if (g + 1 == p_.Group()) StoreKeyGradients(*s, task.kv_head, first, keys, dk, dv);
+          const std::int64_t count = s->q_len * z_.depth_ld;
+          if (i == 1) piece_query_.Resize(count);
+          std::fill_n(piece_query_.data(), count, 0.0f);
+          WalkKeys(rows, begin, pieces.End(i), task.key_begin, piece_query_.data());
+          for (std::int64_t x = 0; x < count; ++x) dq[x] += piece_query_[x];
         }
         if (head_stride == 0) StoreQueryGradient(rows, dq);
       }
@@ -197,6 +193,23 @@ class BackwardWorker {
     }
   }
 
+  // The rows of one head against keys [begin, end) of a task that begins at `task_begin`.
+  void WalkKeys(const RowRange& rows, std::int64_t begin, std::int64_t end, std::int64_t task_begin, float* dq) {
+    const bool accumulate = p_.Group() > 1;
+    const bool first_head = rows.begin == 0, last_head = rows.end == p_.Group() * rows.sequence->q_len;
+    for (std::int64_t first = begin; first < end; first += kTileKeys) {
+      const std::int64_t keys = std::min(kTileKeys, end - first);
+      float* dk = accumulate ? head_key_.data() + (first - task_begin) * z_.depth_ld : grad_key_.data();
+      float* dv = accumulate ? head_value_.data() + (first - task_begin) * z_.value_ld : grad_value_.data();
+      if (first_head) {
+        std::fill_n(dk, keys * z_.depth_ld, 0.0f);
+        std::fill_n(dv, keys * z_.value_ld, 0.0f);
+      }
+      WalkRows(rows, first, keys, dq, dk, dv);
+      if (last_head) StoreKeyGradients(*rows.sequence, rows.kv_head, first, keys, dk, dv);
+    }
+  }
+
   void WalkRows(const RowRange& rows, std::int64_t first, std::int64_t keys, float* dq, float* dk, float* dv) {
     bool packed = false;
     for (std::int64_t at = 0; at < rows.Count(); at += prim_.tile_rows) {
@@ -301,49 +314,17 @@ class BackwardWorker {
   PlaneBuffer query16_, query16_pairs_, grad_out16_, grad_out16_pairs_, key16_pairs_, key16_t_, value16_t_;
   PlaneBuffer p16_t_, ds16_t_, ds16_;
   Buffer<float> scores_, grad_scores_, dropped_, slopes_, grad_key_, grad_value_;
+  Buffer<float> piece_query_;
   Buffer<float> head_key_, head_value_;  // gradients of all keys of a task while a group's heads add to them
   std::int64_t reserved_keys_ = 0;
 };
 
-std::vector<Task> MakeTasks(const Problem& p, const BackwardOutputs& out, int threads) {
-  std::vector<Task> tasks;
-  std::int64_t longest = 0;
-  for (const Sequence& s : p.sequences) longest = std::max(longest, s.kv_len);
-  for (std::int64_t head = 0; head < p.kv_heads; ++head) {
-    if (out.bias_shared_by_batch) {
-      Task task{{}, head, 0, longest};
-      for (const Sequence& s : p.sequences) task.sequences.push_back(&s);
-      tasks.push_back(std::move(task));
-      continue;
-    }
-    for (const Sequence& s : p.sequences) tasks.push_back({{&s}, head, 0, s.kv_len});
-  }
-  // Bias gradients of different keys may fall on one element: their tasks are not divided.
-  const auto count = static_cast<std::int64_t>(tasks.size());
-  if (out.grad_bias || count == 0 || count >= threads) return tasks;
-  const std::int64_t wanted = (threads + count - 1) / count;
-  std::vector<Task> parts;
-  for (const Task& t : tasks) {
-    const std::int64_t tiles = (t.key_end + kTileKeys - 1) / kTileKeys;
-    const std::int64_t shares = std::clamp<std::int64_t>(tiles, 1, wanted);
-    for (std::int64_t i = 0; i < shares; ++i) {
-      Task part = t;
-      part.key_begin = tiles * i / shares * kTileKeys;
-      part.key_end = std::min(t.key_end, tiles * (i + 1) / shares * kTileKeys);
-      part.part = i;
-      part.parts = shares;
-      parts.push_back(std::move(part));
-    }
-  }
-  return parts;
-}
-
 // Query gradients of divided tasks: one buffer for each part, added up in order.
 class SharedQueryGradients {
  public:
-  SharedQueryGradients(const Problem& p, const Sizes& z, const std::vector<Task>& tasks) : p_(p), z_(z) {
+  SharedQueryGradients(const Problem& p, const Sizes& z, const std::vector<BackwardTask>& tasks) : p_(p), z_(z) {
     std::int64_t rows = 0;
-    for (const Task& t : tasks) {
+    for (const BackwardTask& t : tasks) {
       first_row_.push_back(rows);
       if (t.parts > 1) rows += t.sequences[0]->q_len * p.Group();
     }
@@ -352,7 +333,7 @@ class SharedQueryGradients {
 
   float* Of(std::size_t task) const { return buffer_.data() + first_row_[task] * z_.depth_ld; }
 
-  void Store(const std::vector<Task>& tasks, BackwardWorker* worker) const {
+  void Store(const std::vector<BackwardTask>& tasks, BackwardWorker* worker) const {
     for (std::size_t t = 0; t < tasks.size(); t += tasks[t].parts) {
       if (tasks[t].parts == 1) continue;
       const Sequence& s = *tasks[t].sequences[0];
@@ -385,7 +366,7 @@ void Backward(const Problem& p, const BackwardInputs& inputs, const BackwardOutp
     longest = std::max(longest, s.q_len);
   }
   const int threads = work < kSerialWork ? 1 : executor.threads;
-  const std::vector<Task> tasks = MakeTasks(p, outputs, threads);
+  const std::vector<BackwardTask> tasks = MakeTasks(p, outputs, threads);
   const SharedQueryGradients shared(p, sizes, tasks);
   std::atomic<std::size_t> next{0};
   const auto body = [&](int) {
@@ -399,7 +380,7 @@ void Backward(const Problem& p, const BackwardInputs& inputs, const BackwardOutp
     }
   };
   executor.run(static_cast<int>(std::min<std::size_t>(threads, std::max<std::size_t>(1, tasks.size()))), body);
-  if (std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.parts > 1; })) {
+  if (std::any_of(tasks.begin(), tasks.end(), [](const BackwardTask& t) { return t.parts > 1; })) {
     BackwardWorker worker(p, inputs, outputs, primitives);
     shared.Store(tasks, &worker);
   }

@@ -8,21 +8,13 @@
 #include <vector>
 
 #include "decode_worker.h"
+#include "forward_tasks.h"
 
 namespace npufa::cpu {
 
 namespace {
 
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
-constexpr std::int64_t kChunkTiles = 8;   // tiles of rows that share one packing of a key tile
-constexpr std::int64_t kSplitKeys = 512;  // smallest share of keys worth a task of its own
-
-// A task: rows of one key/value head against keys [key_begin, key_end).
-struct Task {
-  RowRange rows;
-  std::int64_t key_begin, key_end;
-  std::int64_t partial = -1;  // index of the first partial row, or -1 when the task finishes its rows
-};
 
 // Distance between accumulator rows.
 std::int64_t AccumulatorLd(const Problem& p) { return PadLane(p.value_dim); }
@@ -32,13 +24,52 @@ struct Partial {
   float* acc;
   float* max;
   float* sum;
+
+  Partial From(std::int64_t row, std::int64_t ld) const { return {acc + row * ld, max + row, sum + row}; }
 };
+
+// Memory of partial results.
+class PartialBuffer {
+ public:
+  PartialBuffer(std::int64_t rows, std::int64_t ld) : acc_(rows * ld), max_(rows), sum_(rows) {}
+  Partial Get() const { return {acc_.data(), max_.data(), sum_.data()}; }
+
+ private:
+  Buffer<float> acc_, max_, sum_;
+};
+
+void Clear(std::int64_t rows, std::int64_t ld, const Partial& total) {
+  std::fill_n(total.acc, rows * ld, 0.0f);
+  std::fill_n(total.max, rows, kNegInf);
+  std::fill_n(total.sum, rows, 0.0f);
+}
+
+// Takes the result over further keys into `total`.
+void Add(std::int64_t rows, std::int64_t ld, const Partial& part, const Partial& total) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float m = part.max[r];
+    if (m == kNegInf) continue;
+    const float top = m > total.max[r] || std::isnan(m) ? m : total.max[r];
+    const float before = total.max[r] == kNegInf ? 0.0f : std::exp(total.max[r] - top), added = std::exp(m - top);
+    float* acc = total.acc + r * ld;
+    for (std::int64_t x = 0; x < ld; ++x) acc[x] = before * acc[x] + added * part.acc[r * ld + x];
+    total.sum[r] = before * total.sum[r] + added * part.sum[r];
+    total.max[r] = top;
+  }
+}
 
 class Finisher {
  public:
   Finisher(const Problem& p, const ForwardOutputs& o, const Primitives& primitives)
       : p_(p), o_(o), primitives_(primitives) {}
 
+  void FinishAll(const RowRange& rows, const Partial& result, std::int64_t ld) {
+    for (std::int64_t r = 0; r < rows.Count(); ++r) {
+      Finish(rows, rows.begin + r, result.acc + r * ld, result.max[r], result.sum[r]);
+    }
+  }
+
+ private:
   void Finish(const RowRange& rows, std::int64_t r, const float* acc, float max, float sum) {
     const Sequence& s = *rows.sequence;
     const std::int64_t head = rows.QueryHead(p_, r);
@@ -64,7 +95,6 @@ class Finisher {
     }
   }
 
- private:
   // Takes the sink into maximum and sum; returns what the accumulator, still relative to the old maximum, is to be
   // multiplied by.
   static float AddSink(float sink, float* max, float* sum) {
@@ -108,12 +138,10 @@ class ForwardWorker {
   }
 
   // Result of the task's rows, unnormalised.
-  Partial Run(const Task& task) {
+  Partial Run(const ForwardTask& task) {
     const std::int64_t rows = task.rows.Count();
     const Partial result{accumulators_.data(), max_, sum_};
-    std::fill_n(result.acc, rows * acc_ld_, 0.0f);
-    std::fill_n(result.max, rows, kNegInf);
-    std::fill_n(result.sum, rows, 0.0f);
+    Clear(rows, acc_ld_, result);
     if (task.key_begin >= task.key_end) return result;
     if (decode_.Takes(task.rows)) {
       decode_.Run(task.rows, task.key_begin, task.key_end, result.acc, acc_ld_, result.max, result.sum);
@@ -253,107 +281,38 @@ class ForwardWorker {
   PlaneBuffer query16_, key16_, value16_, p16_;
 };
 
-// Rows of a task: as many tiles in one as in the others, nearly.
-std::int64_t ChunkRows(std::int64_t rows, std::int64_t tile_rows) {
-  const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
-  const std::int64_t chunks = (tiles + kChunkTiles - 1) / kChunkTiles;
-  return (tiles + chunks - 1) / chunks * tile_rows;
-}
-
-// Tasks of whole heads where a sequence is long, the rows of all heads of a group together where it is short.
-std::vector<Task> MakeTasks(const Problem& p, std::int64_t tile_rows) {
-  std::vector<Task> tasks;
-  for (const Sequence& s : p.sequences) {
-    if (s.q_len == 0) continue;
-    const bool by_head = s.q_len >= tile_rows;
-    const std::int64_t span = by_head ? s.q_len : s.q_len * p.Group();
-    const std::int64_t chunk = ChunkRows(span, tile_rows);
-    for (std::int64_t head = 0; head < p.kv_heads; ++head) {
-      for (std::int64_t base = 0; base < s.q_len * p.Group(); base += span) {
-        for (std::int64_t r = 0; r < span; r += chunk) {
-          Task task{{&s, head, base + r, base + std::min(span, r + chunk)}, 0, 0};
-          const Window keys = KeyRange(task.rows);
-          task.key_begin = keys.begin;
-          task.key_end = std::max(keys.begin, keys.end);
-          tasks.push_back(task);
-        }
-      }
-    }
-  }
-  return tasks;
-}
-
-std::int64_t Work(const Problem& p, const Task& t) {
-  return t.rows.Count() * (t.key_end - t.key_begin) * (p.head_dim + p.rope_dim + p.value_dim);
-}
-
-// Splits the keys of every task when there are too few tasks for the threads. Parts of a task stay adjacent.
-std::vector<Task> SplitKeys(std::vector<Task> tasks, int threads, std::int64_t* partial_rows) {
-  constexpr std::int64_t kTasksPerThread = 2;
-  *partial_rows = 0;
-  const auto count = static_cast<std::int64_t>(tasks.size());
-  if (threads == 1 || count == 0 || count >= threads) return tasks;
-  const std::int64_t wanted = (threads * kTasksPerThread + count - 1) / count;
-  std::vector<Task> parts;
-  for (const Task& t : tasks) {
-    const std::int64_t keys = t.key_end - t.key_begin;
-    const std::int64_t shares = std::clamp<std::int64_t>(keys / kSplitKeys, 1, wanted);
-    if (shares == 1) {
-      parts.push_back(t);
+// Merges the parts of every task, which are adjacent, in order.
+void MergeParts(const std::vector<ForwardTask>& parts, const Partial& all, const PartialBuffer& memory,
+                std::int64_t ld, Finisher* finisher) {
+  const Partial total = memory.Get();
+  for (std::size_t i = 0; i < parts.size();) {
+    const ForwardTask& first = parts[i];
+    const std::int64_t rows = first.rows.Count();
+    const auto is_part_of_it = [&](const ForwardTask& t) {
+      return t.rows.sequence == first.rows.sequence && t.rows.kv_head == first.rows.kv_head &&
+             t.rows.begin == first.rows.begin;
+    };
+    if (first.partial < 0) {
+      ++i;
       continue;
     }
-    const std::int64_t share = (keys + shares - 1) / shares;
-    for (std::int64_t begin = t.key_begin; begin < t.key_end; begin += share) {
-      Task part = t;
-      part.key_begin = begin;
-      part.key_end = std::min(t.key_end, begin + share);
-      part.partial = *partial_rows;
-      *partial_rows += t.rows.Count();
-      parts.push_back(part);
-    }
-  }
-  return parts;
-}
-
-// Merges the adjacent parts [first, last) of one task, in order.
-void Merge(const Problem& p, const std::vector<Task>& parts, std::size_t first, std::size_t last, const Partial& all,
-           Finisher* finisher) {
-  const std::int64_t ld = AccumulatorLd(p);
-  const RowRange& rows = parts[first].rows;
-  std::vector<float> acc(ld);
-  for (std::int64_t r = 0; r < rows.Count(); ++r) {
-    float max = kNegInf;
-    for (std::size_t i = first; i < last; ++i) {
-      const float m = all.max[parts[i].partial + r];
-      if (m > max || std::isnan(m)) max = m;
-    }
-    float sum = 0.0f;
-    std::fill(acc.begin(), acc.end(), 0.0f);
-    for (std::size_t i = first; i < last && max != kNegInf; ++i) {
-      const std::int64_t at = parts[i].partial + r;
-      const float weight = all.max[at] == kNegInf ? 0.0f : std::exp(all.max[at] - max);
-      sum += weight * all.sum[at];
-      for (std::int64_t x = 0; x < ld; ++x) acc[x] += weight * all.acc[at * ld + x];
-    }
-    finisher->Finish(rows, rows.begin + r, acc.data(), max, sum);
+    Clear(rows, ld, total);
+    for (; i < parts.size() && is_part_of_it(parts[i]); ++i) Add(rows, ld, all.From(parts[i].partial, ld), total);
+    finisher->FinishAll(first.rows, total, ld);
   }
 }
 
-void MergeAll(const Problem& p, const ForwardOutputs& outputs, const Primitives& primitives,
-              const std::vector<Task>& parts, const Partial& partial) {
-  Finisher finisher(p, outputs, primitives);
-  for (std::size_t first = 0; first < parts.size();) {
-    std::size_t last = first + 1;
-    if (parts[first].partial >= 0) {
-      const RowRange& rows = parts[first].rows;
-      while (last < parts.size() && parts[last].rows.sequence == rows.sequence &&
-             parts[last].rows.kv_head == rows.kv_head && parts[last].rows.begin == rows.begin) {
-        ++last;
-      }
-      Merge(p, parts, first, last, partial, &finisher);
-    }
-    first = last;
+// The result of a task that finishes its rows.
+Partial RunWhole(const Problem& p, const ForwardTask& task, const PartialBuffer& memory, ForwardWorker* worker) {
+  if (!p.batch_invariant || !task.HasPieces()) return worker->Run(task);
+  const std::int64_t rows = task.rows.Count(), ld = AccumulatorLd(p);
+  const Partial total = memory.Get();
+  Clear(rows, ld, total);
+  for (ForwardTask piece = task; piece.key_begin < task.key_end; piece.key_begin = piece.key_end) {
+    piece.key_end = task.PieceEnd(piece.key_begin);
+    Add(rows, ld, worker->Run(piece), total);
   }
+  return total;
 }
 
 }  // namespace
@@ -361,21 +320,16 @@ void MergeAll(const Problem& p, const ForwardOutputs& outputs, const Primitives&
 void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& executor) {
   const Primitives& primitives = BestPrimitives();
   std::int64_t partial_rows = 0;
-  std::vector<Task> tasks = MakeTasks(p, primitives.tile_rows);
+  std::vector<ForwardTask> tasks = MakeTasks(p, primitives.tile_rows);
   std::int64_t work = 0, max_rows = 0;
-  for (const Task& t : tasks) {
+  for (const ForwardTask& t : tasks) {
     work += Work(p, t);
     max_rows = std::max(max_rows, t.rows.Count());
   }
   const int threads = work < kSerialWork ? 1 : executor.threads;
-  tasks = SplitKeys(std::move(tasks), threads, &partial_rows);
+  tasks = SplitKeys(p, std::move(tasks), threads, &partial_rows);
   const std::int64_t ld = AccumulatorLd(p);
-  Buffer<float> acc, max, sum;
-  if (partial_rows > 0) {
-    acc.Resize(partial_rows * ld);
-    max.Resize(partial_rows);
-    sum.Resize(partial_rows);
-  }
+  const PartialBuffer parts(partial_rows, ld);
 
   // Long tasks first, so that the last ones to finish are short; every task is computed alone, whatever the order.
   std::vector<std::size_t> order(tasks.size());
@@ -389,24 +343,26 @@ void Forward(const Problem& p, const ForwardOutputs& outputs, const Executor& ex
     const ProductsOfThread products(primitives);
     ForwardWorker worker(p, primitives, max_rows);
     Finisher finisher(p, outputs, primitives);
+    const PartialBuffer total(p.batch_invariant ? max_rows : 0, ld);
     for (std::size_t i = next++; i < order.size(); i = next++) {
-      const Task& task = tasks[order[i]];
-      const Partial result = worker.Run(task);
+      const ForwardTask& task = tasks[order[i]];
       const std::int64_t rows = task.rows.Count();
       if (task.partial < 0) {
-        for (std::int64_t r = 0; r < rows; ++r) {
-          finisher.Finish(task.rows, task.rows.begin + r, result.acc + r * ld, result.max[r], result.sum[r]);
-        }
+        finisher.FinishAll(task.rows, RunWhole(p, task, total, &worker), ld);
         continue;
       }
-      std::copy_n(result.acc, rows * ld, acc.data() + task.partial * ld);
-      std::copy_n(result.max, rows, max.data() + task.partial);
-      std::copy_n(result.sum, rows, sum.data() + task.partial);
+      const Partial result = worker.Run(task), target = parts.Get().From(task.partial, ld);
+      std::copy_n(result.acc, rows * ld, target.acc);
+      std::copy_n(result.max, rows, target.max);
+      std::copy_n(result.sum, rows, target.sum);
     }
   };
   const auto workers = std::min<std::size_t>(threads, std::max<std::size_t>(1, tasks.size()));
   executor.run(static_cast<int>(workers), std::ref(body));
-  if (partial_rows > 0) MergeAll(p, outputs, primitives, tasks, {acc.data(), max.data(), sum.data()});
+  if (partial_rows > 0) {
+    Finisher finisher(p, outputs, primitives);
+    MergeParts(tasks, parts.Get(), PartialBuffer(max_rows, ld), ld, &finisher);
+  }
 }
 
 }  // namespace npufa::cpu

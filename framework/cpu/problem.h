@@ -89,6 +89,7 @@ struct Problem {
   std::int64_t head_dim = 0, value_dim = 0, rope_dim = 0;
   float scale = 1.0f;  // of the scores; includes dequant_scale1
   float softcap = 0.0f;  // 0: none
+  bool batch_invariant = false;
 
   std::vector<Sequence> sequences;
   Strided query, query_rope;

@@ -204,6 +204,7 @@ void AddBasics(const Arguments& a, const Call& call, const Spec& spec, BuiltProb
   p.rope_dim = spec.rope_dim;
   p.scale = static_cast<float>(call.scale);
   p.softcap = static_cast<float>(call.softcap);
+  p.batch_invariant = call.batch_invariant;
   AddSequences(a, call, spec, built);
   p.query = View(ContiguousRows(a.Tensor("query"), built), spec.q_layout, spec.heads);
   p.key = Source(a.Tensor("key"), spec, built);

@@ -53,8 +53,8 @@ ForwardRun RunForward(const Arguments& a, Task task) {
               LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor, &task),
               LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task),
               call.scale, call.keep_prob, call.pre_tokens, call.next_tokens, call.heads, call.input_layout,
-              call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, call.softcap, results[1],
-              results[2], results[0]);
+              call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, call.softcap,
+              call.batch_invariant, results[1], results[2], results[0]);
   }
   return {results, seed, CountScores(spec)};
 }
@@ -95,7 +95,7 @@ std::vector<at::Tensor> RunBackward(const Arguments& a, Task task) {
               LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task),
               call.scale, call.keep_prob, call.pre_tokens, call.next_tokens, call.heads,
               call.input_layout, call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, call.softcap,
-              any_lengths, results[0], results[1], results[2], result_of("pse", 3, dtype),
+              call.batch_invariant, any_lengths, results[0], results[1], results[2], result_of("pse", 3, dtype),
               result_of("query_rope", 4, dtype), result_of("key_rope", 5, dtype),
               result_of("sink", results.size() - 1, at::kFloat));
   }

@@ -39,12 +39,12 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
           case OpKind::kPrompt:
             return run("aclnnNpufaPromptFlashAttention", call.q_lens, call.kv_lens, scales..., q_lens, kv_lens,
                        call.heads, call.scale, call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads,
-                       call.sparse_mode, call.inner_precise, results[0]);
+                       call.sparse_mode, call.inner_precise, call.batch_invariant, results[0]);
           case OpKind::kIncre:
             return run("aclnnNpufaIncreFlashAttention", call.kv_lens, scales..., combined("antiquant_scale"),
                        combined("antiquant_offset"), tensor("block_table"), tensor("kv_padding_size"), kv_lens,
                        call.heads, call.scale, call.input_layout, call.kv_heads, call.block_size, call.inner_precise,
-                       results[0]);
+                       call.batch_invariant, results[0]);
           default:
             return run("aclnnNpufaFusedInferAttentionScore", call.q_lens, call.kv_lens, scales...,
                        combined("antiquant_scale"), combined("antiquant_offset"), tensor("block_table"),
@@ -55,7 +55,8 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
                        tensor("key_rope"), numbers(names.sink), q_lens, kv_lens, call.heads, call.scale,
                        call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads, call.sparse_mode,
                        call.inner_precise, call.block_size, call.antiquant_mode, call.softmax_lse,
-                       call.key_antiquant_mode, call.value_antiquant_mode, call.softcap, results[0],
+                       call.key_antiquant_mode, call.value_antiquant_mode, call.softcap,
+                       call.batch_invariant, results[0],
                        call.softmax_lse ? results[1] : at::empty({0}, at::device(task.device).dtype(at::kFloat)));
         }
       },

@@ -28,6 +28,7 @@ struct AttentionCall {
   std::int64_t sparse_mode = 0;
   double scale = 1.0;
   double softcap = 0.0;  // 0: none
+  bool batch_invariant = false;
   std::int64_t inner_precise = 0;
   OptionalList<Int> q_lens, kv_lens;
   bool q_lens_cumulative = false, kv_lens_cumulative = false;  // lists of a packed batch that cannot be plain lengths

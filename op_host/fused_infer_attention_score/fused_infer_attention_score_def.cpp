@@ -50,7 +50,8 @@ const OperatorParts& FusedInferAttentionScore() {
        {"softmax_lse_flag", false},
        {"key_antiquant_mode", 0},
        {"value_antiquant_mode", 0},
-       {"softcap", 0.0f}},
+       {"softcap", 0.0f},
+       {"batch_invariant", false}},
       {{"attention_out", Role::kOutput}, {"softmax_lse", Role::kFloats}},
       InferenceTypes(true)};
   return parts;

@@ -29,7 +29,8 @@ const OperatorParts& PromptFlashAttention() {
        {"input_layout", "BSH"},
        {"num_key_value_heads", 0},
        {"sparse_mode", 0},
-       {"inner_precise", 1}},
+       {"inner_precise", 1},
+       {"batch_invariant", false}},
       {{"attention_out", Role::kOutput}},
       InferenceTypes(false)};
   return parts;

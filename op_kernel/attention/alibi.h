@@ -27,8 +27,8 @@ class Alibi {
     const AscendC::LocalTensor<float> distances = distances_.Get<float>();
     const int32_t count = static_cast<int32_t>(pitch);
     for (uint32_t r = row; r < row + rows; ++r) {
-      const uint32_t head = tile.head + (tiling_->rowsAreHeads ? r : 0);
-      const uint32_t token = tile.firstRow + (tiling_->rowsAreHeads ? 0 : r);
+      const uint32_t head = tile.head + (tile.rowsAreHeads ? r : 0);
+      const uint32_t token = tile.firstRow + (tile.rowsAreHeads ? 0 : r);
       const int64_t first = static_cast<int64_t>(step.firstKey) + tiling_->biasDistance - token;
       AscendC::Adds(distances, columns_.Get<float>(), static_cast<float>(first), count);
       AscendC::PipeBarrier<PIPE_V>();

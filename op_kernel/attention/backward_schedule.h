@@ -89,6 +89,7 @@ class BackwardSchedule {
     Step& scores = step.scores;
     scores.tile.sequence = sequence_;
     scores.tile.head = next_.kvHead * tiling_->forward.sequences.groupSize + headInGroup_;
+    scores.tile.rowsAreHeads = false;
     scores.tile.firstRow = row;
     scores.tile.rows = rows;
     scores.firstKey = firstKey + (begin - firstKey) / CUBE_BLOCK * CUBE_BLOCK;

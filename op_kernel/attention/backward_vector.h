@@ -141,7 +141,7 @@ class BackwardVector {
       bias_.Apply(scores, step.scores, row, rows, pitch, forward_->biasScaled ? forward_->scale : 1.0f);
     }
     if (forward_->hasMask) mask_.Apply(scores, step.scores, row, rows, pitch);
-    WindowMask(step.scores, row, rows, false).Apply(scores, pitch);
+    WindowMask(step.scores, row, rows).Apply(scores, pitch);
     AscendC::PipeBarrier<PIPE_V>();
     SubtractRows(scores, statistics, rows, pitch, pitch);
     AscendC::PipeBarrier<PIPE_V>();

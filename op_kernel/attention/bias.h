@@ -55,17 +55,17 @@ class Bias {
                               uint32_t pitch) const {
     const Tile& tile = step.tile;
     const uint64_t offset =
-        RowOffset(*tiling_, tiling_->bias, tile, tile.sequence.maskRow + tile.firstRow, row) +
+        RowOffset(tiling_->bias, tile, tile.sequence.maskRow + tile.firstRow, row) +
         tile.sequence.maskColumn + step.firstKey;
-    LoadRows(narrow, bias_[offset], rows, step.columns, RowDistance(*tiling_, tiling_->bias), pitch);
+    LoadRows(narrow, bias_[offset], rows, step.columns, RowDistance(tiling_->bias, tile), pitch);
   }
 
   // The stored rows end at the last row of the longest sequence. Rows before them equal the last one, shifted.
   __aicore__ inline void LoadCompressed(const AscendC::LocalTensor<T>& narrow, const Step& step, uint32_t row,
                                         uint32_t pitch) const {
     const Tile& tile = step.tile;
-    const uint32_t query = tile.firstRow + (tiling_->rowsAreHeads ? 0 : row);
-    const uint32_t head = tile.head + (tiling_->rowsAreHeads ? row : 0);
+    const uint32_t query = tile.firstRow + (tile.rowsAreHeads ? 0 : row);
+    const uint32_t head = tile.head + (tile.rowsAreHeads ? row : 0);
     const uint32_t total = tiling_->sequences.longestQuery;
     const uint32_t missing = total - COMPRESSED_ROWS;
     const uint32_t shift = query < missing ? total - 1 - query : 0;

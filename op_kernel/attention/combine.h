@@ -1,4 +1,4 @@
-// Merges the parts of tiles that were cut between core groups (Flash-Decoding): rows spread over all vector cores.
+// Merges the parts of tiles that were cut (Flash-Decoding): rows spread over all vector cores.
 #pragma once
 
 #include "row_output.h"
@@ -26,16 +26,13 @@ class Combine {
 
   // The share of vector core `core` of `cores`.
   __aicore__ inline void Run(uint32_t core, uint32_t cores) {
-    uint32_t turn = 0;
-    for (uint32_t group = 1; group < tiling_->cores; ++group) {
-      if (!Continues(group) || (Continues(group - 1) && SameTile(group - 1, group))) continue;
-      Tile tile;
-      schedule_.LoadTile(tile, tiling_->start[group].sequence, tiling_->start[group].tile);
-      uint32_t end = group + 1;
-      while (end < tiling_->cores && Continues(end) && SameTile(group, end)) ++end;
-      for (uint32_t row = 0; row < tile.rows; row += ROWS, ++turn) {
-        if (turn % cores == core) Merge(tile, row, Min(ROWS, tile.rows - row), group, end);
-      }
+    core_ = core;
+    cores_ = cores;
+    turn_ = 0;
+    if (tiling_->batchInvariant) {
+      MergePieces();
+    } else {
+      MergeCuts();
     }
   }
 
@@ -47,22 +44,61 @@ class Combine {
   static constexpr uint32_t NEW = 3;
   static constexpr uint32_t VECTORS = 4;
 
+  // One part, and `others` more from `next` on, `distance` apart.
+  struct Parts {
+    uint32_t first;
+    uint32_t next;
+    uint32_t others;
+    uint32_t distance;
+  };
+
+  __aicore__ inline void MergePieces() {
+    for (uint32_t sequence = 0; sequence < schedule_.Sequences(); ++sequence) {
+      if (!schedule_.HasPieces(sequence)) continue;
+      const uint32_t tiles = schedule_.Heads(sequence) * schedule_.TilesPerHead(sequence);
+      for (uint32_t index = 0; index < tiles; ++index) {
+        Tile tile;
+        schedule_.LoadTile(tile, sequence, index);
+        const uint32_t pieces = schedule_.PiecesOf(tile), first = schedule_.PartOfPieces(sequence, index);
+        if (pieces > 1) MergeTile(tile, {first, first + 1, pieces - 1, 1});
+      }
+    }
+  }
+
+  // The end of a group's work, and the beginnings of those that follow, where a tile is cut between groups.
+  __aicore__ inline void MergeCuts() {
+    for (uint32_t group = 1; group < tiling_->cores; ++group) {
+      if (!Continues(group) || (Continues(group - 1) && SameTile(group - 1, group))) continue;
+      Tile tile;
+      schedule_.LoadTile(tile, tiling_->start[group].sequence, tiling_->start[group].tile);
+      uint32_t end = group + 1;
+      while (end < tiling_->cores && Continues(end) && SameTile(group, end)) ++end;
+      MergeTile(tile, {PartOfBeginning(group - 1), PartOfContinuation(group), end - group,
+                       PartOfContinuation(1) - PartOfContinuation(0)});
+    }
+  }
+
+  __aicore__ inline void MergeTile(const Tile& tile, const Parts& parts) {
+    for (uint32_t row = 0; row < tile.rows; row += ROWS, ++turn_) {
+      if (turn_ % cores_ == core_) Merge(tile, row, Min(ROWS, tile.rows - row), parts);
+    }
+  }
+
   // Whether a group's work begins within a tile.
   __aicore__ inline bool Continues(uint32_t group) const { return tiling_->start[group].keyBlock > 0; }
   __aicore__ inline bool SameTile(uint32_t a, uint32_t b) const {
     return tiling_->start[a].sequence == tiling_->start[b].sequence && tiling_->start[a].tile == tiling_->start[b].tile;
   }
 
-  // Parts: the end of group `first` - 1, and the beginnings of groups [first, end).
-  __aicore__ inline void Merge(const Tile& tile, uint32_t row, uint32_t rows, uint32_t first, uint32_t end) {
+  __aicore__ inline void Merge(const Tile& tile, uint32_t row, uint32_t rows, const Parts& parts) {
     const AscendC::LocalTensor<float> sums = sums_.Get<float>();
     AscendC::Duplicate(Vector(MAXIMUM), LOWEST, static_cast<int32_t>(ROWS));
     AscendC::Duplicate(Vector(SUM), 0.0f, static_cast<int32_t>(ROWS));
     AscendC::Duplicate(sums, 0.0f, static_cast<int32_t>(rows * pitch_));
     AscendC::PipeBarrier<PIPE_V>();
-    AddPart(workspace_->Part(PartOfBeginning(first - 1), row), rows);
-    for (uint32_t group = first; group < end; ++group) {
-      AddPart(workspace_->Part(PartOfContinuation(group), row), rows);
+    AddPart(workspace_->Part(parts.first, row), rows);
+    for (uint32_t i = 0; i < parts.others; ++i) {
+      AddPart(workspace_->Part(parts.next + i * parts.distance, row), rows);
     }
     rowOutput_->Store(tile, row, rows, sums, Vector(MAXIMUM), Vector(SUM));
   }
@@ -132,6 +168,9 @@ class Combine {
   AscendC::TBuf<AscendC::TPosition::VECCALC> vectors_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> blocks_;
   uint32_t pitch_;
+  uint32_t core_;
+  uint32_t cores_;
+  uint32_t turn_;
 };
 
 }  // namespace npufa

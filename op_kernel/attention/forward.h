@@ -54,8 +54,9 @@ __aicore__ inline VectorArguments VectorArgumentsOf(const ForwardArguments& a) {
            {a.valueScale, a.valueOffset}}};
 }
 
-// Whether a tile is cut between core groups.
+// Whether tiles are cut.
 __aicore__ inline bool HasCuts(const ForwardTiling& tiling) {
+  if (tiling.pieceBlocks > 0) return true;
   for (uint32_t group = 1; group < tiling.cores; ++group) {
     if (tiling.start[group].keyBlock > 0) return true;
   }

@@ -14,7 +14,9 @@ class ForwardPlan {
     schedule_.Init(tiling, arguments, 0);
     const uint32_t sequences = schedule_.Sequences();
     uint64_t total = 0;
-    for (uint32_t sequence = 0; sequence < sequences; ++sequence) total += schedule_.Heads() * HeadCost(sequence);
+    for (uint32_t sequence = 0; sequence < sequences; ++sequence) {
+      total += schedule_.Heads(sequence) * HeadCost(sequence);
+    }
 
     schedule_.Init(tiling, arguments, 0);
     // Two groups that began at one block of a tile would leave one of them without a part; small parts do not pay.
@@ -23,11 +25,11 @@ class ForwardPlan {
     uint64_t before = 0, head = HeadCost(0);
     for (uint32_t group = 0; group < tiling.cores; ++group) {
       const uint64_t place = total / tiling.cores * group + total % tiling.cores * group / tiling.cores;
-      while (place - before >= schedule_.Heads() * head) {
-        before += schedule_.Heads() * head;
+      while (place - before >= schedule_.Heads(sequence) * head) {
+        before += schedule_.Heads(sequence) * head;
         head = HeadCost(++sequence);
       }
-      tiling.start[group] = PlaceIn(sequence, head, place - before);
+      tiling.start[group] = PlaceIn(tiling, sequence, head, place - before);
     }
     for (uint32_t group = tiling.cores; group <= MAX_CORE_GROUPS; ++group) tiling.start[group] = {sequences, 0, 0};
   }
@@ -51,12 +53,17 @@ class ForwardPlan {
   }
 
   // `cost` blocks into the sequence.
-  __aicore__ inline WorkStart PlaceIn(uint32_t sequence, uint64_t headCost, uint64_t cost) {
+  __aicore__ inline WorkStart PlaceIn(const ForwardTiling& tiling, uint32_t sequence, uint64_t headCost,
+                                      uint64_t cost) {
     uint32_t tile = static_cast<uint32_t>(cost / headCost) * schedule_.TilesPerHead(sequence);
     uint64_t rest = cost % headCost, tileCost = TileCost(sequence, 0);
     for (uint32_t index = 0; rest >= tileCost; ++tile) {
       rest -= tileCost;
       tileCost = TileCost(sequence, ++index);
+    }
+    if (tiling.batchInvariant) {
+      if (rest == 0 || !schedule_.HasPieces(sequence)) return {sequence, tile, 0};
+      return {sequence, tile, static_cast<uint32_t>(rest - 1) / tiling.pieceBlocks * tiling.pieceBlocks};
     }
     if (rest < LEAST_BLOCKS) return {sequence, tile, 0};
     if (tileCost - rest < LEAST_BLOCKS) return {sequence, tile + 1, 0};

@@ -8,6 +8,7 @@ namespace npufa {
 constexpr uint32_t PIPELINE_SLOTS = 3;  // steps whose scores, probabilities or products are alive at once
 constexpr uint32_t KEY_SLOTS = PIPELINE_SLOTS + 1;  // steps whose converted keys and values are
 constexpr uint32_t SPLIT_KEYS = 128;    // tiles are cut between core groups at multiples of this
+constexpr uint32_t PIECE_ROWS = 4;       // query rows of sequences whose tiles are cut into pieces
 constexpr uint32_t DIGITS = 3;           // int8 digits of a number, where keys and values are multiplied as stored
 constexpr uint32_t STATISTIC_WIDTH = 8;  // floats per softmax statistic: one 32-byte block
 
@@ -68,7 +69,6 @@ struct ForwardTiling {
   uint32_t slotRows;      // rows of scores and products: of every digit of the tile's rows
   uint32_t stepColumns;   // keys per pipeline step
   uint32_t chunkFloats;   // scores that a vector core processes at once
-  uint32_t rowsAreHeads;  // rows of a tile: query heads of a group at one token, else tokens of one head
   uint32_t hasMask;
   uint32_t biasKind;      // BiasKind
   uint32_t biasScaled;    // the scale multiplies the bias, too
@@ -99,8 +99,8 @@ struct ForwardTiling {
   AntiquantTiling valueAntiquant;
   OutputScaleTiling outputScale;
   // Global memory of a core group, one kind after the other: PIPELINE_SLOTS tiles each of scores (float), probabilities
-  // (arithmetic type) and products (float); converted queries, keys and values (KEY_SLOTS steps); two parts of cut tiles
-  // (float sums, then a maximum and a sum per row).
+  // (arithmetic type) and products (float); converted queries, keys and values (KEY_SLOTS steps); parts of cut tiles
+  // (float sums, then a maximum and a sum per row) in front of all that.
   uint32_t productPitch;  // floats between rows of products
   uint32_t keyPitch;      // elements between converted rows
   uint32_t valuePitch;
@@ -111,7 +111,14 @@ struct ForwardTiling {
   uint64_t queryBytes;
   uint64_t keyBytes;
   uint64_t valueBytes;
-  uint64_t partBytes;
+  uint64_t partBytes;     // of one part
+  uint32_t parts;         // two for each core group, or one for each piece
+  uint32_t partRows;
+  // Batch-invariant: tiles are not cut, but those of sequences of up to PIECE_ROWS rows into pieces of so many blocks of
+  // SPLIT_KEYS keys (0: none), whoever works on them; of a tile at most mostPieces.
+  uint32_t batchInvariant;
+  uint32_t pieceBlocks;
+  uint32_t mostPieces;
   // Core group c works from start[c] up to start[c + 1].
   WorkStart start[MAX_CORE_GROUPS + 1];
 };

@@ -64,7 +64,7 @@ class ForwardVector {
     if (tile.part != WHOLE_TILE && tile.steps == 0) {
       accumulator_.StoreEmptyPart(tile, FirstRow(tile), RowCount(tile));
     }
-    if (tile.part != WHOLE_TILE && tile.part % 2 == 0) return;
+    if (tile.continues) return;
     const uint32_t first = tile.steps == 0 && tile.part == WHOLE_TILE ? 0 : tile.rows;
     const uint32_t middle = first + (tile.storedRows - first) / 2;
     output_.StoreEmpty(tile, subBlock_ == 0 ? first : middle, subBlock_ == 0 ? middle : tile.storedRows);
@@ -131,7 +131,7 @@ class ForwardVector {
     if (tiling_->hasSoftcap) Softcap<false>(scores, scores, softcap_.Get<float>(), *tiling_, rows * pitch);
     AddBias(scores, step, tileRow, rows, pitch);
     if (tiling_->hasMask) mask_.Apply(scores, step, tileRow, rows, pitch);
-    WindowMask(step, tileRow, rows, tiling_->rowsAreHeads).Apply(scores, pitch);
+    WindowMask(step, tileRow, rows).Apply(scores, pitch);
     AscendC::PipeBarrier<PIPE_V>();
     softmax_.Update(scores, row, rows, pitch, step.IsFirst(), step.tileNumber, step.Slot());
     if (tiling_->hasDropout) Drop(scores, step, tileRow, rows, pitch);
@@ -194,10 +194,10 @@ class ForwardVector {
                               uint32_t rows, uint32_t pitch) {
     const Tile& tile = step.tile;
     const Sequence& s = tile.sequence;
-    const uint64_t head = tile.head + (tiling_->rowsAreHeads ? row : 0);
-    const uint64_t token = tile.firstRow + (tiling_->rowsAreHeads ? 0 : row);
+    const uint64_t head = tile.head + (tile.rowsAreHeads ? row : 0);
+    const uint64_t token = tile.firstRow + (tile.rowsAreHeads ? 0 : row);
     const uint64_t firstBit = s.firstScore + (head * s.scoreRows + token) * s.scoreColumns + step.firstKey;
-    const uint64_t distance = tiling_->rowsAreHeads ? s.scoreRows * s.scoreColumns : s.scoreColumns;
+    const uint64_t distance = tile.rowsAreHeads ? s.scoreRows * s.scoreColumns : s.scoreColumns;
     AscendC::PipeBarrier<PIPE_V>();
     dropout_.Apply(probabilities, firstBit, distance, rows, step.columns, pitch);
   }

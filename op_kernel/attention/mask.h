@@ -27,9 +27,9 @@ class DenseMask {
     const Tile& tile = step.tile;
     AscendC::LocalTensor<uint8_t> bytes = queue_.AllocTensor<uint8_t>();
     const uint64_t offset =
-        RowOffset(*tiling_, tiling_->mask, tile, tile.sequence.maskRow + tile.firstRow, row) +
+        RowOffset(tiling_->mask, tile, tile.sequence.maskRow + tile.firstRow, row) +
         tile.sequence.maskColumn + step.firstKey;
-    LoadRows(bytes, mask_[offset], rows, step.columns, RowDistance(*tiling_, tiling_->mask), pitch);
+    LoadRows(bytes, mask_[offset], rows, step.columns, RowDistance(tiling_->mask, tile), pitch);
     queue_.EnQue(bytes);
     bytes = queue_.DeQue<uint8_t>();
     ClearTail(bytes, AlignUp(step.columns, BLOCK_BYTES), rows, pitch);

@@ -87,13 +87,13 @@ class OperandSource {
       CubeTiles<C>::CopyRows(result, rows, 0, 0, workspace_->Queries(step.KeySlot(), 0), rows, tiling_->headDim,
                              tiling_->keyPitch);
     } else {
-      CubeTiles<C>::CopyRows(result, rows, 0, 0, query_[RowOffset(*tiling_, tiling_->query, tile, token, 0)], rows,
-                             tiling_->headDim, RowDistance(*tiling_, tiling_->query));
+      CubeTiles<C>::CopyRows(result, rows, 0, 0, query_[RowOffset(tiling_->query, tile, token, 0)], rows,
+                             tiling_->headDim, RowDistance(tiling_->query, tile));
     }
     if (tiling_->ropeDim > 0) {
       CubeTiles<C>::CopyRows(result, rows, 0, RopeColumn(),
-                             queryRope_[RowOffset(*tiling_, tiling_->queryRope, tile, token, 0)], rows,
-                             tiling_->ropeDim, RowDistance(*tiling_, tiling_->queryRope));
+                             queryRope_[RowOffset(tiling_->queryRope, tile, token, 0)], rows,
+                             tiling_->ropeDim, RowDistance(tiling_->queryRope, tile));
     }
     return CubeTiles<C>::ReadyIn(queue, result);
   }

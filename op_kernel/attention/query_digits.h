@@ -101,8 +101,8 @@ class QueryDigits {
   __aicore__ inline void LoadQueries(const AscendC::LocalTensor<float>& values, const Tile& tile, uint32_t row,
                                      uint32_t rows) {
     AscendC::LocalTensor<T> raw = inQueue_->template AllocTensor<T>();
-    const uint64_t offset = RowOffset(*tiling_, tiling_->query, tile, tile.sequence.qFirst + tile.firstRow, row);
-    LoadRows(raw, query_[offset], rows, tiling_->headDim, RowDistance(*tiling_, tiling_->query), pitch_);
+    const uint64_t offset = RowOffset(tiling_->query, tile, tile.sequence.qFirst + tile.firstRow, row);
+    LoadRows(raw, query_[offset], rows, tiling_->headDim, RowDistance(tiling_->query, tile), pitch_);
     inQueue_->EnQue(raw);
     raw = inQueue_->template DeQue<T>();
     AscendC::Duplicate(values, 0.0f, static_cast<int32_t>(rows * pitch_));

@@ -92,8 +92,8 @@ class RowOutput {
       const uint32_t token = FirstToken(tile, row);
       uint32_t rows = Min(chunk, end - row);
       // Behind the last stored token of a left-padded sequence come those before its first.
-      const uint32_t stored = token + (tiling_->rowsAreHeads ? 0 : row);
-      if (!tiling_->rowsAreHeads && tiling_->sequences.leftPaddedQuery) {
+      const uint32_t stored = token + (tile.rowsAreHeads ? 0 : row);
+      if (!tile.rowsAreHeads && tiling_->sequences.leftPaddedQuery) {
         rows = Min(rows, tiling_->sequences.qTokens - stored);
       }
       statistics_.LoadEmpty();
@@ -112,7 +112,7 @@ class RowOutput {
   __aicore__ inline uint32_t FirstToken(const Tile& tile, uint32_t row) const {
     const uint32_t token = tile.sequence.qFirst + tile.firstRow;
     const bool wraps = tiling_->sequences.leftPaddedQuery &&
-                       token + (tiling_->rowsAreHeads ? 0 : row) >= tiling_->sequences.qTokens;
+                       token + (tile.rowsAreHeads ? 0 : row) >= tiling_->sequences.qTokens;
     return wraps ? token - tiling_->sequences.qTokens : token;
   }
 
@@ -127,7 +127,7 @@ class RowOutput {
   __aicore__ inline void StoreQuantised(const Tile& tile, uint32_t token, uint32_t row, uint32_t rows,
                                         const AscendC::LocalTensor<float>& sums) {
     const uint32_t columns = tiling_->valueDim;
-    if (tiling_->rowsAreHeads && tiling_->outputScale.kind == SCALE_PER_CHANNEL) {
+    if (tile.rowsAreHeads && tiling_->outputScale.kind == SCALE_PER_CHANNEL) {
       for (uint32_t r = 0; r < rows; ++r) ApplyScale(sums[r * pitch_], tile.head + row + r, 1);
     } else {
       ApplyScale(sums, tile.head, rows);
@@ -200,8 +200,8 @@ class RowOutput {
     out = outQueue_->template DeQue<U>();
     AscendC::GlobalTensor<U> target;
     target.SetGlobalBuffer(reinterpret_cast<__gm__ U*>(arguments_.output));
-    StoreRows(target[RowOffset(*tiling_, tiling_->output, tile, token, row)], out, rows, tiling_->valueDim,
-              RowDistance(*tiling_, tiling_->output), pitch_);
+    StoreRows(target[RowOffset(tiling_->output, tile, token, row)], out, rows, tiling_->valueDim,
+              RowDistance(tiling_->output, tile), pitch_);
     outQueue_->FreeTensor(out);
   }
 

@@ -116,7 +116,7 @@ class RowStatistics {
 
   __aicore__ inline void ReadSink(const AscendC::LocalTensor<float>& sink, const Tile& tile, uint32_t row,
                                   uint32_t rows) {
-    if (tiling_->rowsAreHeads) {
+    if (tile.rowsAreHeads) {
       reader_->Read(sink, sink_, tile.head + row, rows);
       return;
     }
@@ -130,14 +130,14 @@ class RowStatistics {
   __aicore__ inline uint64_t Position(const Tile& tile, uint32_t row) const {
     const Sequence& s = tile.sequence;
     const uint64_t heads = tiling_->sequences.heads;
-    const uint32_t head = tile.head + (tiling_->rowsAreHeads ? row : 0);
-    const uint32_t token = tile.firstRow + (tiling_->rowsAreHeads ? 0 : row);
+    const uint32_t head = tile.head + (tile.rowsAreHeads ? row : 0);
+    const uint32_t token = tile.firstRow + (tile.rowsAreHeads ? 0 : row);
     if (!tiling_->sequences.packedQuery) return (s.batch * heads + head) * s.qStored + token;
     return tiling_->statisticsByToken ? (s.qFirst + token) * heads + head : s.qFirst * heads + static_cast<uint64_t>(head) * s.qStored + token;
   }
   __aicore__ inline uint64_t Distance(const Tile& tile) const {
-    if (tiling_->statisticsByToken) return tiling_->rowsAreHeads ? 1 : tiling_->sequences.heads;
-    return tiling_->rowsAreHeads ? tile.sequence.qStored : 1;
+    if (tiling_->statisticsByToken) return tile.rowsAreHeads ? 1 : tiling_->sequences.heads;
+    return tile.rowsAreHeads ? tile.sequence.qStored : 1;
   }
 
   template <typename OutQueue>
@@ -173,8 +173,8 @@ class RowStatistics {
     BroadcastRows(blocks, lse, rows);
     outQueue.EnQue(blocks);
     blocks = outQueue.template DeQue<float>();
-    StoreRows(lse_[RowOffset(*tiling_, tiling_->lse, tile, token, row)], blocks, rows, 1u,
-              RowDistance(*tiling_, tiling_->lse), FLOATS_PER_BLOCK);
+    StoreRows(lse_[RowOffset(tiling_->lse, tile, token, row)], blocks, rows, 1u,
+              RowDistance(tiling_->lse, tile), FLOATS_PER_BLOCK);
     outQueue.FreeTensor(blocks);
   }
 

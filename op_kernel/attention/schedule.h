@@ -11,6 +11,7 @@ constexpr uint32_t WHOLE_TILE = 0xffffffff;
 // Query rows that share keys, with a running softmax each: tokens of one head, or heads of one token.
 struct Tile {
   Sequence sequence;
+  bool rowsAreHeads;    // rows are query heads of a group at one token, else tokens of one head
   uint32_t head;        // of the first row
   uint32_t firstRow;    // token of the first row, within the sequence
   uint32_t rows;        // that take part
@@ -19,6 +20,7 @@ struct Tile {
   uint32_t endKey;      // one past the last
   uint32_t steps;
   uint32_t part;        // where its partial result goes, or WHOLE_TILE
+  bool continues;       // the tile's first keys are another part's
 };
 
 // `stepColumns` keys of a tile.
@@ -53,29 +55,46 @@ class Schedule {
 
   __aicore__ inline uint32_t Sequences() const { return sequences_.Count(); }
 
-  // Heads, or groups of them, with tiles of their own.
-  __aicore__ inline uint32_t Heads() const {
+  // Heads, or groups of them, with tiles of their own. Sequences must not decrease from call to call.
+  __aicore__ inline uint32_t Heads(uint32_t sequence) {
     const SequenceTiling& sequences = tiling_->sequences;
-    return tiling_->rowsAreHeads ? sequences.heads / sequences.groupSize : sequences.heads;
+    return RowsAreHeads(sequences_.Load(sequence).qStored) ? sequences.heads / sequences.groupSize : sequences.heads;
   }
-  // Sequences must not decrease from call to call.
   __aicore__ inline uint32_t TilesPerHead(uint32_t sequence) {
-    const uint32_t stored = sequences_.Load(sequence).qStored, rows = tiling_->tileRows;
-    return tiling_->rowsAreHeads ? CeilDiv(tiling_->sequences.groupSize, rows) * stored : CeilDiv(stored, rows);
+    const uint32_t stored = sequences_.Load(sequence).qStored;
+    return RowsAreHeads(stored) ? BlocksOfHeads() * stored : CeilDiv(stored, tiling_->tileRows);
+  }
+
+  // Whether tiles of a sequence are cut into pieces of pieceBlocks, each with a part of its own.
+  __aicore__ inline bool HasPieces(uint32_t sequence) {
+    return tiling_->pieceBlocks > 0 && sequences_.Load(sequence).qStored <= PIECE_ROWS;
+  }
+  __aicore__ inline uint32_t PiecesOf(const Tile& tile) const {
+    return CeilDiv(tile.endKey - tile.firstKey, tiling_->pieceBlocks * SPLIT_KEYS);
+  }
+  // The part of the first piece of tile `index`.
+  __aicore__ inline uint32_t PartOfPieces(uint32_t sequence, uint32_t index) const {
+    const SequenceTiling& s = tiling_->sequences;
+    return (sequence * Min(PIECE_ROWS, s.qTokens) * (s.heads / s.groupSize) * BlocksOfHeads() + index) *
+           tiling_->mostPieces;
   }
 
   // Moves to the next tile. False at the end of this group's work.
   __aicore__ inline bool NextTile(Tile& tile) {
-    while (IsBefore(next_, end_) && next_.tile >= Heads() * TilesPerHead(next_.sequence)) {
+    while (IsBefore(next_, end_) && next_.tile >= Heads(next_.sequence) * TilesPerHead(next_.sequence)) {
       ++next_.sequence;
       next_.tile = 0;
     }
     if (!IsBefore(next_, end_)) return false;
     LoadTile(tile, next_.sequence, next_.tile);
-    const bool cut = next_.sequence == end_.sequence && next_.tile == end_.tile;
-    Restrict(tile, next_.keyBlock, cut ? end_.keyBlock : 0);
-    ++next_.tile;
-    next_.keyBlock = 0;
+    if (HasPieces(next_.sequence) && PiecesOf(tile) > 1) {
+      TakePiece(tile);
+    } else {
+      const bool cut = next_.sequence == end_.sequence && next_.tile == end_.tile;
+      Restrict(tile, next_.keyBlock, cut ? end_.keyBlock : 0);
+      ++next_.tile;
+      next_.keyBlock = 0;
+    }
     if (tile.steps > 0) ++tileNumber_;
     return true;
   }
@@ -84,9 +103,10 @@ class Schedule {
   __aicore__ inline void LoadTile(Tile& tile, uint32_t sequence, uint32_t index) {
     tile.sequence = sequences_.Load(sequence);
     const uint32_t stored = tile.sequence.qStored;
-    if (tiling_->rowsAreHeads) {
+    tile.rowsAreHeads = RowsAreHeads(stored);
+    if (tile.rowsAreHeads) {
       const uint32_t groupSize = tiling_->sequences.groupSize;
-      const uint32_t blocks = CeilDiv(groupSize, tiling_->tileRows);
+      const uint32_t blocks = BlocksOfHeads();
       const uint32_t block = index % blocks * tiling_->tileRows;
       tile.head = index / blocks / stored * groupSize + block;
       tile.firstRow = index / blocks % stored;
@@ -120,12 +140,22 @@ class Schedule {
     return a.tile != b.tile ? a.tile < b.tile : a.keyBlock < b.keyBlock;
   }
 
+  // Of the heads of a group.
+  __aicore__ inline uint32_t BlocksOfHeads() const { return CeilDiv(tiling_->sequences.groupSize, tiling_->tileRows); }
+
+  // Where that makes fewer tiles of a sequence, as for one token.
+  __aicore__ inline bool RowsAreHeads(uint32_t stored) const {
+    return static_cast<uint64_t>(BlocksOfHeads()) * stored <
+           static_cast<uint64_t>(tiling_->sequences.groupSize) * CeilDiv(stored, tiling_->tileRows);
+  }
+
   // Keys that any row of the tile keeps.
   __aicore__ inline void SetKeys(Tile& tile) const {
     tile.firstKey = tile.endKey = tile.steps = 0;
     tile.part = WHOLE_TILE;
+    tile.continues = false;
     if (tile.rows == 0) return;
-    const uint32_t lastRow = tiling_->rowsAreHeads ? tile.firstRow : tile.firstRow + tile.rows - 1;
+    const uint32_t lastRow = tile.rowsAreHeads ? tile.firstRow : tile.firstRow + tile.rows - 1;
     const uint32_t begin = tile.sequence.Begin(tile.firstRow);
     const uint32_t end = tile.sequence.End(lastRow);
     if (begin >= end) return;
@@ -138,6 +168,22 @@ class Schedule {
   __aicore__ inline void Restrict(Tile& tile, uint32_t begin, uint32_t end) const {
     if (begin == 0 && end == 0) return;
     tile.part = begin > 0 ? PartOfContinuation(group_) : PartOfBeginning(group_);
+    SetBlocks(tile, begin, end);
+  }
+
+  // The piece of a tile at which this group's work continues.
+  __aicore__ inline void TakePiece(Tile& tile) {
+    const uint32_t piece = next_.keyBlock / tiling_->pieceBlocks, pieces = PiecesOf(tile);
+    tile.part = PartOfPieces(next_.sequence, next_.tile) + piece;
+    SetBlocks(tile, next_.keyBlock, next_.keyBlock + tiling_->pieceBlocks);
+    next_.keyBlock += tiling_->pieceBlocks;
+    if (piece + 1 < pieces) return;
+    ++next_.tile;
+    next_.keyBlock = 0;
+  }
+
+  __aicore__ inline void SetBlocks(Tile& tile, uint32_t begin, uint32_t end) const {
+    tile.continues = begin > 0;
     const uint32_t first = tile.firstKey;
     if (end > 0) tile.endKey = Min(tile.endKey, first + end * SPLIT_KEYS);
     tile.firstKey = Min(tile.endKey, first + begin * SPLIT_KEYS);
@@ -154,14 +200,13 @@ class Schedule {
 };
 
 // Where row `row` of a tile begins in a tensor, and the distance to the next row.
-__aicore__ inline uint64_t RowOffset(const ForwardTiling& tiling, const TensorStrides& strides, const Tile& tile,
-                                     uint32_t token, uint32_t row) {
-  const uint32_t head = tiling.rowsAreHeads ? tile.head + row : tile.head;
-  if (!tiling.rowsAreHeads) token += row;
+__aicore__ inline uint64_t RowOffset(const TensorStrides& strides, const Tile& tile, uint32_t token, uint32_t row) {
+  const uint32_t head = tile.rowsAreHeads ? tile.head + row : tile.head;
+  if (!tile.rowsAreHeads) token += row;
   return tile.sequence.batch * strides.batch + head * strides.head + token * strides.token;
 }
-__aicore__ inline uint64_t RowDistance(const ForwardTiling& tiling, const TensorStrides& strides) {
-  return tiling.rowsAreHeads ? strides.head : strides.token;
+__aicore__ inline uint64_t RowDistance(const TensorStrides& strides, const Tile& tile) {
+  return tile.rowsAreHeads ? strides.head : strides.token;
 }
 
 // Runs `stages` over the steps of a schedule: Begin(tile) for every tile; Prepare(step) one step before First(step), where

@@ -37,10 +37,10 @@ __aicore__ inline void ClearTail(const AscendC::LocalTensor<float>& tile, uint32
 class WindowMask {
  public:
   // Rows [row, row + rows) of the step's tile against its columns.
-  __aicore__ inline WindowMask(const Step& step, uint32_t row, uint32_t rows, bool rowsAreHeads)
+  __aicore__ inline WindowMask(const Step& step, uint32_t row, uint32_t rows)
       : sequence_(step.tile.sequence),
-        firstRow_(step.tile.firstRow + (rowsAreHeads ? 0 : row)),
-        rowStep_(rowsAreHeads ? 0 : 1),
+        firstRow_(step.tile.firstRow + (step.tile.rowsAreHeads ? 0 : row)),
+        rowStep_(step.tile.rowsAreHeads ? 0 : 1),
         firstKey_(step.firstKey),
         columns_(step.columns),
         rows_(rows) {}

@@ -19,7 +19,7 @@ class GroupWorkspace {
   __aicore__ inline void Init(GM_ADDR workspace, const ForwardTiling& tiling, uint32_t group) {
     tiling_ = &tiling;
     parts_ = workspace;
-    GM_ADDR next = workspace + tiling.cores * tiling.partBytes + group * GroupBytes(tiling);
+    GM_ADDR next = workspace + tiling.parts * tiling.partBytes + group * GroupBytes(tiling);
     scores_.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(next), tiling.scoreBytes / sizeof(float));
     next += tiling.scoreBytes;
     probabilities_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(next), tiling.probabilityBytes / sizeof(T));
@@ -69,12 +69,12 @@ class GroupWorkspace {
 
   // Row `row` of a part of a cut tile, of any group.
   __aicore__ inline PartialRows Part(uint32_t part, uint32_t row) const {
-    __gm__ float* sums = reinterpret_cast<__gm__ float*>(parts_ + part * (tiling_->partBytes / 2));
-    __gm__ float* maximum = sums + static_cast<uint64_t>(tiling_->tileRows) * tiling_->productPitch;
+    __gm__ float* sums = reinterpret_cast<__gm__ float*>(parts_ + part * tiling_->partBytes);
+    __gm__ float* maximum = sums + static_cast<uint64_t>(tiling_->partRows) * tiling_->productPitch;
     PartialRows rows;
     rows.sums.SetGlobalBuffer(sums + static_cast<uint64_t>(row) * tiling_->productPitch);
     rows.maximum.SetGlobalBuffer(maximum + row);
-    rows.sum.SetGlobalBuffer(maximum + tiling_->tileRows + row);
+    rows.sum.SetGlobalBuffer(maximum + tiling_->partRows + row);
     return rows;
   }
 

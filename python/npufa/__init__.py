@@ -11,6 +11,7 @@ run_if_asked()
 load()
 del load, run_if_asked
 
+from ._batch_invariance import batch_invariant  # noqa: E402
 from ._info import Info, info  # noqa: E402
 from ._version import __version__  # noqa: E402
 from .graph import register_when_imported  # noqa: E402
@@ -34,6 +35,7 @@ del register_when_imported
 __all__ = [
     "Info",
     "__version__",
+    "batch_invariant",
     "info",
     "npu_advance_step_flashattn",
     "npu_fused_infer_attention_score",

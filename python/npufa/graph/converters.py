@@ -80,6 +80,7 @@ def _converter(overload: torch._ops.OpOverload, mapping: Mapping) -> Callable[..
     def convert(*args: Any, meta_outputs: Any = None, **kwargs: Any) -> Any:
         arguments = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
         values = {place: arguments[name] for name, place in targets(overload, mapping).items()}
+        values["batch_invariant"] = torch.ops.npufa._batch_invariant()
         seeds = {}
         if mapping.trains:
             make_lengths_cumulative(values)
