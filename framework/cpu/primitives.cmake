@@ -2,7 +2,7 @@
 # NPUFA_CPU_LOOPS: the sources that call them. Neither needs torch; include from the top-level CMakeLists.txt.
 
 set(NPUFA_CPU_LOOPS)
-foreach(part backward bias_gradient cache_scales decode_worker forward tiles)
+foreach(part backward backward_tasks bias_gradient cache_scales decode_worker forward forward_tasks tiles)
   list(APPEND NPUFA_CPU_LOOPS ${CMAKE_CURRENT_LIST_DIR}/${part}.cpp)
 endforeach()
 

@@ -129,6 +129,7 @@ PYBIND11_MODULE(npufa_test_primitives, module) {
   NPUFA_BIND(softmax_rows);
   NPUFA_BIND(exp_rows);
   NPUFA_BIND(softmax_grad_rows);
+  NPUFA_BIND(softcap_rows);
   NPUFA_BIND(bias_row);
   NPUFA_BIND(alibi_row);
   NPUFA_BIND(mask_row);

@@ -41,6 +41,7 @@ class Call(ctypes.Structure):
         + [(name, ctypes.c_int64) for name in ("heads", "kv_heads", "mode", "pre", "next")]
         + [(name, ctypes.c_int64 * 4) for name in ("query", "key", "value", "mask", "bias")]
         + [(name, ctypes.c_int64 * 8) for name in ("lengths", "kv_lengths")]
+        + [("batch_invariant", ctypes.c_int64)]
     )
 
 
@@ -63,6 +64,7 @@ def shape(layout, batch, heads, tokens, channels):
 def fill(
     layout="BNSD", batch=2, heads=4, kv_heads=2, q=300, kv=500, dim=128, value_dim=None, *, mode=0, pre=UNBOUNDED,
     next=0, mask=None, bias=None, lengths=None, kv_lengths=None, cores=20,
+    batch_invariant=0,
 ):  # fmt: skip
     """Tiling and (tiling key, block dim, workspace bytes, whether cores wait for one another)."""
     read, value_dim = layout.split("_")[0], value_dim or dim
@@ -70,6 +72,7 @@ def fill(
         layout.encode(), heads, kv_heads, mode, pre, next, padded(shape(read, batch, heads, q, dim), 4),
         padded(shape(read, batch, kv_heads, kv, dim), 4), padded(shape(read, batch, kv_heads, kv, value_dim), 4),
         padded(mask, 4), padded(bias, 4), padded(lengths, 8), padded(kv_lengths, 8),
+        batch_invariant,
     )  # fmt: skip
     tiling, launch = Tiling(), (ctypes.c_uint64 * 4)()
     error = ops.test_fill_tiling(ctypes.byref(call), cores, ctypes.byref(tiling), launch)
@@ -204,8 +207,8 @@ def test_tile_sizes_and_workspace(dim, value_dim, rows, columns):
     assert tiling.scoreBytes == slots * columns * 4
     assert tiling.probabilityBytes == slots * columns * 2
     assert tiling.productBytes == slots * tiling.productPitch * 4
-    assert tiling.partBytes == 2 * rows * (tiling.productPitch + 2) * 4
-    shares = tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes + tiling.partBytes
+    assert (tiling.parts, tiling.partBytes) == (2 * cores, rows * (tiling.productPitch + 2) * 4)
+    shares = tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes + 2 * tiling.partBytes
     assert (cores, workspace) == (tiling.cores, cores * shares)
 
 
@@ -262,9 +265,24 @@ def test_few_tiles_are_cut():
 
 def test_heads_of_a_group_share_a_tile_for_one_query_token():
     tiling, _ = fill(batch=3, heads=8, kv_heads=2, q=1, kv=100)
-    assert tiling.rowsAreHeads == 1
-    assert positions(tiling, 2)[tiling.cores] == (6, 0)
-    assert fill(batch=3, heads=8, kv_heads=2, q=100, kv=100)[0].rowsAreHeads == 0
+    assert {(s.sequence, s.tile) for s in tiling.start} == {(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0)}
+    tiling, _ = fill(batch=3, heads=8, kv_heads=2, q=100, kv=100, cores=24)
+    assert {s.tile for s in tiling.start} == set(range(8))
+
+
+def test_batch_invariant_tiles_are_cut_at_fixed_places():
+    for batch, cores in ((1, 20), (1, 3), (6, 20)):
+        tiling, (_, used, workspace, waits) = fill(batch=batch, heads=3, kv_heads=3, q=1, kv=8192, cores=cores,
+                                                   batch_invariant=1)
+        share = -(-batch * 3 * 8 // cores)  # pieces of the most loaded
+        assert waits and used == -(-batch * 3 * 8 // share)
+        assert all(s.keyBlock % 8 == 0 for s in tiling.start)
+        assert (tiling.pieceBlocks, tiling.mostPieces, tiling.parts) == (8, 9, batch * 3 * 9)
+        groups = tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes
+        assert workspace == tiling.parts * tiling.partBytes + used * groups
+    for tokens in (5, 300):  # more rows: whole tiles
+        tiling, (_, _, _, waits) = fill(batch=1, heads=3, kv_heads=3, q=tokens, kv=8192, batch_invariant=1)
+        assert not waits and tiling.parts == 0 and all(s.keyBlock == 0 for s in tiling.start)
 
 
 def test_lengths_move_work():

@@ -101,6 +101,7 @@ struct TestCall {
   std::int64_t heads, kv_heads, mode, pre, next;
   std::int64_t query[4], key[4], value[4], mask[4], bias[4];  // sizes; unused axes -1; no axis: absent
   std::int64_t lengths[8], kv_lengths[8];                     // until -1
+  std::int64_t batch_invariant;
 };
 
 namespace {
@@ -138,6 +139,7 @@ TEST_API const char* test_fill_tiling(const TestCall* test, std::uint32_t cores,
     call.pse = Tensor(test->bias, npufa::DType::kBFloat16);
     if (test->lengths[0] >= 0) call.q_lens = Until(test->lengths, 8);
     if (test->kv_lengths[0] >= 0) call.kv_lens = Until(test->kv_lengths, 8);
+    call.batch_invariant = test->batch_invariant != 0;
     npufa::ForwardTiling filled;
     const npufa::ForwardLaunch made = npufa::FillTiling(call, npufa::Describe(call), 0.25f, {cores}, filled);
     std::memcpy(tiling, &filled, sizeof filled);
