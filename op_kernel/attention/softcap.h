@@ -6,12 +6,14 @@
 
 namespace npufa {
 
-// value = value * y + coefficient
-__aicore__ inline void HornerStep(const AscendC::LocalTensor<float>& value, const AscendC::LocalTensor<float>& y,
-                                  float coefficient, int32_t count) {
-  AscendC::Mul(value, value, y, count);
+// p = p * y + a, q = q * y + b
+__aicore__ inline void HornerStep(const AscendC::LocalTensor<float>& p, const AscendC::LocalTensor<float>& q,
+                                  const AscendC::LocalTensor<float>& y, float a, float b, int32_t count) {
+  AscendC::Mul(p, p, y, count);
+  AscendC::Mul(q, q, y, count);
   AscendC::PipeBarrier<PIPE_V>();
-  AscendC::Adds(value, value, coefficient, count);
+  AscendC::Adds(p, p, a, count);
+  AscendC::Adds(q, q, b, count);
   AscendC::PipeBarrier<PIPE_V>();
 }
 
@@ -32,12 +34,9 @@ __aicore__ inline void Tanh(const AscendC::LocalTensor<float>& x, const AscendC:
   AscendC::Adds(p, p, 0x1.5aa2bcp-16f, count);
   AscendC::Adds(q, q, 0x1.5916b2p-12f, count);
   AscendC::PipeBarrier<PIPE_V>();
-  HornerStep(p, y, 0x1.ca9e7cp-9f, count);
-  HornerStep(q, y, 0x1.a82f3cp-6f, count);
-  HornerStep(p, y, 0x1.121a8ep-3f, count);
-  HornerStep(q, y, 0x1.de6294p-2f, count);
-  HornerStep(p, y, 1.0f, count);
-  HornerStep(q, y, 1.0f, count);
+  HornerStep(p, q, y, 0x1.ca9e7cp-9f, 0x1.a82f3cp-6f, count);
+  HornerStep(p, q, y, 0x1.121a8ep-3f, 0x1.de6294p-2f, count);
+  HornerStep(p, q, y, 1.0f, 1.0f, count);
   AscendC::Mul(x, x, p, count);
   AscendC::PipeBarrier<PIPE_V>();
   AscendC::Div(x, x, q, count);
@@ -52,7 +51,6 @@ __aicore__ inline void SlopesOfTanh(const AscendC::LocalTensor<float>& slopes, c
   AscendC::Muls(slopes, slopes, -1.0f, count);
   AscendC::PipeBarrier<PIPE_V>();
   AscendC::Adds(slopes, slopes, 1.0f, count);
-  AscendC::PipeBarrier<PIPE_V>();
 }
 
 // Floats of scratch memory.

@@ -1,6 +1,7 @@
 """Seeded random choices, values and memory layouts."""
 
 import random
+import zlib
 
 import torch
 
@@ -19,6 +20,10 @@ class Draw:
         self.seed, self.long = seed, long
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
+
+    def aside(self, name):
+        """A stream of its own for one feature: seeds keep their other choices."""
+        return Draw(zlib.crc32(f"{self.seed} {name}".encode()))
 
     def chance(self, p):
         return self.random.random() < p

@@ -179,8 +179,9 @@ def draw_call(d, fixed):
         _dropout(d, kw, shape, version)
     for name in ("query", "key", "value"):
         kw[name] = d.strided(kw[name])
-    if version != 1 and on("softcap", 0.25):
-        kw["softcap"] = d.pick(*SOFTCAPS)
+    own = d.aside("softcap")
+    if version != 1 and fixed.get("softcap", own.chance(0.25)):
+        kw["softcap"] = own.pick(*SOFTCAPS)
     if version == 3:
         for name in ("actual_seq_qlen", "actual_seq_kvlen"):
             if name in kw:

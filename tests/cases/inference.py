@@ -285,8 +285,9 @@ class _Fused:
         kw = {k: v for k, v in self.kw.items() if v is not None}
         if self.kind != "rope":
             _quantisation(self.d, kw, self.dtype, self.heads, self.dim, self.value_dim, self.fixed)
-        if self.dtype != torch.int8 and self.fixed.get("softcap", self.d.chance(0.2)):
-            kw["softcap"] = self.d.pick(*SOFTCAPS)
+        own = self.d.aside("softcap")
+        if self.dtype != torch.int8 and self.fixed.get("softcap", own.chance(0.2)):
+            kw["softcap"] = own.pick(*SOFTCAPS)
         return _finish("fused_infer", kw, self.d, self.cache != "float", kind=self.kind, cache=self.cache)
 
     def dense(self):

@@ -23,15 +23,15 @@ def _tensors(d: Draw, heads: int, kv_heads: int, sq: int, skv: int, dim: int, dt
 
 
 def _training(grad: bool, heads: int, kv_heads: int, sq: int, skv: int, dim: int, dtype, rich: bool) -> Case:
-    """Several steps of keys; `rich`: bias, mask, dropout and sink as well."""
+    """Several steps of keys; `rich`: bias, mask, dropout, sink and soft capping as well."""
     d = Draw(1)
     with one_thread():
         call = _tensors(d, heads, kv_heads, sq, skv, dim, dtype)
         call |= dict(head_num=heads, input_layout="BNSD", scale=dim**-0.5)
         if rich:
             call |= dict(pse=d.normal((1, heads, sq, skv), dtype), atten_mask=d.mask((sq, skv)),
-                         sink=d.normal((heads,)), keep_prob=0.7, seed=5, offset=9)  # fmt: skip
-        return grad_case(call, 1, d) if grad else forward_case(call)
+                         sink=d.normal((heads,)), softcap=1.5, keep_prob=0.7, seed=5, offset=9)  # fmt: skip
+        return grad_case(call, 2, d) if grad else forward_case(call, 2)
 
 
 def _compressed_bias() -> Case:
@@ -96,6 +96,7 @@ CALLS: dict[str, dict[str, Builder]] = {
     "npufa_flash_attention_grad": {
         **_random("fusion_grad", (4, 13, 7, 31, 49, 18, 8, 12, 52, 23, 35, 5)),
         **_random("fusion_grad", (32,), version=2, pse=True),
+        **_random("fusion_grad", (33,), version=2, softcap=True),
         **_each("gradient", functools.partial(_training, True), _GRADIENT),
     },
     "npufa_dropout_mask": _random("fusion", (9,), version=1, dropout=True),
