@@ -14,6 +14,11 @@ usage: ./build.sh <command> [arguments]
   check --cann-include DIR [--cann-include DIR]...
                   compile op_host and op_kernel, syntax only, against the headers of a CANN toolkit or of asc-devkit's
                   sources in DIR; headers that it does not have are taken from the next DIR
+  wheels [VERSION]...
+                  build a wheel for each of these versions of torch, or for every one of tier 1, into dist
+  matrix [--torch VERSION]... [--arch aarch64] [--keep] [pytest's arguments]
+                  build and test with other versions of torch and torch_npu, one after the other, each in a copy of the
+                  tree and an environment of its own in build/matrix; keeps the table in docs/versions.md
   package [--soc ascend910b|ascend910_93]...
                   build the custom operator package (.run) on a host with a CANN toolkit (ASCEND_HOME_PATH)
   clean           remove everything that was compiled; .venv stays
@@ -22,7 +27,8 @@ usage: ./build.sh <command> [arguments]
 Needs Python 3.11 to 3.14 with venv and g++ 11 or newer; test and the quickest calls need Python's headers, too. Everything
 else is installed into .venv on the first run. Paths in arguments are relative to the repository.
 
-Environment: PYTHON (interpreter for a new .venv), CXX (default g++), CMAKE_BUILD_PARALLEL_LEVEL (default: all cores).
+Environment: NPUFA_TORCH (another torch of docs/versions.md, for a new .venv), PYTHON (interpreter for a new .venv),
+CXX (default g++), CMAKE_BUILD_PARALLEL_LEVEL (default: all cores).
 END
 }
 
@@ -43,14 +49,15 @@ once() {
 }
 
 find_python() {
-  local candidate
+  local candidate lowest=11
+  [ -z "${NPUFA_TORCH:-}" ] || lowest=10
   for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
+    if "$candidate" -c "import sys; sys.exit(not (3, $lowest) <= sys.version_info[:2] <= (3, 14))" 2>/dev/null; then
       printf '%s\n' "$candidate"
       return
     fi
   done
-  die "no Python 3.11 to 3.14, for which torch and the tools have wheels; \
+  die "no Python 3.$lowest to 3.14, for which torch and the tools have wheels; \
 found $("${PYTHON:-python3}" --version 2>/dev/null || printf 'no %s' "${PYTHON:-python3}"): install one or set PYTHON"
 }
 
@@ -77,12 +84,18 @@ environment() {
     rm -rf .venv
     "$python" -m venv .venv || die "$python -m venv failed (Debian, Ubuntu: apt install python3-venv)"
   fi
-  once dev requirements-dev.txt -- pip_install -r requirements-dev.txt
+  if [ -n "${NPUFA_TORCH:-}" ]; then
+    once "torch-$NPUFA_TORCH" requirements-*.txt scripts/install_row.py python/npufa/_version.py -- install_row
+  else
+    once dev requirements-dev.txt -- pip_install -r requirements-dev.txt
+  fi
   PATH="$PWD/.venv/bin:$PATH"
 }
 
+install_row() { .venv/bin/python scripts/install_row.py "$NPUFA_TORCH" requirements-*.txt || die "pip install failed"; }
+
 example_requirements() {
-  if [ -f requirements-examples.txt ]; then
+  if [ -z "${NPUFA_TORCH:-}" ] && [ -f requirements-examples.txt ]; then
     once examples requirements-examples.txt -- pip_install -r requirements-examples.txt
   fi
 }
@@ -169,6 +182,9 @@ case "$command" in
     [ $# -eq 0 ] && [ ${#directories[@]} -gt 0 ] ||
       die "usage: ./build.sh check --cann-include DIR [--cann-include DIR]..."
     exec "${PYTHON:-python3}" scripts/check_cann_headers.py "${directories[@]}"
+    ;;
+  wheels | matrix)
+    exec "${PYTHON:-python3}" "scripts/$command.py" "$@"
     ;;
   package)
     exec scripts/package_cann.sh "$@"

@@ -1,9 +1,12 @@
-"""Compiles the libraries with the CMake project beside this file; everything else is in pyproject.toml."""
+"""Compiles the libraries with the CMake project beside this file for the torch that is there; what depends on its version
+is here, everything else in pyproject.toml."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +15,19 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+VERSIONS = runpy.run_path(str(ROOT / "python/npufa/_version.py"))
+
+
+def row_of_torch():
+    """The row of the table for the torch that is there; the default's where there is none."""
+    try:
+        found = version("torch")
+    except PackageNotFoundError:
+        found = VERSIONS["DEFAULT_TORCH"]
+    row = VERSIONS["row_of"](found)
+    if row is None:
+        raise SystemExit(f"torch {found} is installed; npufa is made for {VERSIONS['supported']()}")
+    return row
 
 
 class CMakeBuild(build_ext):
@@ -21,7 +37,7 @@ class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         torch = find_spec("torch")
         if torch is None:
-            raise SystemExit("torch is missing: install the version of pyproject.toml or let pip isolate the build")
+            raise SystemExit(f"torch is missing: install {VERSIONS['supported']()}, or let pip isolate the build")
         # An isolated build has a torch of its own that vanishes afterwards; any other one shares build.sh's directory.
         isolated = not Path(torch.origin).is_relative_to(sys.prefix)
         build = Path(self.build_temp).resolve() if isolated else ROOT / "build"
@@ -51,7 +67,19 @@ class PlatformWheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
+# A source distribution serves every torch.
+row = VERSIONS["row_of"](VERSIONS["DEFAULT_TORCH"]) if "sdist" in sys.argv else row_of_torch()
+torch, torch_npu = VERSIONS["requirements"](row)
 setup(
+    version=VERSIONS["__version__"] + VERSIONS["local_version"](row),
+    install_requires=[torch, "packaging"],
+    extras_require={
+        # torchair, which is part of torch_npu, imports protobuf; the metadata of torch_npu does not name it.
+        "npu": [torch_npu, "protobuf"],
+        "sim": ["npufa[npu]", "pillow"],
+        "monitor": ["prometheus_client"],
+        "serving": ["transformers==5.23.0", "tqdm"],
+    },
     ext_modules=[Extension("npufa.lib.libnpufa_torch", sources=[])],
     cmdclass={"build_ext": CMakeBuild, "bdist_wheel": PlatformWheel},
     options={"build": {"build_base": str(ROOT / "build" / "wheel")}},

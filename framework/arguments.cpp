@@ -26,8 +26,10 @@ DType FromTorch(at::ScalarType type) {
       return DType::kInt32;
     case at::kLong:
       return DType::kInt64;
+#if NPUFA_TORCH_AT_LEAST(3)
     case at::kUInt64:
       return DType::kUInt64;
+#endif
     case at::kFloat8_e4m3fn:
       return DType::kFloat8E4M3;
     case at::kFloat8_e5m2:

@@ -13,6 +13,7 @@
 
 #include "attention_call.h"
 #include "name_index.h"
+#include "torch_compat.h"
 
 namespace npufa {
 

@@ -1,7 +1,5 @@
 // torch.autocast: floating inputs that must have the query's type are cast to the region's type, with gradients in
 // their own. Scales, statistics, sinks, slopes, masks and quantised caches are left alone.
-#include <ATen/autocast_mode.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include "arguments.h"
@@ -27,7 +25,7 @@ bool HasSlopes(const Arguments& a) { return a.Integer("pse_type", 1) >= 2; }
 template <c10::DeviceType device>
 void CastInputs(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments a(op, *stack);
-  const at::ScalarType type = at::autocast::get_autocast_dtype(device);
+  const at::ScalarType type = AutocastType(device);
   const auto first = stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size());
   // int8 queries take float16 biases.
   if (!IsAutocastType(a.Tensor("query").scalar_type())) return;

@@ -205,8 +205,7 @@ void RaiseOnBackward(const c10::OperatorHandle& op, c10::DispatchKeySet keys, St
   const variable_list inputs = tracked ? TensorsOf(op, *stack) : variable_list();
   CallBelowAutograd(op, keys, stack);
   if (!tracked) return;
-  const c10::intrusive_ptr<torch::autograd::Node> node =
-      c10::make_intrusive<torch::autograd::Error>(message(), torch::autograd::collect_next_edges(inputs));
+  const auto node = MakeNode<torch::autograd::Error>(message(), torch::autograd::collect_next_edges(inputs));
   for (std::size_t i = stack->size() - op.schema().returns().size(); i < stack->size(); ++i) {
     torch::autograd::set_history((*stack)[i].toTensor(), node);
   }

@@ -1,4 +1,8 @@
-// bfloat16 products through ATen's brgemm (oneDNN): another way to AMX tiles, to compare gemm_amx.h with.
+// bfloat16 products through ATen's brgemm (oneDNN, torch 2.6 and newer): another way to AMX tiles, to compare gemm_amx.h
+// with.
+#include "torch_compat.h"
+
+#if NPUFA_TORCH_AT_LEAST(6)
 #include <ATen/native/CPUBlas.h>
 
 #include "capability.h"
@@ -42,3 +46,4 @@ const bool kOffered = [] {
 }  // namespace
 
 }  // namespace npufa::cpu
+#endif

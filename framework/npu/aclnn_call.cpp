@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
+#include "torch_npu_compat.h"
+
 namespace npufa::npu {
 
 namespace {
@@ -69,7 +71,6 @@ void AclnnFunctions::Drop(aclOpExecutor* executor) const {
 
 void AclnnFunctions::Launch(std::uint64_t workspace_bytes, aclOpExecutor* executor, const Task& task,
                             std::shared_ptr<AclObjects> objects) const {
-  const TorchNpu& torch_npu = TorchNpu::Get();
   at::Tensor workspace = task.workspace;
   const std::uint64_t converted = workspace.defined() ? task.converted : 0;
   if (workspace.defined() && workspace.nbytes() < converted + workspace_bytes) {
@@ -80,10 +81,10 @@ void AclnnFunctions::Launch(std::uint64_t workspace_bytes, aclOpExecutor* execut
   if (!workspace.defined() && workspace_bytes > 0) {
     workspace = at::empty({static_cast<std::int64_t>(workspace_bytes)}, at::device(task.device).dtype(at::kByte));
   }
-  void* stream = torch_npu.CurrentStream(task.device);
+  void* stream = torch_npu::CurrentStream(task.device);
   using Second = int (*)(void*, std::uint64_t, aclOpExecutor*, void*);
   const auto second = reinterpret_cast<Second>(entry_.second);
-  torch_npu.Submit(name_, [functions = *this, second, workspace, converted, workspace_bytes, executor,
+  TorchNpu::Get().Submit(name_, [functions = *this, second, workspace, converted, workspace_bytes, executor,
                            stream, objects] {
     void* memory = workspace.defined() ? static_cast<char*>(workspace.data_ptr()) + converted : nullptr;
     const int status = second(memory, workspace_bytes, executor, stream);

@@ -1,6 +1,5 @@
 #include "npu/dropout.h"
 
-#include <ATen/Context.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/eq.h>
@@ -8,6 +7,7 @@
 
 #include "dropout_threshold.h"
 #include "npu/aclnn_call.h"
+#include "torch_npu_compat.h"
 
 namespace npufa::npu {
 
@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t kInsteadOfZero = 0x5851F42D4C957F2D;
 constexpr std::int64_t kWordsPerCounter = 4;  // generators count words
 
-Seed CapturedSeed(const PhiloxState& state) {
+Seed CapturedSeed(const torch_npu::PhiloxState& state) {
   const at::Tensor seed = state.seed_tensor->reshape({1}), words = state.offset_tensor->reshape({1});
   const at::Tensor is_zero = at::eq(seed, 0).to(at::kLong);
   return {0, 0, at::add(seed, is_zero, kInsteadOfZero),
@@ -26,9 +26,9 @@ Seed CapturedSeed(const PhiloxState& state) {
 }  // namespace
 
 Seed DrawSeed(const Arguments& a, std::int64_t words, const at::Device& device) {
-  at::Generator generator = at::globalContext().defaultGenerator(device);
+  at::Generator generator = torch_npu::DefaultGenerator(device);
   const std::lock_guard<std::mutex> lock(generator.mutex());
-  const PhiloxState state = TorchNpu::Get().DrawPhilox(generator, static_cast<std::uint64_t>(words));
+  const torch_npu::PhiloxState state = torch_npu::DrawPhilox(generator, static_cast<std::uint64_t>(words));
   if (!state.captured) {
     const auto seed = static_cast<std::int64_t>(state.seed);
     return {seed == 0 ? kInsteadOfZero : seed, static_cast<std::int64_t>(state.offset) / kWordsPerCounter};

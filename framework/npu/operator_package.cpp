@@ -51,6 +51,8 @@ std::vector<std::string> PackageFolders() {
   return folders;
 }
 
+std::string LibraryIn(const std::string& folder) { return folder + "/op_api/lib/libcust_opapi.so"; }
+
 // Why torch_npu does not find `function` in the library of a package.
 std::string WhyNot(const std::string& library, const std::string& function) {
   struct stat file;
@@ -74,7 +76,7 @@ std::string WhyNot(const std::string& library, const std::string& function) {
     message << "\nneither ASCEND_CUSTOM_OPP_PATH nor ASCEND_OPP_PATH/vendors/config.ini names a package";
   }
   for (const std::string& folder : folders) {
-    const std::string library = folder + "/op_api/lib/libcust_opapi.so";
+    const std::string library = LibraryIn(folder);
     message << "\n" << library << ": " << WhyNot(library, function);
   }
   message << kAdvice;
@@ -115,7 +117,19 @@ EntryPoint Find(const std::string& op, const std::string& name) {
   return entry;
 }
 
+void* FindIn(const char* library, const char* function) {
+  void* handle = dlopen(library, RTLD_LAZY);
+  return handle == nullptr ? nullptr : dlsym(handle, function);
+}
+
 }  // namespace
+
+void* FindInPackages(const char* function) {
+  for (const std::string& folder : PackageFolders()) {
+    if (void* found = FindIn(LibraryIn(folder).c_str(), function)) return found;
+  }
+  return FindIn("libopapi.so", function);
+}
 
 EntryPoint FindEntryPoint(const std::string& op, const std::string& name) {
   static std::mutex mutex;

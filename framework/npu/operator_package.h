@@ -15,4 +15,7 @@ struct EntryPoint {
 // place and what is wrong with it, and when the package that has it is of another version than this library.
 EntryPoint FindEntryPoint(const std::string& op, const std::string& name);
 
+// The function in the operator packages and in CANN's own library, in torch_npu's order; nullptr when it is in none.
+void* FindInPackages(const char* function);
+
 }  // namespace npufa::npu

@@ -1,55 +1,40 @@
 #include "npu/torch_npu_api.h"
 
-#include <c10/core/impl/VirtualGuardImpl.h>
-#include <c10/util/Exception.h>
-#include <dlfcn.h>
+#include "npu/acl_tensor.h"
+#include "npu/operator_package.h"
+#include "torch_npu_compat.h"
 
 namespace npufa::npu {
 
-namespace {
-
-// A library that is in the process already, whoever loaded it.
-void* Loaded(const char* library) {
-  void* handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
-  TORCH_CHECK(handle != nullptr, "npufa: ", library, " is not loaded; import torch_npu before operators run on an NPU");
-  return handle;
-}
-
-template <class Function>
-void Find(const char* library, const char* symbol, Function** function) {
-  *function = reinterpret_cast<Function*>(dlsym(Loaded(library), symbol));
-  TORCH_CHECK(*function != nullptr, "npufa: ", library, " has no ", symbol,
-              "; expected the torch_npu of npufa's requirements: pip install npufa[npu]");
-}
-
-}  // namespace
+using torch_npu::Find;
+using torch_npu::FindOptional;
+using torch_npu::kLibrary;
 
 const TorchNpu& TorchNpu::Get() {
   static const TorchNpu api;
   return api;
 }
 
-TorchNpu::TorchNpu() {
-  constexpr const char kLibrary[] = "libtorch_npu.so";
-  Find(kLibrary, "_Z16GetOpApiFuncAddrPKc", &find_aclnn_);
-  Find(kLibrary, "_Z11ConvertTypeRKN2at6TensorE", &to_acl_);
-  Find(kLibrary, "_ZNK7c10_npu9NPUStream6streamEb", &stream_handle_);
-  Find(kLibrary,
-       "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
-       "RKSt8functionIFivEEb",
-       &run_op_api_);
-  Find(kLibrary, "_ZN6at_npu16NPUGeneratorImpl16philox_npu_stateEm", &philox_);
-  Find("libascendcl.so", "aclGetRecentErrMsg", &recent_error_);
-}
+TorchNpu::TorchNpu()
+    : find_aclnn_(FindOptional<void*(const char*)>(kLibrary, "_Z16GetOpApiFuncAddrPKc")),
+      to_acl_(FindOptional<aclTensor*(const at::Tensor&)>(kLibrary, "_Z11ConvertTypeRKN2at6TensorE")),
+#if _GLIBCXX_USE_CXX11_ABI
+      run_op_api_(Find<void(const std::string&, const std::function<int()>&, bool)>(
+          kLibrary, "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
+                    "RKSt8functionIFivEEb")),
+#else
+      run_op_api_(Find<void(const std::string&, const std::function<int()>&, bool)>(
+          kLibrary, "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKSsRKSt8functionIFivEEb")),
+#endif
+      recent_error_(Find<const char*()>("libascendcl.so", "aclGetRecentErrMsg")) {}
 
 void* TorchNpu::AclnnFunction(const char* name) const {
-  void* function = find_aclnn_(name);
+  void* function = find_aclnn_ != nullptr ? find_aclnn_(name) : FindInPackages(name);
   return function != nullptr ? function : dlsym(RTLD_DEFAULT, name);
 }
 
-void* TorchNpu::CurrentStream(c10::Device device) const {
-  const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
-  return stream_handle_(&stream, false);
+aclTensor* TorchNpu::ToAcl(const at::Tensor& tensor) const {
+  return to_acl_ != nullptr ? to_acl_(tensor) : MakeAclTensor(tensor);
 }
 
 std::string TorchNpu::RecentError() const {

@@ -1,5 +1,9 @@
 # Python's module npufa.lib.calls, which shortens the way of a call. It is left out where Python.h is missing, or
-# belongs to a Python without a lock, which has no stable ABI: calls then take the way of torch.ops.
+# belongs to a Python without a lock, which has no stable ABI, and with torch before 2.10, whose tensors lie otherwise in
+# Python's objects: calls then take the way of torch.ops.
+if(NPUFA_TORCH_VERSION VERSION_LESS 2.10)
+  return()
+endif()
 execute_process(
   COMMAND ${Python_EXECUTABLE} -c
     "import sysconfig as s; print('' if s.get_config_var('Py_GIL_DISABLED') else s.get_path('include'))"
@@ -18,7 +22,7 @@ set_target_properties(npufa_calls PROPERTIES
   SUFFIX .abi3.so
   LIBRARY_OUTPUT_DIRECTORY ${NPUFA_LIBRARY_DIR}
   BUILD_WITH_INSTALL_RPATH ON)
-target_compile_definitions(npufa_calls PRIVATE Py_LIMITED_API=0x030b0000)
+target_compile_definitions(npufa_calls PRIVATE Py_LIMITED_API=0x030a0000)
 target_include_directories(npufa_calls SYSTEM PRIVATE ${PYTHON_INCLUDE}
   ${TORCH_DIR}/include ${TORCH_DIR}/include/torch/csrc/api/include)
 target_link_libraries(npufa_calls PRIVATE

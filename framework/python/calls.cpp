@@ -7,10 +7,12 @@
 
 #include <ATen/PythonTorchFunctionTLS.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <c10/util/SmallVector.h>
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
@@ -29,7 +31,7 @@ namespace {
 using c10::IValue;
 using c10::TypeKind;
 
-// The start of torch's THPVariable.
+// The start of torch's THPVariable from 2.10 on.
 struct TensorObject {
   PyObject_HEAD
   at::Tensor tensor;
@@ -278,6 +280,19 @@ PyTypeObject* TypeOf(const char* module_name, const char* name) {
   return reinterpret_cast<PyTypeObject*>(type);
 }
 
+// Whether a tensor of Python lies in memory as TensorObject says.
+bool KnowsTensors() {
+  const at::Tensor tensor = at::empty({0});
+  PyObject* object = THPVariable_Wrap(at::Tensor(tensor));
+  if (object == nullptr) return false;
+  const void* found = nullptr;
+  std::memcpy(&found, &reinterpret_cast<TensorObject*>(object)->tensor, sizeof(found));
+  Py_DECREF(object);
+  if (found == tensor.unsafeGetTensorImpl()) return true;
+  PyErr_SetString(PyExc_ImportError, "npufa.lib.calls does not know how this torch lays out tensors: build npufa with it");
+  return false;
+}
+
 }  // namespace
 
 PyMODINIT_FUNC PyInit_calls() {
@@ -286,6 +301,6 @@ PyMODINIT_FUNC PyInit_calls() {
                                    nullptr};
   tensor_type = TypeOf("torch", "Tensor");
   parameter_type = TypeOf("torch.nn", "Parameter");
-  if (tensor_type == nullptr || parameter_type == nullptr) return nullptr;
+  if (tensor_type == nullptr || parameter_type == nullptr || !KnowsTensors()) return nullptr;
   return PyModule_Create(&definition);
 }

@@ -6,6 +6,7 @@ set_target_properties(npufa_sim_aten PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${NPUFA_LIBRARY_DIR}
   BUILD_WITH_INSTALL_RPATH ON
   INSTALL_RPATH "$ORIGIN")
+target_include_directories(npufa_sim_aten PRIVATE framework)  # torch_compat.h, torch_npu_compat.h
 target_include_directories(npufa_sim_aten SYSTEM PRIVATE
   ${TORCH_DIR}/include ${TORCH_DIR}/include/torch/csrc/api/include)
 target_link_libraries(npufa_sim_aten PRIVATE npufa_sim ${TORCH_DIR}/lib/libtorch_cpu.so ${TORCH_DIR}/lib/libc10.so)

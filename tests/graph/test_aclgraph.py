@@ -6,7 +6,7 @@ Each replay is compared with the same step run eagerly.
 import npufa
 import pytest
 import torch
-from cases.device import on_device
+from cases.device import fails_a_capture, on_device
 
 HEADS, KV_HEADS, HEAD_DIM, HIDDEN, BLOCK = 4, 2, 16, 64, 16
 
@@ -183,6 +183,7 @@ def test_update_keeps_what_was_converted():
 
 
 @on_device
+@fails_a_capture
 def test_operators_of_torch_npu_stay_their_own():
     import torch_npu
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import npufa
 import pytest
+from npufa import _version
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILED = ("cann", "framework", "op_host", "op_kernel", "sim")
@@ -142,12 +143,13 @@ def test_metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read(f"npufa-{npufa.__version__}.dist-info/METADATA").decode()
     headers, _, description = text.partition("\n\n")
+    torch, torch_npu = _version.requirements(_version.row_of(_version.DEFAULT_TORCH))
     assert {
         "Name: npufa",
         f"Version: {npufa.__version__}",
         "Description-Content-Type: text/markdown",
-        "Requires-Dist: torch==2.13.0",
-        'Requires-Dist: torch-npu==2.13.0; extra == "npu"',
+        f"Requires-Dist: {torch}",
+        f'Requires-Dist: {torch_npu}; extra == "npu"',
         'Requires-Dist: protobuf; extra == "npu"',
         'Requires-Dist: pillow; extra == "sim"',
     } <= set(headers.splitlines())

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 
+from .._torch_compat import destroy, replace_kernel
 from . import _python_objects
 
 # Every key at which npufa has kernels; the Autograd alias does not replace torch_npu's own at AutogradPrivateUse1.
@@ -38,10 +39,10 @@ def override(names: Iterable[str]) -> torch.library.Library:
     for theirs, ours in (pair for name in names for pair in _overloads(name)):
         _python_objects.fix(theirs)
         for key in _KEYS:
-            library.impl(theirs.name(), _forwarder(ours), key, allow_override=True)
+            replace_kernel(library, theirs.name(), _forwarder(ours), key)
     return library
 
 
 def restore(library: torch.library.Library) -> None:
     """Takes the kernels away; the ones from before are in force again."""
-    library._destroy()
+    destroy(library)

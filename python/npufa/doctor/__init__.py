@@ -33,6 +33,7 @@ def diagnose(host: Host | None = None) -> Report:
     findings = [
         *machine.machine(host),
         machine.python(),
+        machine.tested(),
         machine.torch(results["torch"]),
         *machine.autoload(),
         machine.npufa(results["npufa"]),

@@ -7,7 +7,6 @@ import platform
 import re
 from pathlib import Path
 
-from .._version import TORCH_VERSION
 from .host import Host, read
 from .probing import Step
 from .report import MISSING, OK, WRONG, Finding
@@ -138,8 +137,8 @@ def torch_npu(step: Step | None, chips: tuple[str, ...]) -> Finding:
     if step is None:
         return Finding("Python", name, MISSING, "not tried: torch_npu or CANN is missing")
     if step.error:
-        return Finding("Python", name, WRONG, step.error, "CANN and driver must be of the releases that torch_npu "
-                       f"{TORCH_VERSION} names in its installation guide; npu-smi info must list the card.")
+        return Finding("Python", name, WRONG, step.error, "CANN and driver must be of the releases that this torch_npu "
+                       "names in its installation guide; npu-smi info must list the card.")
     devices = step.values.get("devices", [])
     if not devices:
         return Finding("Python", name, MISSING, "it sees no device", "npu-smi info must list the card.")

@@ -6,12 +6,10 @@ import os
 import platform
 import re
 
-from .. import _autoload, _version
+from .. import _autoload, _library, _version
 from .host import Host, folder_of, has_module, version_of
 from .probing import Step
 from .report import MISSING, OK, WRONG, Finding
-
-PYTHONS = ((3, 11), (3, 14))
 
 
 def processor(host: Host) -> tuple[str, set[str]]:
@@ -33,34 +31,44 @@ def machine(host: Host) -> list[Finding]:
     ]
 
 
+def row() -> _version.Row:
+    """The row of the table that the installed npufa is built for."""
+    return _version.row_of(_library.built_for() or _version.DEFAULT_TORCH) or _version.TABLE[-1]
+
+
 def python() -> Finding:
     found = platform.python_version_tuple()
-    first, last = PYTHONS
-    good = first <= (int(found[0]), int(found[1])) <= last
+    first, last = row().pythons
+    good = found[0] == "3" and first <= int(found[1]) <= last
     return Finding("Python", "python", OK if good else WRONG, platform.python_version(),
-                   "" if good else f"Use Python {first[0]}.{first[1]} to {last[0]}.{last[1]}; torch has wheels for it.")
+                   "" if good else f"Use Python 3.{first} to 3.{last}; torch {row().minor} has wheels for it.")
 
 
 def pinned(distribution: str, module: str, advice: str) -> Finding:
-    """A distribution that must be of torch's version."""
+    """A distribution that must be of the minor version of torch that npufa is built for."""
     version = version_of(distribution)
-    wanted = _version.TORCH_VERSION
     if version is None:
         if has_module(module):
             return Finding("Python", module, WRONG, "of unknown version, not installed by pip", advice)
         return Finding("Python", module, MISSING, "not installed", advice)
-    good = version.partition("+")[0] == wanted
-    return Finding("Python", module, OK if good else WRONG, version if good else f"{version}, not {wanted}",
+    good = _version.minor(version) == row().minor
+    return Finding("Python", module, OK if good else WRONG, version if good else f"{version}, not {row().minor}",
                    "" if good else advice)
 
 
 def torch(step: Step) -> Finding:
-    advice = f"pip install torch=={_version.TORCH_VERSION}"
+    advice = f"pip install 'torch=={row().minor}.*', or npufa's wheel for the torch that is here (docs/versions.md)"
     finding = pinned("torch", "torch", advice)
     if finding.state == OK and step.error:
         return Finding("Python", "torch", WRONG, f"{finding.value} cannot be imported: {step.error}",
-                       f"Reinstall it: {advice} --force-reinstall")
+                       f"Reinstall it: pip install --force-reinstall 'torch=={row().minor}.*'")
     return finding
+
+
+def tested() -> Finding:
+    """The row of docs/versions.md that this machine is on."""
+    there = row()
+    return Finding("Python", "versions", OK, f"row torch {there.torch} with torch_npu {there.torch_npu}, tier {there.tier}")
 
 
 def npufa(step: Step) -> Finding:
@@ -72,7 +80,8 @@ def npufa(step: Step) -> Finding:
 
 
 def torch_npu() -> Finding:
-    return pinned("torch-npu", "torch_npu", "For NPU tensors, real or simulated: pip install npufa[npu]")
+    return pinned("torch-npu", "torch_npu", "For NPU tensors, real or simulated: pip install npufa[npu], "
+                  f"or --no-deps 'torch-npu=={row().minor}.*'")
 
 
 def autoload() -> list[Finding]:

@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch.compiler import is_compiling
+
+from .._torch_compat import is_compiling
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 _INTEGERS = (torch.int32, torch.int64)

@@ -6,9 +6,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch._subclasses.fake_impls import register_op_impl
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
+from .._torch_compat import set_fake_rule
 from ._on_import import on_import
 
 _DRAWING = ("npu_fusion_attention", "npu_fusion_attention_v2", "npu_fusion_attention_v3", "_npu_fusion_attention_drawn")
@@ -51,5 +51,6 @@ def register() -> None:
     """Enters the rules into the tables of fake tensors and of random operators."""
     ops = torch.ops.npufa
     on_import("torch._functorch.compile_utils", _never_merge)
-    register_op_impl([ops.npu_fusion_attention.default, ops.npu_fusion_attention_v2.default])(_attention)
-    register_op_impl(ops._npu_dropout_number.default)(_number)
+    set_fake_rule(ops.npu_fusion_attention.default, _attention)
+    set_fake_rule(ops.npu_fusion_attention_v2.default, _attention)
+    set_fake_rule(ops._npu_dropout_number.default, _number)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._torch_compat import set_functional_rule
+
 _OPERATORS = (
     "npu_fused_infer_attention_score",
     "npu_fused_infer_attention_score_v2",
@@ -40,7 +42,7 @@ def _make_functional(functional: torch._ops.OpOverload, overload: torch._ops.OpO
             context.sync(tensor)
         return tuple(out)
 
-    overload.py_functionalize_impl(rule)
+    set_functional_rule(overload, rule)
 
 
 def register() -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, has_torch_function
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from .._torch_compat import is_compiling
 from ._additive_masks import keep_under
 from ._operators import DTYPES, MAX_HEAD_DIM, attention
 from ._rules import CAUSAL, FULL, Rules
@@ -112,7 +113,7 @@ def _current_attention(*args: Any, **kwargs: Any) -> Tensor:
 
 
 def _check_key_padding_mask(*args: Any) -> None:
-    if not torch.compiler.is_compiling():  # Dynamo cannot trace the check
+    if not is_compiling():  # Dynamo cannot trace the check
         F._check_key_padding_mask(*args)
 
 

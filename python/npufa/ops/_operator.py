@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch.compiler import is_compiling
+
+from .._torch_compat import is_compiling
 
 LENGTHS = ("actual_seq_lengths", "actual_seq_lengths_kv", "actual_seq_qlen", "actual_seq_kvlen")
 

@@ -15,12 +15,11 @@ import warnings
 import torch
 
 from .. import _autoload
-from .._version import TORCH_VERSION
+from .._version import minor
 from . import graph_engine
 from ._native import LIBRARY_DIR, native
 
 DEFAULT_SOC = os.environ.get(_autoload.CHIP) or "Ascend910B3"
-_TORCH_NPU_VERSION = TORCH_VERSION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +71,10 @@ def _require_torch_npu() -> None:
     version = _torch_npu_version()
     if version is None:
         raise ImportError("npufa.sim needs torch_npu, which is not installed: pip install npufa[npu]")
-    if version.partition("+")[0] != _TORCH_NPU_VERSION:
-        raise ImportError(f"npufa.sim imitates CANN for torch_npu {_TORCH_NPU_VERSION}, found {version}: "
-                          f"pip install torch-npu=={_TORCH_NPU_VERSION}")
+    wanted = minor(torch.__version__)
+    if minor(version) != wanted:
+        raise ImportError(f"npufa.sim needs torch_npu {wanted} beside torch {torch.__version__}, found {version}: "
+                          f"pip install --no-deps 'torch-npu=={wanted}.*'")
 
 
 def _require_chip(soc: str) -> None:

@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <optional>
+#include <utility>
 
 #include "cpu_call.h"
+#include "torch_compat.h"
 
 namespace npufa_sim {
 
@@ -12,8 +14,10 @@ namespace {
 
 using at::Tensor;
 
-std::optional<c10::SafeKernelFunction>& TorchNpuCopy() {
-  static std::optional<c10::SafeKernelFunction> kernel;
+using Kernel = decltype(npufa::RegisteredKernel(std::declval<c10::OperatorHandle>(), c10::DispatchKey::PrivateUse1));
+
+std::optional<Kernel>& TorchNpuCopy() {
+  static std::optional<Kernel> kernel;
   return kernel;
 }
 
@@ -28,7 +32,7 @@ bool NeedsOnlyCopies(const Tensor& dst, const Tensor& src) {
 }  // namespace
 
 void KeepCopyKernel(const c10::OperatorHandle& op) {
-  TorchNpuCopy() = op.getComputedKernelForDispatchKey(c10::DispatchKey::PrivateUse1);
+  TorchNpuCopy() = npufa::RegisteredKernel(op, c10::DispatchKey::PrivateUse1);
 }
 
 void Copy(const c10::OperatorHandle& op, torch::jit::Stack* stack) {

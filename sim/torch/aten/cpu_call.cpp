@@ -10,6 +10,7 @@
 #include "deferred_call.h"
 #include "device_values.h"
 #include "random.h"
+#include "torch_npu_compat.h"
 
 namespace npufa_sim {
 
@@ -45,7 +46,7 @@ class Call {
     for (std::size_t i = 0; i < arguments.size(); ++i) stack_[first_ + i] = Translate(i, arguments[i]);
     std::optional<DefaultGenerator> draws;
     if (DrawsFromDefault(op_) && device_.has_value() && device_->type() == kNpu) {
-      draws.emplace(CpuGenerator(at::globalContext().defaultGenerator(*device_)));
+      draws.emplace(CpuGenerator(npufa::torch_npu::DefaultGenerator(*device_)));
     }
     op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &stack_);
     draws.reset();
@@ -74,7 +75,7 @@ class Call {
       return generator.device().type() == kNpu ? CpuGenerator(generator) : generator;
     }
     if (value.isNone() && IsGenerator(argument) && device_.has_value() && device_->type() == kNpu) {
-      return CpuGenerator(at::globalContext().defaultGenerator(*device_));
+      return CpuGenerator(npufa::torch_npu::DefaultGenerator(*device_));
     }
     return MapTensors(value, [](const Tensor& t) { return OnCpu(t); });
   }

@@ -13,6 +13,7 @@
 #include "acl/acl_base.h"
 #include "device_values.h"
 #include "random.h"
+#include "torch_npu_compat.h"
 
 namespace npufa_sim {
 
@@ -157,7 +158,7 @@ class DeferredCall {
     auto task = std::make_shared<Task>(op_);
     for (std::size_t i = 0; i < arguments_.size(); ++i) AddArgument(i, task.get());
     if (DrawsFromDefault(op_)) {
-      task->SetDefaultGenerator(Draws(at::globalContext().defaultGenerator(*device_)));
+      task->SetDefaultGenerator(Draws(npufa::torch_npu::DefaultGenerator(*device_)));
     }
     Stack results;
     for (std::size_t i = 0; i < shapes.size(); ++i) results.push_back(Result(i, shapes[i], task.get()));
@@ -224,7 +225,7 @@ class DeferredCall {
     if (value.isGenerator() && value.toGenerator().device().type() == kNpu) {
       task->AddGenerator(Draws(value.toGenerator()));
     } else if (value.isNone() && IsGenerator(argument)) {
-      task->AddGenerator(Draws(at::globalContext().defaultGenerator(*device_)));
+      task->AddGenerator(Draws(npufa::torch_npu::DefaultGenerator(*device_)));
     } else if (value.isDevice() && value.toDevice().type() == kNpu) {
       task->AddArgument(c10::Device(at::kCPU));
     } else {

@@ -5,6 +5,8 @@
 
 #include <unordered_set>
 
+#include "torch_npu_compat.h"
+
 namespace npufa_sim {
 
 using at::Tensor;
@@ -40,7 +42,7 @@ std::optional<c10::Device> DeviceOf(at::ArrayRef<IValue> arguments) {
 void* CurrentStream(const std::optional<c10::Device>& device) {
   const c10::impl::VirtualGuardImpl devices(kNpu);
   const bool npu = device.has_value() && device->type() == kNpu;
-  return devices.getStream(npu ? *device : devices.getDevice()).native_handle();
+  return npufa::torch_npu::CurrentStream(npu ? *device : devices.getDevice());
 }
 
 bool TakesHostTensors(const std::string& op) {

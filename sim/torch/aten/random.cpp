@@ -2,11 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
-#include <dlfcn.h>
 
 #include <algorithm>
 
 #include "device_values.h"
+#include "torch_npu_compat.h"
 
 namespace npufa_sim {
 
@@ -16,26 +16,6 @@ constexpr std::uint64_t kCallStep = 4;  // offsets of device generators are mult
 
 at::Generator GeneratorAt(std::uint64_t seed, std::uint64_t offset) {
   return at::detail::createCPUGenerator(seed + offset * 0x9E3779B97F4A7C15ULL);
-}
-
-// What torch_npu's generator answers during a capture: tensors that it fills before every replay, and the distance of
-// this call from the position in them. The layout is torch_npu's.
-struct PhiloxState {
-  const at::Tensor* seed;
-  const at::Tensor* offset;
-  std::uint64_t offset_in_graph;
-  bool captured;
-  bool secondary_stream;
-};
-
-using PhiloxFunction = PhiloxState (*)(c10::GeneratorImpl*, std::uint64_t);
-
-PhiloxFunction FindPhiloxFunction() {
-  void* torch_npu = dlopen("libtorch_npu.so", RTLD_LAZY | RTLD_NOLOAD);
-  TORCH_CHECK(torch_npu != nullptr, "libtorch_npu.so is not loaded");
-  void* function = dlsym(torch_npu, "_ZN6at_npu16NPUGeneratorImpl16philox_npu_stateEm");
-  TORCH_CHECK(function != nullptr, "libtorch_npu.so has no NPUGeneratorImpl::philox_npu_state");
-  return reinterpret_cast<PhiloxFunction>(function);
 }
 
 std::uint64_t FirstValue(const std::int64_t* address) { return static_cast<std::uint64_t>(*address); }
@@ -50,12 +30,11 @@ at::Generator CpuGenerator(at::Generator generator) {
 }
 
 std::function<at::Generator()> CapturedGenerator(at::Generator generator) {
-  static const PhiloxFunction philox = FindPhiloxFunction();
   const std::lock_guard<std::mutex> lock(generator.mutex());
-  const PhiloxState state = philox(generator.unsafeGetGeneratorImpl(), kCallStep);
+  const npufa::torch_npu::PhiloxState state = npufa::torch_npu::DrawPhilox(generator, kCallStep);
   TORCH_CHECK(state.captured, "this generator takes no part in the capture; register it with the graph");
-  return [seed = static_cast<const std::int64_t*>(state.seed->const_data_ptr()),
-          offset = static_cast<const std::int64_t*>(state.offset->const_data_ptr()),
+  return [seed = static_cast<const std::int64_t*>(state.seed_tensor->const_data_ptr()),
+          offset = static_cast<const std::int64_t*>(state.offset_tensor->const_data_ptr()),
           distance = state.offset_in_graph] { return GeneratorAt(FirstValue(seed), FirstValue(offset) + distance); };
 }
 

@@ -47,8 +47,8 @@ def missing(name): raise importlib.metadata.PackageNotFoundError(name)
 importlib.metadata.version = missing
 with pytest.raises(ImportError, match=r"not installed: pip install npufa\\[npu\\]"):
     npufa.sim.enable()
-importlib.metadata.version = lambda name: "2.9.0"
-with pytest.raises(ImportError, match="for torch_npu 2.13.0, found 2.9.0: pip install torch-npu==2.13.0"):
+importlib.metadata.version = lambda name: "2.0.1.post3"
+with pytest.raises(ImportError, match=r"needs torch_npu 2\\.\\d+ beside torch 2.*, found 2.0.1.post3: pip install --no-deps "):
     npufa.sim.enable()
 importlib.metadata.version = version
 sys.modules["torch_npu"] = types.ModuleType("torch_npu")
@@ -61,7 +61,7 @@ with pytest.raises(ValueError, match="soc is unknown, got 'Ascend310P'; expected
 npufa.sim.enable("Ascend910B1")
 npufa.sim.enable("Ascend910B1", check=False)
 status = npufa.sim.status()
-assert (status.soc, status.check, status.torch_npu, status.cann) == ("Ascend910B1", False, "2.13.0", None)
+assert (status.soc, status.check, status.torch_npu, status.cann) == ("Ascend910B1", False, version("torch_npu"), None)
 with pytest.raises(RuntimeError, match="soc cannot change within a process, got 'Ascend910B3' after 'Ascend910B1'"):
     npufa.sim.enable()
 import torch

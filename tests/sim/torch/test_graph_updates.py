@@ -4,7 +4,7 @@ import ctypes
 
 import pytest
 import torch
-from cases.device import on_device
+from cases.device import fails_a_capture, on_device
 
 SYNC_TIMEOUT = 507046
 
@@ -105,6 +105,7 @@ def test_errors_behind_a_wait_reach_the_one_who_ends_it():
 
 
 @on_device
+@fails_a_capture
 def test_wrong_use_is_refused():
     graph, handle, x, y = captured_with_group(group_tasks=2)
     with pytest.raises(RuntimeError, match="the update has 1 tasks, expected the group's 2"):

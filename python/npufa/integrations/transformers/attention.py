@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..._torch_compat import is_compiling
 from .._operators import DTYPES, MAX_HEAD_DIM, attention, needs_training_operator
 from .._rules import CAUSAL, FULL, Band, Rules, Segments
 from .lazy_mask import LazyMask
@@ -60,7 +61,7 @@ def npufa_attention(
     _check(query, value, attention_mask, kwargs)
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     keep = bias = None
-    if torch.compiler.is_compiling() and cu_seq_lens_q is not None:
+    if is_compiling() and cu_seq_lens_q is not None:
         attention_mask = None  # made without looking at the values of position_ids
     if isinstance(attention_mask, LazyMask) and attention_mask.rules is not None:
         rules = attention_mask.rules
@@ -145,7 +146,7 @@ def _restarts(position_ids: Tensor | None) -> tuple[int, ...] | None:
     global _last_restarts
     if position_ids is None or position_ids.dim() != 2 or position_ids.shape[0] != 1 or position_ids.shape[1] == 1:
         return None
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return None
     version = 0 if position_ids.is_inference() else position_ids._version
     if _last_restarts is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import masking_utils
 from transformers.utils.import_utils import is_tracing
 
+from ..._torch_compat import is_compiling
 from .._rules import Band, Intervals, Rules, Segments
 from .lazy_mask import LazyMask
 
@@ -42,7 +43,7 @@ def npufa_mask(
         use_vmap=use_vmap, device=device)
     skip = {"allow_is_causal_skip": allow_is_causal_skip, "allow_is_bidirectional_skip": allow_is_bidirectional_skip}
     tensors = (attention_mask, q_offset)
-    if torch.compiler.is_compiling() or any(isinstance(t, Tensor) and is_tracing(t) for t in tensors):
+    if is_compiling() or any(isinstance(t, Tensor) and is_tracing(t) for t in tensors):
         return build(**skip)  # values cannot be read
     if q_length == 1 and not allow_is_causal_skip and not allow_is_bidirectional_skip:
         return build(**skip)  # one row; and the decode step of a static cache may be compiled

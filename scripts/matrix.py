@@ -1,0 +1,126 @@
+"""Builds and tests npufa with other versions of torch and torch_npu and keeps docs/versions.md; see `build.sh --help`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from row_tree import ROOT, VERSIONS, build_sh, rows, tree
+
+SLICE = ["tests/ops", "tests/graph", "tests/compat", "tests/sim/torch", "tests/integrations"]
+RECORD = ROOT / "docs/versions.json"
+PAGE = ROOT / "docs/versions.md"
+
+FACTS = """
+import importlib.metadata, json, platform, torch
+print(json.dumps({"torch": torch.__version__, "torch_npu": importlib.metadata.version("torch-npu"),
+                  "python": platform.python_version()}))
+"""
+
+HEAD = """# Versions of torch and torch_npu
+
+npufa is built for one minor version of torch. `python -m npufa doctor` shows which, and the row of this table that a
+machine is on; `import npufa` beside another torch says which wheel is wanted. torch_npu may be any release of the same
+minor version, post-releases included.
+
+    pip install --no-build-isolation npufa-{version}.tar.gz      # builds for the torch that is installed
+    ./build.sh wheels 2.10.0                                # wheels into dist; without a version for all of tier 1
+    NPUFA_TORCH=2.10.0 ./build.sh build                     # the repository with another torch in a new .venv
+
+Wheels for another torch than {default} have a local version: `npufa=={version}+torch2.10`.
+
+Tier 1: everything. Tier 2: what this torch lacks is refused by name. Tier 3: eager operators and gradients, without
+torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests in {slice}.
+A row without a date has not been run.
+
+| torch | torch_npu | Python | tier | machine | run | passed | failed | skipped |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def outcomes(report: str) -> dict:
+    """Counts of a JUnit report, the names of what failed, and the reasons of skips that name a torch."""
+    failed, reasons = [], set()
+    cases = list(ElementTree.fromstring(report).iter("testcase"))
+    for case in cases:
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed.append(f"{case.get('classname')}::{case.get('name')}")
+    skips = [skip for case in cases if (skip := case.find("skipped")) is not None]
+    reasons = {skip.get("message", "") for skip in skips if skip.get("message", "").startswith("torch ")}
+    return {"passed": len(cases) - len(failed) - len(skips), "failed": len(failed), "skipped": len(skips),
+            "failures": sorted(failed), "refusals": sorted(reasons)}
+
+
+def page(record: dict[str, dict]) -> str:
+    """docs/versions.md from the table and what ran of it."""
+    head = HEAD.format(version=VERSIONS["__version__"], default=VERSIONS["DEFAULT_TORCH"],
+                       slice=", ".join(f"`{folder}`" for folder in SLICE))
+    lines, notes = [], []
+    for row in VERSIONS["TABLE"]:
+        first, last = row.pythons
+        known = f"{row.torch} | {row.torch_npu} | 3.{first} to 3.{last} | {row.tier}"
+        runs = {name: run for name, run in record.items() if run["row"] == row.torch}
+        if not runs:
+            lines.append(f"| {known} | | | | | |")
+        for run in runs.values():
+            machine = f"{run['machine']}, torch {run['torch']}, torch_npu {run['torch_npu']}, Python {run['python']}"
+            counts = f"{run['passed']} | {run['failed']} | {run['skipped']}"
+            lines.append(f"| {known} | {machine} | {run['date']} | {counts} |")
+            notes += describe(run)
+    return head + "\n".join(lines) + "\n" + "\n".join(notes) + ("\n" if notes else "")
+
+
+def describe(run: dict) -> list[str]:
+    """What a run left out, and what failed in it."""
+    if not run["refusals"] and not run["failures"] and run["tests"] == SLICE:
+        return []
+    lines = ["", f"## torch {run['row']}, {run['machine']}", ""]
+    if run["tests"] != SLICE:
+        lines.append("- run with: `" + " ".join(run["tests"]) + "`")
+    lines += [f"- left out: {reason}" for reason in run["refusals"]]
+    return lines + [f"- failed: `{name}`" for name in run["failures"]]
+
+
+def run_row(row: object, arguments: list[str], keep: bool) -> dict:
+    """Builds and tests one row; raises SystemExit when there is nothing to count."""
+    tests = arguments or SLICE
+    with tree(ROOT / "build/matrix" / row.torch, keep) as folder:
+        report = folder / "build/report.xml"
+        began = time.monotonic()
+        build_sh(folder, row, "test", *tests, "-q", "--junitxml", str(report))
+        if not report.exists():
+            raise SystemExit(f"torch {row.torch}: nothing ran")
+        done = subprocess.run([folder / ".venv/bin/python", "-c", FACTS], capture_output=True, text=True, check=True,
+                              cwd=folder, env={"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"})
+        return {"row": row.torch, "machine": platform.machine(), "date": datetime.date.today().isoformat(),
+                "tests": tests, "minutes": round((time.monotonic() - began) / 60), **json.loads(done.stdout),
+                **outcomes(report.read_text())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="build.sh matrix")
+    parser.add_argument("--torch", action="append", default=[], metavar="VERSION", help="a row; default: all of tier 1")
+    parser.add_argument("--keep", action="store_true", 
+                        help="leave copy and environment in build/matrix, and use them again")
+    options, tests = parser.parse_known_args()
+    failed = 0
+    for row in rows(options.torch):
+        result = run_row(row, tests, options.keep)
+        record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        record[f"{row.torch} {result['machine']}"] = result
+        RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        PAGE.write_text(page(record))
+        failed += result["failed"]
+        print(f"torch {result['torch']}, torch_npu {result['torch_npu']}: {result['passed']} passed, "
+              f"{result['failed']} failed, {result['skipped']} skipped, {result['minutes']} min", flush=True)
+    raise SystemExit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
