@@ -57,8 +57,7 @@ inline at::ScalarType AutocastType(c10::DeviceType device) {
 #if NPUFA_TORCH_AT_LEAST(4)
   return at::autocast::get_autocast_dtype(device);
 #else
-  if (device == c10::kCPU) return at::autocast::get_autocast_cpu_dtype();
-  return at::autocast::get_autocast_privateuseone_dtype();
+  return device == at::kCPU ? at::autocast::get_autocast_cpu_dtype() : at::autocast::get_autocast_privateuseone_dtype();
 #endif
 }
 
