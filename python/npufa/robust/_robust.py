@@ -100,7 +100,7 @@ class RobustAttention:
                 # Frames of a failed attempt hold its tensors.
                 failures.append(error.with_traceback(None))
         for error in failures[1:]:
-            failures[0].add_note(f"fallback failed, too: {error}")
+            _add_note(failures[0], f"fallback failed, too: {error}")
         raise failures[0]
 
     def _levels(self, call: Call, expected: tuple[Any, ...]) -> Iterator[tuple[str, Level]]:
@@ -123,7 +123,7 @@ class RobustAttention:
         try:
             halves = split(call)
         except CannotSplitError as reason:
-            failure.add_note(str(reason))
+            _add_note(failure, str(reason))
             raise failure from None
         self._degrade(call, f"split_{halves.kind}", str(failure))
         first, second = (self._attempt(half, level) for half in halves.calls)
@@ -136,6 +136,11 @@ class RobustAttention:
         if first:
             logger.warning("npufa.robust: %s goes on by %s after: %s", call.operator, kind, reason)
         _events.tell(call.operator, kind)
+
+
+def _add_note(error: BaseException, note: str) -> None:
+    """BaseException.add_note, which Python 3.10 lacks."""
+    error.__notes__ = [*getattr(error, "__notes__", []), note]
 
 
 def _run(call: Call) -> tuple[Any, ...]:
