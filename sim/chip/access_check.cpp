@@ -139,7 +139,7 @@ void AccessCheck::Race(const Operand& operand, std::int64_t address, const char*
   if (!same_core) message << " of " << CoreName(other_core);
   if (same_bytes) {
     finding.message = message.str() + ", which writes the same bytes";
-    finding.advice = "the result does not depend on which comes last; one core is enough";
+    finding.advice = "the result does not depend on which comes last";
     return core_.Note(std::move(finding));
   }
   finding.message = message.str();
