@@ -15,6 +15,10 @@ constexpr std::int64_t kPollBytes = 64;  // a copy that may be a look at a flag
 
 constexpr Pipe kAllPipes[kPipes] = {Pipe::kS, Pipe::kV, Pipe::kM, Pipe::kMTE1, Pipe::kMTE2, Pipe::kMTE3, Pipe::kFIX};
 
+bool Writes(const Instruction& ins) {
+  return std::any_of(ins.operands().begin(), ins.operands().end(), [](const auto& operand) { return operand.write; });
+}
+
 bool LooksAtFlag(const Instruction& ins) {
   for (const Instruction::Operand& operand : ins.operands()) {
     if (operand.tensor.space != Space::kGM || operand.write || operand.extent.bytes > kPollBytes) continue;
@@ -116,7 +120,8 @@ void Core::Append(const Record& record, const char* instruction, Site site) {
 }
 
 void Core::Execute(Instruction& ins, const Cost& cost) {
-  EndProbe(ins.pipe() != Pipe::kS);
+  // What a kernel reads may decide what it does.
+  if (ins.pipe() != Pipe::kS || Writes(ins)) EndProbe(ins.pipe() != Pipe::kS);
   const std::uint32_t index = next_index_++;
   last_site_ = ins.site();
   if (index - newest_reach_ >= state_->options.patience) {

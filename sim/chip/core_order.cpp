@@ -166,8 +166,8 @@ void Core::Observe(const void* address, Site site) {
 }
 
 void Core::PollGm(Site site) {
-  EndProbe();
   if (++polls_ % kPollsBeforeYield != 0) return;
+  EndProbe();
   if (polls_ >= kMaxPolls) {
     KernelFinding finding = NewFinding("endless-loop", site, "GetValue");
     finding.message = "the core has read global memory " + std::to_string(kMaxPolls) + " times and waits still";

@@ -84,11 +84,12 @@ def test_findings_of_a_profile(tmp_path, capfd):
 
 def test_kinds_of_kernels(capfd):
     assert sim.run_program([HERE / "kinds.asc"]) == 0
-    one_to_two, one_to_one, cube, vector, overloaded = capfd.readouterr().out.splitlines()
+    one_to_two, one_to_one, cube, vector, undeclared, overloaded = capfd.readouterr().out.splitlines()
     assert one_to_two == "1 102 0 0 1 2 103 104 "
     assert one_to_one == "1 102 0 0 1 102 0 0 "
     assert cube == "1 102 0 0 0 0 0 0 "
     assert vector == "0 0 0 0 1 102 0 0 "
+    assert undeclared == cube
     assert overloaded == "0 0 0 0 0 0 1 1 "
 
 
