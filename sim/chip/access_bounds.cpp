@@ -53,6 +53,9 @@ void AccessCheck::LocalBounds(const Operand& operand, std::uint64_t first, std::
   core_.Note(std::move(finding));
 }
 
+// The runtime's memory goes on that far behind an argument.
+constexpr std::uint64_t kBehind = 32;
+
 void AccessCheck::GmBounds(const Operand& operand, std::uint64_t first, std::uint64_t last) {
   const TensorRef& tensor = operand.tensor;
   const GmRegionState* region = core_.state().memory.Find(tensor.begin);
@@ -61,9 +64,14 @@ void AccessCheck::GmBounds(const Operand& operand, std::uint64_t first, std::uin
                 "an absent optional argument is a null pointer, an empty tensor has no bytes");
   }
   if (first < region->begin() || last > region->end()) {
-    OutOfBounds(operand, Range(first, last, region->begin()) + " of " + region->region().name + ", which has " +
-                             std::to_string(region->region().bytes) + " bytes",
-                "check offsets, strides and the length of the last tile");
+    KernelFinding finding = Describe("out-of-bounds", operand);
+    finding.message = Range(first, last, region->begin()) + " of " + region->region().name + ", which has " +
+                      std::to_string(region->region().bytes) + " bytes";
+    finding.advice = "check offsets, strides and the length of the last tile";
+    missed_ = operand.rule.may_miss && first >= region->begin() && last <= region->end() + kBehind;
+    if (!missed_) core_.Fault(std::move(finding));
+    core_.Report(std::move(finding));
+    return;
   }
   if (tensor.end > tensor.begin && (first < tensor.begin || last > tensor.end)) {
     OutOfBounds(operand, Range(first, last, tensor.begin) + " of " + region->region().name +

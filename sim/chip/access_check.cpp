@@ -67,7 +67,7 @@ void AccessCheck::Run() {
     Bounds(operand);
     Alignment(operand);
   }
-  if (!core_.FollowsOrder()) return;
+  if (!core_.FollowsOrder() || missed_) return;
   // All reads come before all writes: an instruction may work in place.
   for (const bool write : {false, true}) {
     for (const Operand& operand : ins_.operands()) {

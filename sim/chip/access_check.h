@@ -51,6 +51,7 @@ class AccessCheck {
   // Of the operand at hand: one report each, and what became of the cells before, for those that follow.
   bool raced_ = false, wrote_same_ = false, unwritten_ = false;
   std::uint32_t content_ = 0;
+  bool missed_ = false;  // an operand that may, did
   struct Step {
     std::uint32_t from = 0, mask = 0, to = 0;
     bool known = false;

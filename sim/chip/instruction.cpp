@@ -106,5 +106,9 @@ void Instruction::CopyWritten(const TensorRef& dst, const Extent& dst_extent, co
 }
 
 std::uint8_t* Bytes(const TensorRef& tensor) { return Current().HostAddress(tensor); }
+const std::uint8_t* BytesWithin(const TensorRef& tensor, std::uint64_t offset, std::uint64_t bytes) {
+  const std::uint64_t end = Current().state().memory.Find(tensor.begin)->end();
+  return tensor.address + offset + bytes <= end ? Bytes(tensor) + offset : nullptr;
+}
 
 }  // namespace npufa_sim

@@ -37,6 +37,7 @@ struct OperandRule {
   bool whole_blocks = false;       // a 32-byte block counts as written as soon as any byte of it is
   bool unit_flag = false;          // L0C: Mmad and Fixpipe with unit flags wait for each other
   std::uint8_t numbers = 0;        // bytes of elements none of which may be the NaN that unwritten memory holds
+  bool may_miss = false;           // GM: just past an argument's end the instruction is wrong, and the program goes on
   bool undefined = false;          // a write of bytes that nobody may use: they count as unwritten afterwards
 };
 
@@ -89,5 +90,7 @@ class Instruction {
 
 // Host memory behind a tensor of the current core.
 std::uint8_t* Bytes(const TensorRef& tensor);
+// The same at an offset in bytes; null where an operand that may miss does.
+const std::uint8_t* BytesWithin(const TensorRef& tensor, std::uint64_t offset, std::uint64_t bytes);
 
 }  // namespace npufa_sim

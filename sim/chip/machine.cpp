@@ -299,7 +299,7 @@ void Validate(const ChipDescription& chip, const Launch& launch, TaskType type) 
   const int limit = type == TaskType::kAivOnly ? chip.aiv_count : chip.aic_count;
   if (launch.block_dim < 1 || static_cast<int>(launch.block_dim) > limit) {
     fail("block_dim is " + std::to_string(launch.block_dim) + ", must be 1 to " + std::to_string(limit) + " on " +
-         chip.name);
+         chip.name + "; more blocks than cores, of which the chip lets some wait, are not modelled: let a block loop");
   }
   if (type != TaskType::kAicOnly && !launch.vector_entry) fail("no program for vector cores");
   if (type != TaskType::kAivOnly && !launch.cube_entry) fail("no program for cube cores");
