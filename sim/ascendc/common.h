@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "chip/core_api.h"
+#include "constants.h"
 #include "dtypes.h"
 #include "macros.h"
 #include "sync.h"
@@ -24,21 +25,6 @@ inline constexpr npufa_sim::BlockCountWord block_num{};
 
 namespace AscendC {
 
-constexpr uint32_t ONE_BLK_SIZE = 32;
-constexpr uint32_t DEFAULT_C0_SIZE = 32;
-constexpr uint32_t ONE_REPEAT_BYTE_SIZE = 256;
-constexpr uint32_t ONE_BYTE_BIT_SIZE = 8;
-constexpr int32_t BLOCK_CUBE = 16;
-constexpr int32_t CUBE_MAX_SIZE = 256;
-constexpr int32_t K_MAX_DIM = 8;
-constexpr int32_t DEFAULT_BLOCK_SIZE = 256;
-constexpr int32_t MAX_BLOCK_COUNT = 4095;
-constexpr uint32_t TOTAL_UB_SIZE = 192 * 1024;
-constexpr uint32_t TOTAL_L1_SIZE = 512 * 1024;
-constexpr uint32_t TOTAL_L0A_SIZE = 64 * 1024;
-constexpr uint32_t TOTAL_L0B_SIZE = 64 * 1024;
-constexpr uint32_t TOTAL_L0C_SIZE = 128 * 1024;
-
 // The standard's own templates under the name that device code uses.
 namespace Std {
 using namespace std;
@@ -48,6 +34,14 @@ template <class T, class U>
 struct IsSameType : std::is_same<T, U> {};
 template <class T, class... Others>
 constexpr bool IsSameTypeOneOf = (std::is_same_v<T, Others> || ...);
+template <class T, class... Others>
+constexpr bool SupportType() {
+  return IsSameTypeOneOf<T, Others...>;
+}
+template <class T, int... sizes>
+constexpr bool SupportBytes() {
+  return ((sizeof(T) == sizes) || ...);
+}
 template <class T>
 using PrimT = T;
 template <bool condition, class T, class F>
@@ -77,6 +71,9 @@ template <class T, class U>
 constexpr auto Align(T a, U b) {
   return AlignUp(a, b);
 }
+constexpr uint32_t Ceil(uint32_t a, uint32_t b) { return CeilDivision(a, b); }
+constexpr uint32_t ConstCeil(uint32_t a, uint32_t b) { return CeilDivision(a, b); }
+inline int64_t ScalarCountLeadingZero(uint64_t value) { return value == 0 ? 64 : __builtin_clzll(value); }
 constexpr uint32_t GetUBSizeInBytes() { return TOTAL_UB_SIZE; }
 inline uint32_t GetRuntimeUBSize() { return TOTAL_UB_SIZE; }
 constexpr int32_t GetDataBlockSizeInBytes() { return ONE_BLK_SIZE; }

@@ -74,6 +74,9 @@ struct bfloat16_t {
   explicit operator float() const { return npufa_sim::Bfloat16ToFloat(bits); }
 };
 
+// Another name that kernels use. A macro, for it is a word of some host compilers.
+#define __bf16 bfloat16_t
+
 using float16_t = half;
 using float32_t = float;
 

@@ -18,9 +18,9 @@
 #define __biasbuf__
 #define __sync_alias__
 #define __forceinline__ inline __attribute__((always_inline))
-#define __inout_pipe__(pipe)
-#define __in_pipe__(pipe)
-#define __out_pipe__(pipe)
+#define __inout_pipe__(...)
+#define __in_pipe__(...)
+#define __out_pipe__(...)
 #define __WORKGROUP_LOCAL__
 #define __BLOCK_LOCAL__
 #define GM_ADDR __gm__ uint8_t*

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "constants.h"
 #include "sync.h"
 #include "tensor.h"
 
@@ -362,6 +363,21 @@ class TBuf {
  private:
   uint32_t address_ = 0, bytes_ = 0;
 };
+
+// What InitBuffer has not given away yet, for the time of one call.
+template <class T, TPosition pos>
+bool PopStackBuffer(LocalTensor<T>& pop) {
+  static_assert(SpaceOf(pos) == npufa_sim::Space::kUB, "temporary memory of this kind is in UB");
+  const auto used = static_cast<uint32_t>(npufa_sim::AllocatedBytes(SpaceOf(pos)));
+  pop.SetAddr(TBuffAddr{TOTAL_UB_SIZE - used, used, nullptr, static_cast<uint8_t>(pos)});
+  return true;
+}
+template <TPosition pos>
+bool PopStackBuffer(TBuf<pos>& pop, TBufType&) {
+  const auto used = static_cast<uint32_t>(npufa_sim::AllocatedBytes(SpaceOf(pos)));
+  pop.Set(used, TOTAL_UB_SIZE - used);
+  return true;
+}
 
 template <TPosition pos, int32_t depth = 1, auto mask = 0>
 using TSCM = TQueBind<pos, TPosition::TSCM, depth, mask>;

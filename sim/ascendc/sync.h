@@ -87,6 +87,10 @@ void CrossCoreWaitFlag(uint16_t flagId, npufa_sim::Site site = npufa_sim::Site::
   npufa_sim::CrossCoreWait(flagId, site);
 }
 
+inline void WaitEvent(uint16_t flagId, npufa_sim::Site site = npufa_sim::Site::Here()) {
+  npufa_sim::CrossCoreWait(flagId, site);
+}
+
 template <bool isAIVOnly = true>
 void SyncAll(npufa_sim::Site site = npufa_sim::Site::Here()) {
   npufa_sim::SyncAll(isAIVOnly, site);

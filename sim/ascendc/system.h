@@ -57,9 +57,9 @@ inline void DeclareDefaultTaskType(KernelMetaType type) {
 #define KERNEL_TASK_TYPE_DEFAULT(type) npufa_sim::DeclareDefaultTaskType(type)
 #define REGISTER_TILING_DEFAULT(tiling_struct) using RegisteredTilingData [[maybe_unused]] = tiling_struct
 #define GET_TILING_DATA(tiling_data, tiling_arg) \
-  const RegisteredTilingData tiling_data = npufa_sim::LoadTiling<RegisteredTilingData>(tiling_arg)
+  RegisteredTilingData tiling_data = npufa_sim::LoadTiling<RegisteredTilingData>(tiling_arg)
 #define GET_TILING_DATA_WITH_STRUCT(tiling_struct, tiling_data, tiling_arg) \
-  const tiling_struct tiling_data = npufa_sim::LoadTiling<tiling_struct>(tiling_arg)
+  tiling_struct tiling_data = npufa_sim::LoadTiling<tiling_struct>(tiling_arg)
 #define GET_TILING_DATA_MEMBER(tiling_struct, member, var, tiling_arg) \
   const auto var = npufa_sim::LoadTiling<tiling_struct>(tiling_arg).member
 
@@ -75,5 +75,7 @@ inline int64_t GetTaskRation() { return npufa_sim::SubBlockCount(); }
 constexpr uint64_t RESERVED_WORKSPACE = 16 * 1024 * 1024;
 inline GM_ADDR GetUserWorkspace(GM_ADDR workspace) { return workspace + RESERVED_WORKSPACE; }
 inline void SetSysWorkspace(GM_ADDR) {}
+inline void SetSysWorkspaceForce(GM_ADDR) {}
+inline GM_ADDR GetSysWorkSpacePtr() { return nullptr; }
 
 }  // namespace AscendC

@@ -87,6 +87,35 @@ constexpr uint64_t ElementsOf(uint64_t bytes) {
   else return bytes / sizeof(T);
 }
 
+}  // namespace AscendC
+
+namespace npufa_sim {
+
+// Tensors to compute with, and the line that names them: operators take no further argument.
+template <class Tensor>
+struct Sited {
+  Sited(const Tensor& t, Site s = Site::Here()) : tensor(t), site(s) {}  // NOLINT: meant to convert
+  const Tensor& tensor;
+  Site site;
+};
+
+enum class TensorOperator { kAdd, kSub, kMul, kDiv, kOr, kAnd, kLess, kGreater, kEqual, kLessEqual, kGreaterEqual, kUnequal };
+
+template <TensorOperator op, class Tensor>
+struct TensorExpression {
+  TensorExpression(const Sited<Tensor>& a, const Tensor& b) : src0(a.tensor), src1(b), site(a.site) {}
+  // See vector_expression.h.
+  template <class Result>
+  void Into(const Result& dst) const;
+
+  const Tensor &src0, &src1;
+  Site site;
+};
+
+}  // namespace npufa_sim
+
+namespace AscendC {
+
 template <class T>
 class LocalTensor {
  public:
@@ -109,6 +138,30 @@ class LocalTensor {
     view.address_.dataLen = bytes < address_.dataLen ? address_.dataLen - bytes : 0;
     return view;
   }
+
+  // dst = a + b computes as many elements as dst has, a comparison as many as a has.
+  template <npufa_sim::TensorOperator op, class Tensor>
+  void operator=(const npufa_sim::TensorExpression<op, Tensor>& expression) const {
+    expression.Into(*this);
+  }
+#define NPUFA_SIM_OPERATOR(symbol, name)                                                            \
+  friend npufa_sim::TensorExpression<npufa_sim::TensorOperator::name, LocalTensor> operator symbol( \
+      npufa_sim::Sited<LocalTensor> a, const LocalTensor& b) {                                      \
+    return {a, b};                                                                                  \
+  }
+  NPUFA_SIM_OPERATOR(+, kAdd)
+  NPUFA_SIM_OPERATOR(-, kSub)
+  NPUFA_SIM_OPERATOR(*, kMul)
+  NPUFA_SIM_OPERATOR(/, kDiv)
+  NPUFA_SIM_OPERATOR(|, kOr)
+  NPUFA_SIM_OPERATOR(&, kAnd)
+  NPUFA_SIM_OPERATOR(<, kLess)
+  NPUFA_SIM_OPERATOR(>, kGreater)
+  NPUFA_SIM_OPERATOR(==, kEqual)
+  NPUFA_SIM_OPERATOR(<=, kLessEqual)
+  NPUFA_SIM_OPERATOR(>=, kGreaterEqual)
+  NPUFA_SIM_OPERATOR(!=, kUnequal)
+#undef NPUFA_SIM_OPERATOR
 
   template <class U>
   LocalTensor<U> ReinterpretCast() const {
@@ -146,6 +199,11 @@ class LocalTensor {
     begin_ = address;
     end_ = address + address_.dataLen;
     declared_ = true;
+  }
+  void SetAddr(const TBuffAddr& address) { *this = LocalTensor(address); }
+  void InitBuffer(uint32_t address, uint32_t elements) {
+    SetSize(elements);
+    SetAddr(address);
   }
   void SetSize(uint32_t elements) { address_.dataLen = static_cast<uint32_t>(BytesOf<T>(elements)); }
   uint32_t GetSize() const { return static_cast<uint32_t>(ElementsOf<T>(address_.dataLen)); }
@@ -192,9 +250,12 @@ class GlobalTensor {
     const npufa_sim::TensorRef ref = Ref("src");
     npufa_sim::PollGm(site);
     npufa_sim::Instruction ins("GetValue", npufa_sim::Pipe::kS, site);
-    ins.Read(ref, {static_cast<int64_t>(index * sizeof(T)), sizeof(T)}).Issue({npufa_sim::OpClass::kScalar, 1});
-    T value;
-    std::memcpy(&value, npufa_sim::Bytes(ref) + index * sizeof(T), sizeof(T));
+    npufa_sim::OperandRule rule;
+    rule.may_miss = true;
+    ins.Read(ref, {static_cast<int64_t>(index * sizeof(T)), sizeof(T)}, rule).Issue({npufa_sim::OpClass::kScalar, 1});
+    T value = {};
+    const uint8_t* bytes = npufa_sim::BytesWithin(ref, index * sizeof(T), sizeof(T));
+    if (bytes != nullptr) std::memcpy(&value, bytes, sizeof(T));
     npufa_sim::HaveReadWord(GetPhyAddr(index), site);
     return value;
   }

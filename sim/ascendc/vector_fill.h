@@ -89,6 +89,7 @@ __aicore__ inline void CreateVecIndex(LocalTensor<T> dst, const T& firstValue, u
   if ASCEND_IS_AIV npufa_sim::CreateIndex(dst, firstValue, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
+#ifndef NPUFA_SIM_TOOLKIT_0  // else the toolkit's own
 template <typename T>
 __aicore__ inline void ArithProgression(const LocalTensor<T>& dst, const T firstValue, const T diffValue,
                                         const int32_t count, npufa_sim::Site site = npufa_sim::Site::Here()) {
@@ -97,6 +98,7 @@ __aicore__ inline void ArithProgression(const LocalTensor<T>& dst, const T first
     npufa_sim::VectorProgression(npufa_sim::Operand("dst", dst), npufa_sim::ScalarBits(firstValue),
                                  npufa_sim::ScalarBits(diffValue), count, site);
 }
+#endif
 
 template <typename T>
 __aicore__ inline void Brcb(const LocalTensor<T>& dst, const LocalTensor<T>& src0,

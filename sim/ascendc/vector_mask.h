@@ -30,4 +30,26 @@ __aicore__ inline void SetMaskNorm() {
   if ASCEND_IS_AIV npufa_sim::SetMaskMode(false);
 }
 
+// The same under names that older kernels use.
+class AscendCUtils {
+ public:
+  template <typename T>
+  __aicore__ static inline void SetMask(const uint64_t& maskHigh, const uint64_t& maskLow) {
+    SetVectorMask<T>(maskHigh, maskLow);
+  }
+  template <typename T>
+  __aicore__ static inline void SetMask(int32_t len) {
+    SetVectorMask<T>(len);
+  }
+  template <typename T>
+  __aicore__ static inline void SetMaskCount() {
+    AscendC::SetMaskCount();
+  }
+  template <typename T>
+  __aicore__ static inline void SetMaskNorm() {
+    AscendC::SetMaskNorm();
+  }
+  __aicore__ static inline void ResetMask() { AscendC::ResetMask(); }
+};
+
 }  // namespace AscendC

@@ -1,6 +1,7 @@
 // Parameters of vector instructions: strides, modes and orders, with the names, fields and defaults of CANN 8.x.
 #pragma once
 
+#include "constants.h"
 #include "macros.h"
 #include "vector_ops.h"
 
@@ -8,11 +9,6 @@ namespace AscendC {
 
 constexpr uint64_t MASK_PLACEHOLDER = 0;
 constexpr uint64_t MASK_PLACEHOLDER_LIST[2] = {0, 0};
-constexpr int32_t MAX_REPEAT_TIMES = 255;
-constexpr int32_t DEFAULT_BLK_NUM = 8;
-constexpr int32_t DEFAULT_BLK_STRIDE = 1;
-constexpr uint8_t DEFAULT_REPEAT_STRIDE = 8;
-constexpr int32_t NCHW_CONV_ADDR_LIST_SIZE = 16;
 
 enum class MaskMode : uint8_t { NORMAL = 0, COUNTER };
 

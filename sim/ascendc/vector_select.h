@@ -217,8 +217,10 @@ template <typename T, SELMODE selMode>
 __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
                               npufa_sim::RepeatTime repeatTime, const BinaryRepeatParams& repeatParams,
                               npufa_sim::Site site = npufa_sim::Site::Here()) {
-  static_assert(selMode == SELMODE::VSEL_CMPMASK_SPR,
-                "the simulator takes the selection from the register only, not from an address in it");
+  if constexpr (selMode != SELMODE::VSEL_CMPMASK_SPR) {
+    npufa_sim::Fault("unsupported", site, "Select", "the simulator takes the selection from the CMPMASK register only, "
+                     "not from an address in it", "give Select the selection as a tensor");
+  }
   static_assert(npufa_sim::kOneOf<T, half, float>, "Select supports half and float");
   using npufa_sim::StrideOf;
   if ASCEND_IS_AIV

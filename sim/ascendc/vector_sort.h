@@ -25,8 +25,6 @@ void VectorMergeSort(Dtype dtype, const TensorRef& dst, const MergeCall& call, s
 
 namespace AscendC {
 
-constexpr int32_t MRG_SORT_ELEMENT_LEN = 4;
-
 struct MrgSort4Info {
   MrgSort4Info() = default;
   MrgSort4Info(const uint16_t elementLengthsIn[MRG_SORT_ELEMENT_LEN], const bool ifExhaustedSuspensionIn,
@@ -100,7 +98,5 @@ inline void GetMrgSortResult(uint16_t& mrgSortList1, uint16_t& mrgSortList2, uin
     mrgSortList4 = static_cast<uint16_t>(taken >> 48);
   }
 }
-
-constexpr uint32_t GetSortOffset(const uint32_t elemOffset, uint32_t = 8) { return elemOffset * 8; }
 
 }  // namespace AscendC
