@@ -22,4 +22,9 @@
 #include "ascendc/sync.h"
 #include "ascendc/system.h"
 #include "ascendc/tensor.h"
+#include "ascendc/toolkit_names.h"
 #include "ascendc/vector.h"
+
+#ifdef NPUFA_SIM_TOOLKIT
+#include "ascendc/toolkit_libraries.h"
+#endif

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import _autoload, _script
 from . import chips, enable, profile, program
 from ._session import DEFAULT_SOC
-from .profiling import ProfileReport
+from .profiling import ProfileError, ProfileReport
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -34,11 +35,16 @@ def _profiles(arguments: argparse.Namespace) -> bool:
 
 def _finish(report: ProfileReport, arguments: argparse.Namespace) -> NoReturn:
     print(report)
-    if arguments.html is not None:
-        report.save_html(arguments.html, title=" ".join([Path(arguments.script).name, *arguments.arguments]))
-    if arguments.trace is not None:
-        report.save_trace(arguments.trace)
-    sys.exit(report.result)
+    status = report.result
+    try:
+        if arguments.html is not None:
+            report.save_html(arguments.html, title=" ".join([Path(arguments.script).name, *arguments.arguments]))
+        if arguments.trace is not None:
+            report.save_trace(arguments.trace)
+    except ProfileError as error:
+        print(f"python -m npufa.sim run: {error}", file=sys.stderr)
+        status = status or 1
+    sys.exit(status)
 
 
 def _run_program(arguments: argparse.Namespace) -> None:
@@ -62,11 +68,14 @@ def _run_program(arguments: argparse.Namespace) -> None:
 
 
 def _exit_code(script: str, arguments: list[str]) -> Any:
-    """Runs the script; returns what it passed to sys.exit, so that its profile survives that."""
+    """Runs the script; returns what it passed to sys.exit, so that its profile survives that, and 1 where it raised."""
     try:
         _script.run(script, arguments)
     except SystemExit as end:
         return end.code
+    except Exception:
+        traceback.print_exc()
+        return 1
     return None
 
 

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,13 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Mapping, Sequence
 
+from . import _toolkit
 from ._native import LIBRARY_DIR
 from ._source_pass import KERNEL_WORD, SourceError, Translated, translate
 
 PROGRAMS = {"cube": "__DAV_C220_CUBE__", "vector": "__DAV_C220_VEC__"}
 
-# g++ has no specialisation of a member template inside its class; clang++, which has, takes over.
-_REFUSED_BY_GCC = ("explicit specialization in non-namespace scope",)
+# What g++ lacks: specialisations of a member template inside its class; names found by their arguments' namespace
+# although template arguments follow, as in Cast<float>(...). clang++, which has both, takes over.
+_REFUSED_BY_GCC = re.compile("explicit specialization in non-namespace scope|"
+                             r"did you mean .AscendC::\w+.\?[^?]*expected primary-expression before")  # fmt: skip
 
 
 class CompileError(RuntimeError):
@@ -32,7 +36,8 @@ class Options:
     """How sources are compiled.
 
     Attributes:
-        include: further include directories.
+        include: further include directories. Those of a CANN toolkit give their libraries, not their basic layer.
+        tiling: headers of the host whose tiling definitions a kernel uses.
         defines: macros as "NAME=value".
         optimise: the -O option.
         directory: where the libraries go; a temporary directory of this user by default. A library that is there
@@ -42,6 +47,7 @@ class Options:
     """
 
     include: Sequence[str | os.PathLike[str]] = ()
+    tiling: Sequence[str | os.PathLike[str]] = ()
     defines: Sequence[str] = ()
     optimise: str = "-O2"
     directory: str | os.PathLike[str] | None = None
@@ -58,7 +64,7 @@ def build(sources: Sequence[Path], options: Options, programs: Sequence[str] = (
     try:
         return _Build(os.environ.get("CXX", "g++"), options).run(sources, programs)
     except CompileError as error:
-        if not any(refused in str(error) for refused in _REFUSED_BY_GCC):
+        if not _REFUSED_BY_GCC.search(str(error)):
             raise
         if shutil.which("clang++") is None:
             raise CompileError(f"{error}\ng++ cannot compile this; with clang++ installed it is used instead") from None
@@ -77,6 +83,15 @@ class _Build:
             # Each program keeps its own copy of inline variables.
             self._flags += ["-fno-gnu-unique", "-fno-isolate-erroneous-paths-dereference"]
         self._directory = Path(options.directory or Path(tempfile.gettempdir()) / f"npufa-kernels-{os.getuid()}")
+        directories = [Path(path).resolve() for path in options.include]
+        toolkit = [path for path in directories if _toolkit.is_basic_layer(path)]
+        headers = LIBRARY_DIR / "include"
+        # Who writes a program may shadow the simulator's headers; a toolkit shall not.
+        self._include = [*(path for path in directories if path not in toolkit), headers, headers / "ascendc",
+                         headers / "cann", *toolkit]  # fmt: skip
+        tiling = [Path(path) for path in options.tiling]
+        self._prologue = "\n".join(dict.fromkeys([*map(_toolkit.prologue, toolkit), _toolkit.tiling_structs(tiling),
+                                                  _toolkit.registered_tiling(tiling)]))  # fmt: skip
 
     def run(self, sources: Sequence[Path], programs: Sequence[str]) -> dict[str, Path]:
         if not programs:
@@ -90,15 +105,13 @@ class _Build:
         return {source: self._translate(source, program) for source in sources}
 
     def _translate(self, source: Path, program: str) -> Translated:
-        headers = LIBRARY_DIR / "include"
-        include = [*self._options.include, headers, headers / "ascendc", headers / "cann"]
         preprocess = [
             *self._compiler, "-E", "-x", "c++", *self._flags, f"-D{PROGRAMS[program]}", f"-D__global__={KERNEL_WORD}",
-            "-D__CCE__", *(f"-D{define}" for define in self._options.defines), *(f"-I{path}" for path in include),
-            str(source),
+            "-D__CCE__", *(f"-D{define}" for define in self._options.defines), *(f"-I{path}" for path in self._include),
+            "-include", "/dev/stdin", str(source),
         ]  # fmt: skip
         with _naming(source, program):
-            return translate(_output(preprocess), self._options.c_names, self._options.entries)
+            return translate(_output(preprocess, self._prologue), self._options.c_names, self._options.entries)
 
     def _library(self, program: str, texts: Mapping[Path, Translated]) -> Path:
         digest = hashlib.sha256(repr((self._compiler, self._flags)).encode())
@@ -139,8 +152,8 @@ def _is_gcc(compiler: str) -> bool:
     return "Free Software Foundation" in _output([*compiler.split(), "--version"])
 
 
-def _output(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
+def _output(command: Sequence[str], text: str = "") -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
     if done.returncode != 0:
         raise CompileError(done.stderr)
     return done.stdout

@@ -150,6 +150,8 @@ def _kernel(text: str, mark: re.Match[str], c_names: bool, programs: set[str]) -
         raise SourceError(f"{_place(text, mark.start())}: __global__ without a function")
     linkage = 'extern "C" ' if c_names and "template" not in text[start : mark.start()] else ""
     edits = [(mark.start(), mark.end(), linkage + '__attribute__((visibility("default")))')]
+    # Its programs find a kernel by its symbol.
+    edits += [(word.start(), word.end(), "") for word in re.compile(r"\bstatic\b").finditer(text, start, name)]
     attribute = _ATTRIBUTE.search(text, start, name)
     task_type = _TASK_TYPES.get(attribute.group(1) or attribute.groups()[1:]) if attribute else None
     if attribute and task_type is None:

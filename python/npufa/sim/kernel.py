@@ -184,6 +184,7 @@ def compile_kernel(
     include: Sequence[str | os.PathLike[str]] = (),
     defines: Sequence[str] = (),
     kernels: Sequence[str] = (),
+    tiling: Sequence[str | os.PathLike[str]] = (),
     directory: str | os.PathLike[str] | None = None,
     optimise: bool = True,
 ) -> KernelLibrary:
@@ -191,10 +192,12 @@ def compile_kernel(
 
     Args:
         source: path of the .cpp or .asc file; it includes "kernel_operator.h".
-        include: further include directories.
-        defines: macros as "NAME=value".
+        include: further include directories. Those of a CANN toolkit give their libraries, not their basic layer.
+        defines: macros as "NAME=value", also those that the toolkit's builder sets, such as DTYPE_X.
         kernels: those that are templates, such as "add<float, 64>", and those that take structs or numbers by value.
             Other kernels can be launched without being named here.
+        tiling: the operator's headers for the host with the BEGIN_TILING_DATA_DEF of what GET_TILING_DATA reads, where the
+            kernel does not define the struct itself.
         directory: where the libraries go; a temporary directory of this user by default. A library that is there
             already, made from the same preprocessed text with the same options, is used again.
         optimise: -O2 rather than -O0.
@@ -203,7 +206,7 @@ def compile_kernel(
         CompileError: with the compiler's messages.
     """
     path = Path(source).resolve()
-    options = Options(include=[*include], defines=defines, optimise="-O2" if optimise else "-O0", directory=directory,
+    options = Options(include=[*include], tiling=tiling, defines=defines, optimise="-O2" if optimise else "-O0", directory=directory,
                       c_names=True, entries=tuple(kernels))  # fmt: skip
     libraries = build([path], options, tuple(PROGRAMS))
     return KernelLibrary(libraries["cube"], libraries["vector"], tuple(kernels))

@@ -82,6 +82,33 @@ def test_findings_of_a_profile(tmp_path, capfd):
     assert row.index("gm.SetValue(0, *tiling)") < row.index("null pointer") < row.index(f'id="file1-line{line + 1}"')
 
 
+def test_no_kernel_comes_to_its_end(tmp_path):
+    """Page and exit status are those of a program that failed; the trace says why there is none."""
+    files = [tmp_path / "trace.json", tmp_path / "page.html"]
+    command = [sys.executable, "-m", "npufa.sim", "run", "--trace", files[0], "--html", files[1], HERE / "mistakes.asc", "null_pointer"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "no kernel" in done.stderr.splitlines()[-1] and not files[0].exists()
+    assert "null pointer" in files[1].read_text()
+
+
+def test_page_of_a_script_that_raises(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np\nfrom npufa import sim\n"
+        f"kernels = sim.compile_kernel({str(HERE / 'mistakes.asc')!r}, kernels=['null_pointer'])\n"
+        "kernels.launch('null_pointer', [sim.Output(np.zeros(16, np.int32)), None])\n"
+    )
+    command = [sys.executable, "-m", "npufa.sim", "run", "--html", tmp_path / "page.html", script]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "KernelError" in done.stderr
+    assert "null pointer" in (tmp_path / "page.html").read_text()
+
+
+def test_contexts():
+    assert sim.run_program([HERE / "contexts.asc"]) == 0
+
+
 def test_kinds_of_kernels(capfd):
     assert sim.run_program([HERE / "kinds.asc"]) == 0
     one_to_two, one_to_one, cube, vector, undeclared, overloaded = capfd.readouterr().out.splitlines()
@@ -90,7 +117,7 @@ def test_kinds_of_kernels(capfd):
     assert cube == "1 102 0 0 0 0 0 0 "
     assert vector == "0 0 0 0 1 102 0 0 "
     assert undeclared == cube
-    assert overloaded == "0 0 0 0 0 0 1 1 "
+    assert overloaded == "0 0 0 0 0 1 1 1 "
 
 
 @pytest.mark.parametrize("seed", ["0", "1"])
@@ -111,6 +138,7 @@ def test_flags_in_global_memory(seed):
         ("recursion", "stack", "the stack is full"),
         ("assertion", "assert", "zero is 0"),
         ("assertion_of_c", "assert", "ends itself"),
+        ("past_the_end", "out-of-bounds", "which has 64 bytes"),
     ],
 )
 def test_mistakes_of_scalar_code(kernel, check, words, capfd):
