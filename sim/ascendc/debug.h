@@ -70,19 +70,6 @@ __attribute__((always_inline)) inline void PRINTF(const char* fmt, Args&&... arg
   npufa_sim::PrintFromKernel(npufa_sim::FormatText(fmt, args...), here);
 }
 
-struct ShapeInfo {
-  ShapeInfo() = default;
-  ShapeInfo(const uint8_t shapeDimIn, const uint32_t* shapeIn) : shapeDim(shapeDimIn) {
-    for (int i = 0; i < shapeDim; ++i) shape[i] = shapeIn[i];
-  }
-  uint32_t Row() const { return shapeDim > 0 ? shape[shapeDim - 1] : 0; }
-
-  uint8_t shapeDim = 0;
-  uint32_t shape[8] = {};
-  uint8_t originalShapeDim = 0;
-  uint32_t originalShape[8] = {};
-};
-
 template <class T>
 void DumpTensor(const LocalTensor<T>& input, uint32_t desc, uint32_t dumpSize,
                 npufa_sim::Site site = npufa_sim::Site::Here()) {
@@ -96,12 +83,12 @@ void DumpTensor(const GlobalTensor<T>& input, uint32_t desc, uint32_t dumpSize,
 template <class T>
 void DumpTensor(const LocalTensor<T>& input, uint32_t desc, uint32_t dumpSize, const ShapeInfo& shapeInfo,
                 npufa_sim::Site site = npufa_sim::Site::Here()) {
-  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.Row(), site);
+  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.shapeDim > 0 ? shapeInfo.shape[shapeInfo.shapeDim - 1] : 0, site);
 }
 template <class T>
 void DumpTensor(const GlobalTensor<T>& input, uint32_t desc, uint32_t dumpSize, const ShapeInfo& shapeInfo,
                 npufa_sim::Site site = npufa_sim::Site::Here()) {
-  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.Row(), site);
+  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.shapeDim > 0 ? shapeInfo.shape[shapeInfo.shapeDim - 1] : 0, site);
 }
 template <class T>
 void DumpAccChkPoint(const LocalTensor<T>& tensor, uint32_t index, uint32_t countOff, uint32_t dumpSize,

@@ -7,6 +7,7 @@
 #include "chip/instruction.h"
 #include "dtypes.h"
 #include "macros.h"
+#include "shape_info.h"
 
 namespace AscendC {
 
@@ -170,6 +171,7 @@ class LocalTensor {
     view.begin_ = begin_;
     view.end_ = end_;
     view.declared_ = declared_;
+    view.shape_ = shape_;
     return view;
   }
 
@@ -205,6 +207,8 @@ class LocalTensor {
     SetSize(elements);
     SetAddr(address);
   }
+  void SetShapeInfo(const ShapeInfo& shape) { shape_ = &npufa_sim::Kept(shape); }
+  ShapeInfo GetShapeInfo() const { return shape_ ? *shape_ : ShapeInfo(); }
   void SetSize(uint32_t elements) { address_.dataLen = static_cast<uint32_t>(BytesOf<T>(elements)); }
   uint32_t GetSize() const { return static_cast<uint32_t>(ElementsOf<T>(address_.dataLen)); }
 
@@ -220,6 +224,7 @@ class LocalTensor {
   friend class LocalTensor;
   uint32_t begin_ = 0, end_ = 0;  // buffer this view was taken from
   bool declared_ = false;         // no buffer: an address of the kernel's own
+  const ShapeInfo* shape_ = nullptr;
 };
 
 template <class T>
@@ -272,6 +277,8 @@ class GlobalTensor {
   const __gm__ T* GetPhyAddr() const { return reinterpret_cast<const T*>(address_); }
   __gm__ T* GetPhyAddr(uint64_t offset) const { return reinterpret_cast<T*>(address_ + BytesOf<T>(offset)); }
   uint64_t GetSize() const { return elements_; }
+  void SetShapeInfo(const ShapeInfo& shape) { shape_ = &npufa_sim::Kept(shape); }
+  ShapeInfo GetShapeInfo() const { return shape_ ? *shape_ : ShapeInfo(); }
   template <CacheRwMode rw = CacheRwMode::RW>
   void SetL2CacheHint(CacheMode mode) {
     past_l2_ = mode == CacheMode::CACHE_MODE_DISABLE;
@@ -285,6 +292,7 @@ class GlobalTensor {
  private:
   uint64_t address_ = 0, begin_ = 0, end_ = 0, elements_ = 0;
   bool past_l2_ = false;
+  const ShapeInfo* shape_ = nullptr;
 };
 
 }  // namespace AscendC

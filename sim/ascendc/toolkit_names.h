@@ -29,7 +29,6 @@ union HalfUnion {
   uint16_t i;
 };
 
-enum class DataFormat : uint8_t { ND = 0, NZ, NCHW, NC1HWC0, NHWC, NCDHW, NDC1HWC0, FRACTAL_Z_3D };
 enum class CLAMPMODE { CLAMP_MAX = 0, CLAMP_MIN };
 enum class DeQuantMode : uint8_t { DEQUANT_WITH_SINGLE_ROW = 0, DEQUANT_WITH_MULTI_ROW };
 
