@@ -102,7 +102,7 @@ void SaveTrace(const Profile& profile, const char* path, std::uint64_t max_event
     Replay(kernel.chip, *kernel.trace, &timelines.emplace_back());
     kernels.push_back({kernel.trace.get(), &timelines.back(), &kernel.report});
   }
-  if (kernels.empty()) throw std::invalid_argument("the profile has no trace");
+  if (kernels.empty()) throw std::invalid_argument("no kernel came to its end, so that the profile has no trace");
   WritePerfetto(kernels, path, max_events);
 }
 
