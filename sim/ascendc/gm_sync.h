@@ -177,7 +177,7 @@ void InitOutput(GlobalTensor<T> gmWorkspaceAddr, uint32_t size, T value = 0,
     PipeBarrier<PIPE_ALL>();
   }
 }
-#ifndef NPUFA_SIM_TOOLKIT  // else the toolkit's own
+#ifndef NPUFA_SIM_TOOLKIT_LIBRARIES  // else the toolkit's own
 template <class T>
 void InitGlobalMemory(GlobalTensor<T>& gmWorkspaceAddr, uint64_t size, T value) {
   InitOutput(gmWorkspaceAddr, static_cast<uint32_t>(size), value);

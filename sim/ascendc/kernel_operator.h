@@ -25,6 +25,6 @@
 #include "ascendc/toolkit_names.h"
 #include "ascendc/vector.h"
 
-#ifdef NPUFA_SIM_TOOLKIT
+#ifdef NPUFA_SIM_TOOLKIT_LIBRARIES
 #include "ascendc/toolkit_libraries.h"
 #endif

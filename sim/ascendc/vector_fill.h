@@ -89,7 +89,7 @@ __aicore__ inline void CreateVecIndex(LocalTensor<T> dst, const T& firstValue, u
   if ASCEND_IS_AIV npufa_sim::CreateIndex(dst, firstValue, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
-#ifndef NPUFA_SIM_TOOLKIT  // else the toolkit's own
+#ifndef NPUFA_SIM_TOOLKIT_LIBRARIES  // else the toolkit's own
 template <typename T>
 __aicore__ inline void ArithProgression(const LocalTensor<T>& dst, const T firstValue, const T diffValue,
                                         const int32_t count, npufa_sim::Site site = npufa_sim::Site::Here()) {

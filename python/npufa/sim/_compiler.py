@@ -84,11 +84,11 @@ class _Build:
             self._flags += ["-fno-gnu-unique", "-fno-isolate-erroneous-paths-dereference"]
         self._directory = Path(options.directory or Path(tempfile.gettempdir()) / f"npufa-kernels-{os.getuid()}")
         directories = [Path(path).resolve() for path in options.include]
-        toolkit = [path for path in directories if _toolkit.is_basic_layer(path)]
+        toolkit = [path for path in directories if _toolkit.is_toolkits(path)]
         headers = LIBRARY_DIR / "include"
         # Who writes a program may shadow the simulator's headers; a toolkit shall not.
         self._include = [*(path for path in directories if path not in toolkit), headers, headers / "ascendc",
-                         headers / "cann", *toolkit]  # fmt: skip
+                         headers / "cann", *toolkit, *filter(None, map(_toolkit.root_of, toolkit))]  # fmt: skip
         tiling = [Path(path) for path in options.tiling]
         self._prologue = "\n".join(dict.fromkeys([*map(_toolkit.prologue, toolkit), _toolkit.tiling_structs(tiling),
                                                   _toolkit.registered_tiling(tiling)]))  # fmt: skip

@@ -16,9 +16,15 @@ _REGISTERED = re.compile(r"REGISTER_TILING_DATA_CLASS\(\s*(\w+)\s*,\s*(\w+)\s*\)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
-def is_basic_layer(directory: Path) -> bool:
-    """Whether `directory` holds headers in whose place the simulator's are meant."""
-    return any((directory / name).exists() for name in ("kernel_operator.h", "kernel_tensor.h"))
+def is_toolkits(directory: Path) -> bool:
+    """Whether `directory` is a toolkit's: it holds headers in whose place the simulator's are meant."""
+    return any((directory / name).exists() for name in ("kernel_operator.h", "kernel_tensor.h", "lib/matmul_intf.h"))
+
+
+def root_of(directory: Path) -> Path | None:
+    """Where the toolkit lies whose include directory this is; None for one whose libraries refer to nothing by path. Its
+    headers name each other from here, too."""
+    return next((d for d in (directory, *directory.parents) if (d / "include" / "basic_api").is_dir()), None)
 
 
 # In the basic layer's directories, but of the libraries: structs of their parameters.
@@ -31,9 +37,9 @@ _NOT_HERE = ("hccl.h", "cmath.h", "softmaxflashv3.h", "transdata.h", "ascend_ant
 def prologue(directory: Path) -> str:
     """What makes the libraries of the toolkit with this include directory compile over the simulator: macros that leave
     its basic layer out, to which they refer by relative paths, and the structs of kernel_tiling/kernel_tiling.h."""
-    root = next((d for d in (directory, *directory.parents) if (d / "include" / "basic_api").is_dir()), None)
+    root = root_of(directory)
     if root is None:
-        return ""
+        return "#define NPUFA_SIM_TOOLKIT_LIBRARIES"
     headers = [header for part in ("include", "impl") for header in sorted((root / part / "basic_api").rglob("*.h"))]
     libraries = root / "include" / "adv_api"
     left_out = [header for header in headers if header.name not in _STRUCTS]
@@ -47,8 +53,9 @@ def prologue(directory: Path) -> str:
         lines += [structs, "namespace AscendC::tiling {", *(f"using ::{name};" for name in names), "}"]
     parts = [header for header in headers if header.name in _STRUCTS]
     lines += [f'#define NPUFA_SIM_TOOLKIT_STRUCTS_{i} "{header}"' for i, header in enumerate(parts)]
-    if (libraries / "kernel_api.h").exists():
-        lines.append(f'#define NPUFA_SIM_TOOLKIT "{libraries / "kernel_api.h"}"')
+    if (libraries / "kernel_api.h").exists():  # CANN 9; before, programs include what they use
+        lines.append(f'#define NPUFA_SIM_TOOLKIT_API "{libraries / "kernel_api.h"}"')
+    lines.append("#define NPUFA_SIM_TOOLKIT_LIBRARIES")
     return "\n".join(lines)
 
 
@@ -74,7 +81,8 @@ def tiling_structs(headers: Iterable[Path]) -> str:
 def _lengths(text: str, names: Iterable[str]) -> Iterable[str]:
     """The constants of a header that are lengths of arrays."""
     for name in sorted(names):
-        yield from re.findall(rf"^\s*#define\s+{name}\s.*|(?:constexpr|const)\s+\w+\s+{name}\s*=[^;]*;", text, re.MULTILINE)
+        constant = rf"^\s*#define\s+{name}\s.*|(?:constexpr|const)\s+\w+\s+{name}\s*=[^;]*;"
+        yield from re.findall(constant, text, re.MULTILINE)
 
 
 def registered_tiling(headers: Iterable[Path]) -> str:
