@@ -196,8 +196,8 @@ def compile_kernel(
         defines: macros as "NAME=value", also those that the toolkit's builder sets, such as DTYPE_X.
         kernels: those that are templates, such as "add<float, 64>", and those that take structs or numbers by value.
             Other kernels can be launched without being named here.
-        tiling: the operator's headers for the host with the BEGIN_TILING_DATA_DEF of what GET_TILING_DATA reads, where the
-            kernel does not define the struct itself.
+        tiling: the operator's headers for the host with the BEGIN_TILING_DATA_DEF of what GET_TILING_DATA reads, where
+            the kernel does not define the struct itself.
         directory: where the libraries go; a temporary directory of this user by default. A library that is there
             already, made from the same preprocessed text with the same options, is used again.
         optimise: -O2 rather than -O0.
@@ -206,7 +206,7 @@ def compile_kernel(
         CompileError: with the compiler's messages.
     """
     path = Path(source).resolve()
-    options = Options(include=[*include], tiling=tiling, defines=defines, optimise="-O2" if optimise else "-O0", directory=directory,
-                      c_names=True, entries=tuple(kernels))  # fmt: skip
+    options = Options(include=[*include], tiling=tiling, defines=defines, optimise="-O2" if optimise else "-O0",
+                      directory=directory, c_names=True, entries=tuple(kernels))  # fmt: skip
     libraries = build([path], options, tuple(PROGRAMS))
     return KernelLibrary(libraries["cube"], libraries["vector"], tuple(kernels))
