@@ -1,5 +1,7 @@
 // Where an operand may lie: inside its memory and buffer, on the hardware's grid.
 #include <sstream>
+#include <string>
+#include <utility>
 
 #include "access_check.h"
 
