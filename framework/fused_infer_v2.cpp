@@ -20,11 +20,7 @@ void RequireOwnType(const Arguments& a, const char* name, std::optional<at::Scal
 
 void RequireSupportedV2(const Arguments& a) {
   if (!a.Has("out_dtype")) return;
-  RequireNone(a, "dequant_scale_query");
   RequireNone(a, "quant_scale_p");
-  if (a.Integer("query_quant_mode") != 0) {
-    Fail(a.Op(), "query_quant_mode", "is not supported", a.Integer("query_quant_mode"), "0");
-  }
   const auto type_of = [&](const char* name) {
     const at::Tensor t = a.OptionalTensor(name);
     return t.defined() ? std::optional(t.scalar_type()) : std::nullopt;
@@ -35,7 +31,9 @@ void RequireSupportedV2(const Arguments& a) {
     RequireOwnType(a, (std::string(name) + "_dtype").c_str(), type_of(name));
   }
   const bool int8_output = a.OptionalTensor("quant_scale_out").defined();
-  RequireOwnType(a, "out_dtype", int8_output ? at::kChar : a.Tensor("query").scalar_type());
+  const at::ScalarType query = a.Tensor("query").scalar_type();
+  const at::ScalarType number = query == at::kChar ? type_of("query_rope").value_or(at::kHalf) : query;
+  RequireOwnType(a, "out_dtype", int8_output ? at::kChar : number);
 }
 
 }  // namespace npufa

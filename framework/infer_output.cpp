@@ -18,8 +18,13 @@ using torch::jit::Stack;
 SymInt ValueDim(const AttentionCall<SymInt>& call, const AttentionSpec<SymInt>& spec) {
   if (!call.block_table) return ReadExtents(call, "value", call.value, spec.q_layout, spec.kv_heads).channels;
   const std::int64_t rank = call.value.Dim();
-  if (rank != 3 && rank != 4) Fail(call.op, "value", "is not a paged cache", call.value.sizes, "3 or 4 dimensions");
-  return PagedChannels(call.value, rank == 3 ? CacheLayout::kBlockTokenH : CacheLayout::kBlockHeadToken, spec.kv_heads);
+  if (rank < 3 || rank > 5) {
+    Fail(call.op, "value", "is not a paged cache", call.value.sizes, "3, 4 or (NZ) 5 dimensions");
+  }
+  const CacheLayout layout = rank == 3   ? CacheLayout::kBlockTokenH
+                             : rank == 4 ? CacheLayout::kBlockHeadToken
+                                         : CacheLayout::kNz;
+  return PagedChannels(call.value, layout, spec.kv_heads);
 }
 
 void FusedInferOutput(const c10::OperatorHandle& op, Stack* stack) {
@@ -35,7 +40,7 @@ void FusedInferOutput(const c10::OperatorHandle& op, Stack* stack) {
   spec.int4_cache = call.value.dtype == DType::kInt32;
   spec.value_dim = Unpacked(spec, ValueDim(call, spec));
   RequireValueDim(call, spec.value_dim, spec.head_dim);
-  spec.out_dtype = OutputType(call, spec.dtype);
+  spec.out_dtype = OutputType(call, spec);
   ReturnResults(op, stack, MakeResults(a, InferenceResults(call, spec)));
 }
 

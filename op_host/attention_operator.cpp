@@ -134,7 +134,9 @@ ge::graphStatus InferDataTypes(gert::InferDataTypeContext* context, const Operat
     ge::DataType type = part.role == Role::kFloats ? ge::DT_FLOAT : query;
     if (part.like != nullptr && type_of(part.like) != ge::DT_UNDEFINED) type = type_of(part.like);
     if (part.role == Role::kOutput) {
-      type = type_of("quant_scale2") != ge::DT_UNDEFINED ? ge::DT_INT8 : query == ge::DT_INT8 ? ge::DT_FLOAT16 : query;
+      const ge::DataType rope = type_of("query_rope");
+      const ge::DataType number = query != ge::DT_INT8 ? query : rope != ge::DT_UNDEFINED ? rope : ge::DT_FLOAT16;
+      type = type_of("quant_scale2") != ge::DT_UNDEFINED ? ge::DT_INT8 : number;
     }
     if (context->SetOutputDataType(i, type) != ge::GRAPH_SUCCESS) return ge::GRAPH_FAILED;
   }

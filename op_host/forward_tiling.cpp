@@ -44,18 +44,21 @@ void SetMask(const Call& call, const Spec& spec, ForwardTiling* tiling) {
   }
 }
 
-TensorStrides PagedStrides(const Spec& spec, std::int64_t channels) {
+TensorStrides PagedStrides(const Spec& spec, std::int64_t channels, DType dtype) {
   const auto head = static_cast<std::uint64_t>(channels);
   const auto heads = static_cast<std::uint64_t>(spec.kv_heads), tokens = static_cast<std::uint64_t>(spec.block_size);
   if (spec.cache == CacheLayout::kBlockHeadToken) return {heads * tokens * head, tokens * head, head};
+  const auto columns = static_cast<std::uint64_t>(NzColumns(dtype));
+  if (spec.cache == CacheLayout::kNz) return {heads * tokens * head, tokens * head, columns};
   return {heads * tokens * head, head, heads * head};
 }
 
-RowsTiling RowsOf(const Spec& spec, std::int64_t channels, std::int64_t stored_prefix) {
+RowsTiling RowsOf(const Spec& spec, std::int64_t channels, DType dtype, std::int64_t stored_prefix) {
   RowsTiling rows{};
   rows.rows = spec.cache == CacheLayout::kNone
                   ? StridesOf(spec.q_layout, spec.batch, spec.kv_tokens, spec.kv_heads, channels)
-                  : PagedStrides(spec, channels);
+                  : PagedStrides(spec, channels, dtype);
+  if (spec.cache == CacheLayout::kNz) rows.columnPitch = static_cast<std::uint64_t>(spec.block_size * NzColumns(dtype));
   if (stored_prefix > 0) rows.prefix = StridesOf(spec.q_layout, 1, stored_prefix, spec.kv_heads, channels);
   return rows;
 }
@@ -68,12 +71,13 @@ std::int64_t StoredPrefix(const Call& call, const Spec& spec) {
 void SetStrides(const Call& call, const Spec& spec, ForwardTiling* tiling) {
   const std::int64_t prefix = StoredPrefix(call, spec);
   tiling->query = StridesOf(spec.q_layout, spec.batch, spec.q_tokens, spec.heads, spec.head_dim);
+  if (tiling->hasQueryScale) tiling->queryScale = StridesOf(spec.q_layout, spec.batch, spec.q_tokens, spec.heads, 1);
   tiling->output = StridesOf(spec.out_layout, spec.batch, spec.q_tokens, spec.heads, spec.value_dim);
-  tiling->key = RowsOf(spec, spec.head_dim, prefix);
-  tiling->value = RowsOf(spec, spec.value_dim, prefix);
+  tiling->key = RowsOf(spec, spec.head_dim, spec.kv_dtype, prefix);
+  tiling->value = RowsOf(spec, spec.value_dim, spec.kv_dtype, prefix);
   if (spec.rope_dim > 0) {
     tiling->queryRope = StridesOf(spec.q_layout, spec.batch, spec.q_tokens, spec.heads, spec.rope_dim);
-    tiling->keyRope = RowsOf(spec, spec.rope_dim, 0);
+    tiling->keyRope = RowsOf(spec, spec.rope_dim, spec.float_dtype, 0);
   }
   const auto heads = static_cast<std::uint64_t>(spec.heads), tokens = static_cast<std::uint64_t>(spec.q_tokens);
   tiling->lse = spec.IsPackedBatch() ? TensorStrides{0, 1, heads} : TensorStrides{heads * tokens, tokens, 1};
@@ -106,7 +110,7 @@ void SetOutputs(const Call& call, ForwardTiling* tiling) {
 std::uint64_t RoundUp(std::uint64_t n, std::uint64_t to) { return (n + to - 1) / to * to; }
 
 std::uint64_t ItemBytes(const Spec& spec) {
-  return spec.dtype == DType::kFloat32 ? sizeof(float) : sizeof(std::uint16_t);
+  return spec.float_dtype == DType::kFloat32 ? sizeof(float) : sizeof(std::uint16_t);
 }
 
 // How keys and values reach the cube.
@@ -123,7 +127,7 @@ bool DigitsFit(const Spec& spec, const ForwardTiling& tiling) {
 // Digits are worth it where the rows are few.
 Operands OperandsOf(const Spec& spec, const ForwardTiling& tiling) {
   constexpr std::int64_t kFewRows = 64;
-  if (!spec.quant.antiquant && !spec.quant.int8_products) return Operands::kStored;
+  if (!spec.quant.antiquant && !spec.quant.Int8Query()) return Operands::kStored;
   // Longer sequences in the batch must not change how a short one is multiplied.
   if (tiling.batchInvariant && spec.IsPackedBatch()) return Operands::kConverted;
   const bool guess = spec.q_lens_on_device && spec.IsPackedBatch();  // as many tokens in every sequence
@@ -148,6 +152,7 @@ std::uint64_t VectorBytes(const Spec& spec, Operands operands, const ForwardTili
   if (tiling.outputScale.kind != SCALE_NONE) bytes += chunk * 2 + 2 * pitch * sizeof(float);
   if (operands == Operands::kStored) return bytes;
   bytes += 4 * 1024 + 2 * (pitch + key_pitch) * sizeof(float);
+  if (tiling.hasQueryScale) bytes += 4352;
   return bytes + (operands == Operands::kConverted ? chunk * 8 : chunk * 10 + chunk * 9 / 16 + 4608);
 }
 
@@ -241,9 +246,9 @@ std::uint64_t WorkspaceForAnyLengths(const Spec& spec, const ForwardTiling& tili
 }
 
 std::uint64_t TilingKeyOf(const Spec& spec, Operands operands) {
-  const std::uint64_t type = spec.dtype == DType::kBFloat16  ? KEY_BFLOAT16
-                             : spec.dtype == DType::kFloat32 ? KEY_FLOAT
-                                                             : KEY_HALF;
+  const std::uint64_t type = spec.float_dtype == DType::kBFloat16  ? KEY_BFLOAT16
+                             : spec.float_dtype == DType::kFloat32 ? KEY_FLOAT
+                                                                   : KEY_HALF;
   if (operands == Operands::kStored) return type;
   if (operands == Operands::kDigits) return type + KEY_INT8_DIGITS;
   return type + (spec.int4_cache ? KEY_INT4_STORED : KEY_INT8_STORED);
@@ -274,7 +279,8 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   tiling.ropeDim = static_cast<std::uint32_t>(spec.rope_dim);
   tiling.scale = scale;
   SetSoftcap(call, &tiling);
-  tiling.int8Products = spec.quant.int8_products;
+  tiling.int8Products = spec.quant.Int8Query();
+  tiling.hasQueryScale = spec.quant.quantised_query;
   tiling.batchInvariant = call.batch_invariant;
   SetPieces(spec, &tiling);
   SetStrides(call, spec, &tiling);

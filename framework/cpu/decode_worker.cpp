@@ -29,7 +29,8 @@ DecodeWorker::Products DecodeWorker::ProductsFor(const Problem& p, const Primiti
 
 DecodeWorker::DecodeWorker(const Problem& p, const Primitives& prim)
     : p_(p), prim_(prim), products_(ProductsFor(p, prim)), key_scales_(p.key, p.key_antiquant, p.head_dim),
-      value_scales_(p.value, p.value_antiquant, p.value_dim), query_ld_(PadTo(p.head_dim, kFixedLane)) {}
+      value_scales_(p.value, p.value_antiquant, p.value_dim), nz_keys_(p.key, p.head_dim * SizeOf(p.kv_dtype)),
+      nz_values_(p.value, p.value_dim * SizeOf(p.kv_dtype)), query_ld_(PadTo(p.head_dim, kFixedLane)) {}
 
 bool DecodeWorker::Takes(const RowRange& rows) const {
   return p_.rope_dim == 0 && rows.Count() <= (products_ == Products::kFloat32 ? kFloat32Rows : kMaxRows);
@@ -72,6 +73,7 @@ void DecodeWorker::LoadQuery(const RowRange& rows) {
     return;
   }
   prim_.pack_f32(pointers, p_.dtype, rows.Count(), p_.head_dim, query_.data(), query_ld_);
+  if (p_.QuantisedQuery()) ScaleQuery(p_, rows, p_.head_dim, query_.data(), query_ld_);
   if (key_scales_.Any()) {
     key_scales_.ScaleQuery(*rows.sequence, rows.kv_head, rows.Count(), query_.data(), query_ld_, shift_);
   }
@@ -94,6 +96,8 @@ void DecodeWorker::Locate(const RowRange& rows, std::int64_t first, std::int64_t
   const std::int64_t values = std::min(kRowsAhead, keys);
   std::copy_n(tile_.value, values, tile_.key + keys);
   std::fill_n(tile_.key + keys + values, kRowsAhead - values, tile_.value[values - 1]);
+  nz_keys_.Join(keys, tile_.key);
+  nz_values_.Join(keys, tile_.value);
 }
 
 DType DecodeWorker::Prepare(const void** rows, std::int64_t channels) {

@@ -41,6 +41,7 @@ class DecodeWorker {
   const Primitives& prim_;
   Products products_;
   CacheScales key_scales_, value_scales_;
+  NzRows nz_keys_, nz_values_;
   std::int64_t query_ld_;
   TileWindow window_;
   Tile tile_;

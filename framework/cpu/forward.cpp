@@ -126,7 +126,8 @@ class ForwardWorker {
       : p_(p), prim_(primitives), decode_(p, primitives), acc_ld_(AccumulatorLd(p)),
         keys_(p, primitives, p.key, p.key_antiquant, p.head_dim),
         values_(p, primitives, p.value, p.value_antiquant, p.value_dim),
-        planes_(p.Quantised() || p.quantised_products ? 0 : primitives.planes.Of(p.dtype)), max_rows_(max_rows) {
+        ropes_(p.key_rope, p.rope_dim * SizeOf(p.rope_dtype)),
+        planes_(p.Quantised() || p.dtype == DType::kInt8 ? 0 : primitives.planes.Of(p.dtype)), max_rows_(max_rows) {
     const std::int64_t even = planes_ ? 2 : 1;
     rope_at_ = (p.head_dim + even - 1) / even * even;
     depth_ = p.rope_dim ? rope_at_ + (p.rope_dim + even - 1) / even * even : rope_at_;
@@ -173,16 +174,18 @@ class ForwardWorker {
   }
 
   void LoadQuery(const RowRange& rows) {
-    LoadQueryPart(rows, p_.query, p_.head_dim, 0);
-    if (p_.rope_dim) LoadQueryPart(rows, p_.query_rope, p_.rope_dim, rope_at_);
+    LoadQueryPart(rows, p_.query, p_.dtype, p_.head_dim, 0);
+    if (p_.rope_dim) LoadQueryPart(rows, p_.query_rope, p_.rope_dtype, p_.rope_dim, rope_at_);
+    if (p_.QuantisedQuery()) ScaleQuery(p_, rows, depth_, query_.data(), query_ld_);
   }
 
-  void LoadQueryPart(const RowRange& rows, const Strided& source, std::int64_t channels, std::int64_t at) {
+  void LoadQueryPart(const RowRange& rows, const Strided& source, DType dtype, std::int64_t channels,
+                     std::int64_t at) {
     RowPointers(p_, source, rows, pointers_.data());
     if (planes_) {
-      prim_.pack_bf16(pointers_.data(), p_.dtype, rows.Count(), channels, query16_.From(at));
+      prim_.pack_bf16(pointers_.data(), dtype, rows.Count(), channels, query16_.From(at));
     } else {
-      prim_.pack_f32(pointers_.data(), p_.dtype, rows.Count(), channels, query_.data() + at, query_ld_);
+      prim_.pack_f32(pointers_.data(), dtype, rows.Count(), channels, query_.data() + at, query_ld_);
     }
   }
 
@@ -197,7 +200,8 @@ class ForwardWorker {
     }
     if (p_.rope_dim == 0) return;
     p_.key_rope.Pointers(s, rows.kv_head, first, keys, rope_pointers_);
-    PackKeyPart({rope_pointers_, p_.dtype}, keys, p_.rope_dim, rope_at_);
+    ropes_.Join(keys, rope_pointers_);
+    PackKeyPart({rope_pointers_, p_.rope_dtype}, keys, p_.rope_dim, rope_at_);
   }
 
   void PackKeyPart(const RowBlock& k, std::int64_t keys, std::int64_t channels, std::int64_t at) {
@@ -270,6 +274,7 @@ class ForwardWorker {
   DecodeWorker decode_;
   std::int64_t acc_ld_;
   RowLoader keys_, values_;
+  NzRows ropes_;
   std::int64_t planes_;  // of bfloat16; 0: float32
   std::int64_t max_rows_;
   std::int64_t rope_at_ = 0, depth_ = 0, query_ld_ = 0, value_ld_ = 0;

@@ -32,12 +32,14 @@ struct Strided {
   char* At(std::int64_t b, std::int64_t h, std::int64_t t) const { return data + b * batch + h * head + t * token; }
 };
 
-// Key or value rows: a strided tensor, optionally behind a shared prefix, or the blocks of a paged cache.
+// Key or value rows: a strided tensor, optionally behind a shared prefix, or the blocks of a paged cache. Those of an NZ
+// cache are no rows yet: see nz_rows.h.
 struct RowSource {
   Strided rows;    // paged: `batch` is the stride of a block, `token` that of a token within it
   Strided prefix;  // batch 1
   const std::int32_t* block_table = nullptr;
   std::int64_t table_stride = 0, block_size = 0;
+  std::int64_t piece_distance = 0;  // NZ: bytes from one piece of a row to the next
 
   void Pointers(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t count, const void** out) const;
 };
@@ -82,17 +84,19 @@ struct OutputQuantisation {
 
 struct Problem {
   DType dtype = DType::kFloat32;     // of query, and of what a float cache holds
+  DType rope_dtype = DType::kFloat32;
   DType kv_dtype = DType::kFloat32;  // as stored
   DType out_dtype = DType::kFloat32;
   bool int4_cache = false;
   std::int64_t heads = 0, kv_heads = 0;
   std::int64_t head_dim = 0, value_dim = 0, rope_dim = 0;
-  float scale = 1.0f;  // of the scores; includes dequant_scale1
+  float scale = 1.0f;  // of the scores; includes dequant_scale1, or the key's beside a quantised query
   float softcap = 0.0f;  // 0: none
   bool batch_invariant = false;
 
   std::vector<Sequence> sequences;
   Strided query, query_rope;
+  Strided query_scale;  // of a quantised query: a float per token and head, for its rope, too
   RowSource key, value, key_rope;
   Antiquant key_antiquant, value_antiquant;
   Mask mask;
@@ -102,10 +106,11 @@ struct Problem {
 
   bool quantised_products = false;  // int8 query, key, value
   float p_scale = 1.0f;             // quant_scale1
-  float product_scale = 1.0f;       // dequant_scale2
+  float product_scale = 1.0f;       // dequant_scale2, or the value's beside a quantised query
 
   std::int64_t Group() const { return heads / kv_heads; }
   bool Quantised() const { return key_antiquant.scale != nullptr; }
+  bool QuantisedQuery() const { return query_scale.data != nullptr; }
 };
 
 struct ForwardOutputs {

@@ -34,6 +34,8 @@ Strided PagedView(const at::Tensor& t, CacheLayout layout, std::int64_t kv_heads
       return Bytes(t, t.stride(0), t.size(2) / kv_heads * t.stride(2), t.stride(1));
     case CacheLayout::kBlockTokenHead:
       return Bytes(t, t.stride(0), t.stride(2), t.stride(1));
+    case CacheLayout::kNz:
+      return Bytes(t, t.stride(0), t.stride(1), t.stride(3));
     default:
       return Bytes(t, t.stride(0), t.stride(1), t.stride(2));
   }
@@ -44,6 +46,7 @@ RowSource Source(const at::Tensor& tensor, const Spec& spec, BuiltProblem* built
   const at::Tensor t = ContiguousRows(tensor, built);
   source.rows = spec.cache == CacheLayout::kNone ? View(t, spec.q_layout, spec.kv_heads)
                                                  : PagedView(t, spec.cache, spec.kv_heads);
+  if (spec.cache == CacheLayout::kNz) source.piece_distance = t.stride(2) * t.element_size();
   return source;
 }
 
@@ -194,6 +197,7 @@ void AddBias(const at::Tensor& tensor, const Spec& spec, BuiltProblem* built) {
 void AddBasics(const Arguments& a, const Call& call, const Spec& spec, BuiltProblem* built) {
   Problem& p = built->problem;
   p.dtype = spec.dtype;
+  p.rope_dtype = spec.float_dtype;
   p.kv_dtype = spec.kv_dtype;
   p.out_dtype = spec.out_dtype;
   p.int4_cache = spec.int4_cache;
@@ -226,6 +230,15 @@ float ReadScale(const at::Tensor& t) {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+// Scales of an int8 query, key and value.
+void AddQueryScales(const Arguments& a, const ArgumentNames& names, const Spec& spec, BuiltProblem* built) {
+  Problem& p = built->problem;
+  const at::Tensor scale = Float32(a.Tensor("dequant_scale_query"), built).unsqueeze(-1);
+  p.query_scale = View(scale, spec.q_layout == Layout::kBSH ? Layout::kBSND : spec.q_layout, spec.heads);
+  p.scale *= ReadScale(a.Tensor(names.key_antiquant_scale));
+  p.product_scale = ReadScale(a.Tensor(names.value_antiquant_scale));
 }
 
 // One of key and value: strides of a float32 scale tensor of the given axis.
@@ -336,6 +349,7 @@ BuiltProblem BuildInference(const Arguments& a, const Call& call, const Spec& sp
     p.value.prefix = View(ContiguousRows(a.Tensor("value_shared_prefix"), &built), spec.q_layout, spec.kv_heads);
   }
   if (spec.quant.antiquant) AddAntiquant(a, call.names, spec, &built);
+  if (spec.quant.quantised_query) AddQueryScales(a, call.names, spec, &built);
   if (spec.quant.int8_products) {
     p.quantised_products = true;
     p.scale *= ReadScale(a.Tensor(call.names.dequant_scale1));

@@ -1,6 +1,7 @@
 #include "tiles.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "dropout_threshold.h"
 
@@ -58,7 +59,7 @@ void RowSource::Pointers(const Sequence& s, std::int64_t head, std::int64_t firs
 RowLoader::RowLoader(const Problem& problem, const Primitives& primitives, const RowSource& source,
                      const Antiquant& antiquant, std::int64_t channels)
     : problem_(problem), primitives_(primitives), source_(source), antiquant_(antiquant), channels_(channels),
-      stride_(PadLane(channels)) {
+      stride_(PadLane(channels)), nz_rows_(source, channels * SizeOf(problem.kv_dtype)) {
   if (antiquant_.scale) scratch_.Resize(kTileKeys * stride_);
 }
 
@@ -86,6 +87,7 @@ void RowLoader::Dequantise(const Sequence& s, std::int64_t head, std::int64_t to
 
 RowBlock RowLoader::Load(const Sequence& s, std::int64_t head, std::int64_t first, std::int64_t count) {
   source_.Pointers(s, head, first, count, pointers_);
+  nz_rows_.Join(count, pointers_);
   if (!antiquant_.scale) return {pointers_, problem_.kv_dtype};
   for (std::int64_t x = 0; x < count; ++x) {
     float* row = scratch_.data() + x * stride_;
@@ -138,6 +140,15 @@ void RowPointers(const Problem& p, const Strided& tensor, const RowRange& rows, 
   const Sequence& s = *rows.sequence;
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     out[r - rows.begin] = tensor.At(s.batch, rows.QueryHead(p, r), s.q_first + rows.Token(r));
+  }
+}
+
+void ScaleQuery(const Problem& p, const RowRange& rows, std::int64_t columns, float* query, std::int64_t ld) {
+  const Sequence& s = *rows.sequence;
+  for (std::int64_t r = rows.begin; r < rows.end; ++r, query += ld) {
+    float scale;
+    std::memcpy(&scale, p.query_scale.At(s.batch, rows.QueryHead(p, r), s.q_first + rows.Token(r)), sizeof scale);
+    ScaleRow(columns, query, scale);
   }
 }
 

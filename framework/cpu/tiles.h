@@ -4,7 +4,7 @@
 #include "attention_spec.h"
 #include "buffer.h"
 #include "capability.h"
-#include "problem.h"
+#include "nz_rows.h"
 
 namespace npufa::cpu {
 
@@ -52,6 +52,7 @@ class RowLoader {
   const Antiquant& antiquant_;
   std::int64_t channels_, stride_;
   const void* pointers_[kTileKeys];
+  NzRows nz_rows_;
   Buffer<float> scratch_;
 };
 
@@ -88,6 +89,9 @@ Window KeyRange(const RowRange& rows);
 
 // Pointers to rows of a strided tensor in the order of `rows`.
 void RowPointers(const Problem& p, const Strided& tensor, const RowRange& rows, const void** out);
+
+// Multiplies `columns` channels of loaded rows by their scales, for a quantised query.
+void ScaleQuery(const Problem& p, const RowRange& rows, std::int64_t columns, float* query, std::int64_t ld);
 
 // Where the bias of keys [column, column + keys) of matrix row `row` is stored; columns past the stored ones have none.
 struct StoredBiasRow {

@@ -49,6 +49,8 @@ struct AttentionCall {
   TensorDesc<Int> antiquant_scale, antiquant_offset;
   TensorDesc<Int> key_antiquant_scale, key_antiquant_offset, value_antiquant_scale, value_antiquant_offset;
   TensorDesc<Int> key_rope_antiquant_scale;
+  TensorDesc<Int> dequant_scale_query;
+  std::int64_t query_quant_mode = 0;
   std::int64_t antiquant_mode = 0, key_antiquant_mode = 0, value_antiquant_mode = 0;
   TensorDesc<Int> block_table;
   std::int64_t block_size = 0;

@@ -15,6 +15,7 @@ enum class CacheLayout {
   kBlockTokenH,     // (num_blocks, block_size, Nkv * D)
   kBlockTokenHead,  // (num_blocks, block_size, Nkv, D)
   kBlockHeadToken,  // (num_blocks, Nkv, block_size, D)
+  kNz,              // (num_blocks, Nkv, D / C, block_size, C), where C elements make 32 bytes
 };
 
 enum class PseForm {
@@ -39,6 +40,7 @@ struct AttentionSpec {
   Int heads{0}, kv_heads{0};
   Int head_dim{0}, value_dim{0}, rope_dim{0};
   DType dtype = DType::kFloat16;     // of the query
+  DType float_dtype = DType::kFloat16;  // of ropes, biases, and an output that is not quantised
   DType kv_dtype = DType::kFloat16;  // of key and value as stored
   DType out_dtype = DType::kFloat16;
   bool int4_cache = false;

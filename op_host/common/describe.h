@@ -4,6 +4,7 @@
 #include "describe_lengths.h"
 #include "describe_masks.h"
 #include "describe_shapes.h"
+#include "quantised_query.h"
 
 #include <cmath>
 #include <type_traits>
@@ -87,20 +88,21 @@ void CheckSink(const AttentionCall<Int>& call, const Int& heads) {
 }
 
 template <class Int>
-DType OutputType(const AttentionCall<Int>& call, DType query) {
-  return call.quant_scale2 ? DType::kInt8 : query == DType::kInt8 ? DType::kFloat16 : query;
+DType OutputType(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec) {
+  return call.quant_scale2 ? DType::kInt8 : spec.float_dtype;
 }
 
 template <class Int>
 void DescribeInference(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
+  CheckQueryScale(call, *spec);
   CheckProductScales(call, spec->quant.int8_products);
   CheckOutputScale(call, spec->heads * spec->value_dim);
   const Int kv_tokens = spec->kv_tokens;
   const ScaleExtents<Int> extents{spec->batch,     spec->kv_heads,   spec->head_dim,   spec->value_dim,
                                   kv_tokens,       spec->num_blocks, spec->block_size, spec->cache != CacheLayout::kNone};
-  DescribeAntiquant(call, extents, &spec->quant);
+  if (!spec->quant.quantised_query) DescribeAntiquant(call, extents, &spec->quant);
   spec->quant.int8_output = call.quant_scale2.defined;
-  spec->out_dtype = OutputType(call, spec->dtype);
+  spec->out_dtype = OutputType(call, *spec);
   const bool per_token = spec->quant.key_scale >= ScaleAxis::kToken && spec->quant.key_scale != ScaleAxis::kHead;
   const bool value_per_token = spec->quant.value_scale >= ScaleAxis::kToken && spec->quant.value_scale != ScaleAxis::kHead;
   if (call.key_shared_prefix && (per_token || value_per_token)) {

@@ -208,7 +208,7 @@ void DescribePse(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   if (slopes) return DescribeSlopes(call, spec);
   const auto& t = call.pse;
   if (!t) return;
-  RequireDType(op, name, t, {spec->dtype == DType::kInt8 ? DType::kFloat16 : spec->dtype});
+  RequireDType(op, name, t, {spec->float_dtype});
   const ScoreExtents<Int> x = ScoreExtentsOf(*spec);
   const bool head_ok = t.Dim() == 4 && IsOneOr(t.Size(0), spec->batch) && !KnownNe(t.Size(1), spec->heads) &&
                        ScoreExtents<Int>::Fits(t.Size(3), x.columns);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention_spec.h"
+#include "quantised_query.h"
 
 namespace npufa {
 
@@ -61,6 +62,13 @@ inline std::string LayoutHint(Layout layout, bool swapped) {
                                  : " (the tensor looks like BNSD: pass input_layout=\"BNSD\")";
 }
 
+// An int8 query does not tell the type of what stays float: its rope does, else it is float16.
+template <class Int>
+DType FloatDType(const AttentionCall<Int>& call) {
+  if (call.query.dtype != DType::kInt8) return call.query.dtype;
+  return call.query_rope ? call.query_rope.dtype : DType::kFloat16;
+}
+
 template <class Int>
 Extents<Int> DescribeQuery(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   const char* op = call.op;
@@ -93,6 +101,7 @@ Extents<Int> DescribeQuery(const AttentionCall<Int>& call, AttentionSpec<Int>* s
   spec->heads = q.heads;
   spec->head_dim = q.channels;
   spec->dtype = call.query.dtype;
+  spec->float_dtype = FloatDType(call);
   return q;
 }
 
@@ -106,7 +115,8 @@ void DescribeCacheDType(const AttentionCall<Int>& call, AttentionSpec<Int>* spec
   }
   spec->kv_dtype = k;
   if (k == q) {
-    spec->quant.int8_products = q == DType::kInt8;
+    spec->quant.quantised_query = IsQuantisedQuery(call);
+    spec->quant.int8_products = q == DType::kInt8 && !spec->quant.quantised_query;
     return;
   }
   const bool quantised = call.kind == OpKind::kIncre || call.kind == OpKind::kFusedInfer;
@@ -200,12 +210,19 @@ void DescribeContiguousCache(const AttentionCall<Int>& call, const Extents<Int>&
   spec->kv_tokens = k.tokens;
 }
 
+// Elements in 32 bytes, the columns that an NZ cache keeps together; 0 for types that have no such cache.
+constexpr std::int64_t NzColumns(DType dtype) {
+  if (dtype == DType::kInt8) return 32;
+  return dtype == DType::kFloat16 || dtype == DType::kBFloat16 ? 16 : 0;
+}
+
 // The arrangement of a paged cache, recognised by shape; block_size first where both fit.
 template <class Int>
 CacheLayout PagedLayout(const AttentionCall<Int>& call, const char* argument, const TensorDesc<Int>& t, Layout q_layout,
                         const Int& kv_heads) {
   const Int block(call.block_size);
-  const std::string expected = "(num_blocks, " + Show(block) + ", " + Show(kv_heads) + "*D), (num_blocks, " + Show(block) +
+  const std::int64_t columns = call.kind == OpKind::kFusedInfer ? NzColumns(t.dtype) : 0;
+  std::string expected = "(num_blocks, " + Show(block) + ", " + Show(kv_heads) + "*D), (num_blocks, " + Show(block) +
                                ", " + Show(kv_heads) + ", D) or (num_blocks, " + Show(kv_heads) + ", " + Show(block) +
                                ", D)" + (q_layout == Layout::kBNSD ? "; the last for BNSD" : "");
   if (t.Dim() == 3 && !KnownNe(t.Size(1), block) && !KnownNe(t.Size(2) % kv_heads, Int(0))) return CacheLayout::kBlockTokenH;
@@ -215,11 +232,19 @@ CacheLayout PagedLayout(const AttentionCall<Int>& call, const char* argument, co
     if (token_first && q_layout != Layout::kBNSD) return CacheLayout::kBlockTokenHead;
     if (head_first) return CacheLayout::kBlockHeadToken;
   }
+  if (columns > 0) {
+    if (t.Dim() == 5 && !KnownNe(t.Size(1), kv_heads) && !KnownNe(t.Size(3), block) && !KnownNe(t.Size(4), Int(columns))) {
+      return CacheLayout::kNz;
+    }
+    expected += ", or in NZ (num_blocks, " + Show(kv_heads) + ", D/" + Show(columns) + ", " + Show(block) + ", " +
+                Show(columns) + ")";
+  }
   Fail(call.op, argument, "is not a paged cache of block_size " + Show(block), t.sizes, expected);
 }
 
 template <class Int>
 Int PagedChannels(const TensorDesc<Int>& t, CacheLayout layout, const Int& kv_heads) {
+  if (layout == CacheLayout::kNz) return t.Size(2) * t.Size(4);
   return layout == CacheLayout::kBlockTokenH ? t.Size(2) / kv_heads : t.Size(3);
 }
 
@@ -316,8 +341,12 @@ void DescribeRope(const AttentionCall<Int>& call, const Extents<Int>& q, Attenti
   }
   if (!qr) return;
   if (spec->quant.int8_products) Fail(op, "query_rope", "does not go with an int8 query", "a tensor", "None");
-  RequireDType(op, "query_rope", qr, {spec->dtype});
-  RequireDType(op, "key_rope", kr, {spec->dtype});
+  if (spec->quant.quantised_query) {
+    RequireDType(op, "query_rope", qr, {DType::kFloat16, DType::kBFloat16});
+  } else {
+    RequireDType(op, "query_rope", qr, {spec->dtype});
+  }
+  RequireDType(op, "key_rope", kr, {spec->float_dtype});
   const Extents<Int> qx = ReadExtents(call, "query_rope", qr, spec->q_layout, spec->heads, false);
   if (KnownNe(qx.batch, q.batch) || KnownNe(qx.tokens, q.tokens) || KnownNe(qx.heads, q.heads)) {
     Fail(op, "query_rope", "differs from query in more than the head size", qr.sizes, "the other sizes of " + Show(call.query.sizes));

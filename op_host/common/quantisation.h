@@ -12,12 +12,15 @@ namespace npufa {
 enum class ScaleAxis { kNone, kTensor, kChannel, kToken, kHead, kTokenHead, kTokenPaged, kTokenHeadPaged };
 
 struct QuantSpec {
-  bool int8_products = false;  // query, key and value are int8
+  bool int8_products = false;  // query, key and value are int8, and probabilities become so
+  bool quantised_query = false;  // they are int8, with a scale per row of the query (quantised_query.h)
   bool int8_output = false;
   bool antiquant = false;      // key and value are stored in int8, int4 or float8
   bool combined = false;       // one tensor holds the key's scale, then the value's, in axis 0
   ScaleAxis key_scale = ScaleAxis::kNone;
   ScaleAxis value_scale = ScaleAxis::kNone;
+
+  bool Int8Query() const { return int8_products || quantised_query; }
 };
 
 // Extents that scale tensors are compared with.
@@ -81,10 +84,6 @@ void CheckProductScales(const AttentionCall<Int>& call, bool int8_products) {
     const TensorDesc<Int>& scale;
     bool packed;  // may be a uint64 carrying float32 bits
   };
-  if (int8_products && *call.names.dequant_scale1 == '\0') {
-    Fail(call.op, "query", "has a dtype whose scales this operator has no arguments for", "int8",
-         "float16, bfloat16 or float32, or npu_fused_infer_attention_score");
-  }
   const Entry entries[] = {{call.names.dequant_scale1, call.dequant_scale1, true},
                            {call.names.quant_scale1, call.quant_scale1, false},
                            {call.names.dequant_scale2, call.dequant_scale2, true}};

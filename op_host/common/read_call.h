@@ -93,6 +93,8 @@ AttentionCall<Int> ReadInferenceCall(const Source& a, OpKind kind) {
   c.value_antiquant_scale = tensor(c.names.value_antiquant_scale);
   c.value_antiquant_offset = tensor(c.names.value_antiquant_offset);
   c.key_rope_antiquant_scale = tensor(c.names.key_rope_antiquant_scale);
+  c.dequant_scale_query = tensor("dequant_scale_query");
+  c.query_quant_mode = a.Integer("query_quant_mode");
   c.antiquant_mode = a.Integer("antiquant_mode");
   c.key_antiquant_mode = a.Integer(c.names.key_antiquant_mode);
   c.value_antiquant_mode = a.Integer(c.names.value_antiquant_mode);

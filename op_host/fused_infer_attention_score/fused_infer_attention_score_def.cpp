@@ -4,6 +4,12 @@ namespace npufa {
 
 namespace {
 
+// int8 queries with bfloat16 ropes.
+std::vector<TypeColumn> WithQuantisedQueries(std::vector<TypeColumn> columns) {
+  columns.push_back({ge::DT_INT8, ge::DT_INT8, ge::DT_BF16, ge::DT_BF16});
+  return columns;
+}
+
 const OperatorParts& FusedInferAttentionScore() {
   static const OperatorParts parts{
       "npu_fused_infer_attention_score",
@@ -36,7 +42,8 @@ const OperatorParts& FusedInferAttentionScore() {
        {"key_rope", Role::kBias},
        {"learnable_sink", Role::kFloats},
        {"actual_seq_lengths_tensor", Role::kInteger},
-       {"actual_seq_lengths_kv_tensor", Role::kInteger}},
+       {"actual_seq_lengths_kv_tensor", Role::kInteger},
+       {"dequant_scale_query", Role::kFloats}},
       {{"num_heads", 1, ops::REQUIRED},
        {"scale_value", 1.0f},
        {"pre_tokens", 2147483647},
@@ -50,10 +57,11 @@ const OperatorParts& FusedInferAttentionScore() {
        {"softmax_lse_flag", false},
        {"key_antiquant_mode", 0},
        {"value_antiquant_mode", 0},
+       {"query_quant_mode", 0},
        {"softcap", 0.0f},
        {"batch_invariant", false}},
       {{"attention_out", Role::kOutput}, {"softmax_lse", Role::kFloats}},
-      InferenceTypes(true)};
+      WithQuantisedQueries(InferenceTypes(true))};
   return parts;
 }
 

@@ -47,6 +47,18 @@ class Conversion {
              static_cast<uint32_t>(StoredBytes<Stored>(channels)), StoredBytes<Stored>(pitch), tilePitch);
   }
 
+  // The same from an NZ cache: 32 bytes of every row, then the next, `columnPitch` bytes behind the first.
+  __aicore__ inline static void LoadColumns(const AscendC::LocalTensor<uint8_t>& raw, uint32_t row, GM_ADDR source,
+                                            uint64_t offset, uint64_t columnPitch, uint32_t rows, uint32_t channels) {
+    AscendC::GlobalTensor<uint8_t> bytes;
+    bytes.SetGlobalBuffer(reinterpret_cast<__gm__ uint8_t*>(source));
+    const uint32_t tilePitch = AlignUp(channels, FLOATS_PER_REPEAT);
+    for (uint32_t channel = 0; channel < channels; channel += BLOCK_BYTES) {
+      LoadRows(raw[row * tilePitch + channel], bytes[offset], rows, BLOCK_BYTES, BLOCK_BYTES, tilePitch);
+      offset += columnPitch;
+    }
+  }
+
   // Converts a loaded tile of keys [key, key + rows) and stores it. `scales` may be null: the numbers themselves.
   __aicore__ inline void Finish(AscendC::LocalTensor<uint8_t>& raw, AntiquantScales* scales, const Sequence& sequence,
                                 uint32_t head, uint32_t key, uint32_t rows, uint32_t channels,

@@ -89,6 +89,23 @@ class CubeTiles {
     }
   }
 
+  // The same from an NZ matrix, which has the order of a tile: 32 bytes of every row, then the next, `pitch` elements
+  // behind the first.
+  __aicore__ inline static void CopyColumns(const AscendC::LocalTensor<T>& tile, uint32_t tileRows, uint32_t firstRow,
+                                            const AscendC::GlobalTensor<T>& source, uint32_t rows, uint32_t columns,
+                                            uint64_t pitch) {
+    const uint32_t storedRows = AlignUp(tileRows, FRACTAL), copies = columns / C0;
+    const uint64_t gap = pitch / C0 - rows;
+    const bool together = gap <= MAX_COPY_PITCH;
+    const uint32_t perCopy = together ? copies : 1;
+    const AscendC::DataCopyParams params(static_cast<uint16_t>(perCopy), static_cast<uint16_t>(rows),
+                                         together ? static_cast<uint16_t>(gap) : 0,
+                                         static_cast<uint16_t>(storedRows - rows));
+    for (uint32_t copy = 0; copy < copies; copy += perCopy) {
+      AscendC::DataCopy(tile[(copy * storedRows + firstRow) * C0], source[copy * pitch], params);
+    }
+  }
+
   // A tile of one run of rows.
   __aicore__ inline AscendC::LocalTensor<T> Load(const AscendC::GlobalTensor<T>& source, uint32_t rows,
                                                  uint32_t columns, uint64_t pitch) {

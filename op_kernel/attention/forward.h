@@ -29,6 +29,7 @@ struct ForwardArguments {
   GM_ADDR valueOffset;
   GM_ADDR dequantScale1;
   GM_ADDR quantScale1;
+  GM_ADDR queryScale;
   GM_ADDR dequantScale2;
   GM_ADDR outputScale;
   GM_ADDR outputOffset;
@@ -49,7 +50,8 @@ __aicore__ inline OutputArguments OutputArgumentsOf(const ForwardArguments& a) {
 __aicore__ inline VectorArguments VectorArgumentsOf(const ForwardArguments& a) {
   return {a.bias,          a.mask,
           a.dropoutMask,   a.dequantScale1,
-          a.quantScale1,   OutputArgumentsOf(a),
+          a.quantScale1,   a.queryScale,
+          OutputArgumentsOf(a),
           {a.query, a.key, a.value, a.keyPrefix, a.valuePrefix, a.blockTable, {a.keyScale, a.keyOffset},
            {a.valueScale, a.valueOffset}}};
 }

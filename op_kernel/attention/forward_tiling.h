@@ -51,6 +51,7 @@ struct OutputScaleTiling {
 struct RowsTiling {
   TensorStrides rows;
   TensorStrides prefix;  // batch 1
+  uint64_t columnPitch;  // NZ: from 32 bytes of a row to its next 32; 0 where its channels lie together
 };
 
 // Where a core group's work begins: at a block of SPLIT_KEYS keys of a tile of a sequence.
@@ -79,6 +80,7 @@ struct ForwardTiling {
   uint32_t statisticsByToken;  // packed: (T, N) instead of (N, tokens) per sequence
   uint32_t hasLse;
   uint32_t int8Products;  // int8 query, key and value
+  uint32_t hasQueryScale;  // one for each of their rows; else int8 probabilities, too
   uint32_t blockSize;     // of a paged cache, 0 without
   uint32_t tableStride;   // entries of the block table per sequence
   float scale;
@@ -87,6 +89,7 @@ struct ForwardTiling {
   float keepScale;        // 1 / keep_prob
   int64_t biasDistance;   // generated biases count positions j + distance - i
   TensorStrides query;
+  TensorStrides queryScale;
   TensorStrides queryRope;
   RowsTiling key;
   RowsTiling keyRope;

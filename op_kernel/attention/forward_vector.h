@@ -8,6 +8,7 @@
 #include "mask.h"
 #include "preparation.h"
 #include "query_digits.h"
+#include "query_scale.h"
 #include "softcap.h"
 
 namespace npufa {
@@ -17,6 +18,7 @@ struct VectorArguments {
   GM_ADDR mask;
   GM_ADDR dropoutMask;
   GM_ADDR dequantScale;  // of int8 products of query and key
+  GM_ADDR queryScale;    // the query's part of it, per row
   GM_ADDR quantScale;    // of probabilities
   OutputArguments output;
   StoredArguments stored;
@@ -50,7 +52,11 @@ class ForwardVector {
     scale_ = tiling.scale;
     if (tiling.int8Products) {
       scale_ *= ScalarOf(arguments.dequantScale);
-      probabilityScale_ = ScalarOf(arguments.quantScale);
+      if (tiling.hasQueryScale) {
+        queryScale_.Init(pipe, tiling, arguments.queryScale);
+      } else {
+        probabilityScale_ = ScalarOf(arguments.quantScale);
+      }
     }
     if constexpr (DIGITAL) {
       queryDigits_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant,
@@ -86,6 +92,7 @@ class ForwardVector {
     AscendC::CrossCoreWaitFlag(FLAG_SCORES);
     const uint32_t rows = RowCount(step.tile);
     const uint32_t pitch = RowPitch(step.columns);
+    if (tiling_->hasQueryScale && step.IsFirst()) queryScale_.Load(step.tile, FirstRow(step.tile), rows);
     const uint32_t chunkRows = Min(tiling_->chunkFloats / pitch / FLOATS_PER_BLOCK * FLOATS_PER_BLOCK, MAX_CORE_ROWS);
     for (uint32_t row = 0; row < rows; row += chunkRows) {
       ScoresToProbabilities(step, row, Min(chunkRows, rows - row), pitch);
@@ -128,6 +135,7 @@ class ForwardVector {
     ClearTail(scores, step.columns, rows, pitch);
     AscendC::Muls(scores, scores, scale_, static_cast<int32_t>(rows * pitch));
     AscendC::PipeBarrier<PIPE_V>();
+    if (tiling_->hasQueryScale) queryScale_.Apply(scores, row, rows, step.columns, pitch);
     if (tiling_->hasSoftcap) Softcap<false>(scores, scores, softcap_.Get<float>(), *tiling_, rows * pitch);
     AddBias(scores, step, tileRow, rows, pitch);
     if (tiling_->hasMask) mask_.Apply(scores, step, tileRow, rows, pitch);
@@ -135,7 +143,7 @@ class ForwardVector {
     AscendC::PipeBarrier<PIPE_V>();
     softmax_.Update(scores, row, rows, pitch, step.IsFirst(), step.tileNumber, step.Slot());
     if (tiling_->hasDropout) Drop(scores, step, tileRow, rows, pitch);
-    if (tiling_->int8Products) Quantise(scores, rows * pitch);
+    if (tiling_->int8Products && !tiling_->hasQueryScale) Quantise(scores, rows * pitch);
     if constexpr (DIGITAL) {
       StoreDigits(step, tileRow, rows, scores, pitch);
       inQueue_.FreeTensor(scores);
@@ -245,6 +253,7 @@ class ForwardVector {
   Dropout dropout_;
   Preparation<T, Stored> preparation_;
   QueryDigits<T> queryDigits_;
+  QueryScale queryScale_;
 };
 
 }  // namespace npufa

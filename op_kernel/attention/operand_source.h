@@ -39,7 +39,14 @@ class OperandRows {
     for (uint32_t done = 0; done < rows;) {
       const RowRun run = source_.Run(tile.sequence, tile.head / groupSize_, key + done, rows - done);
       const AscendC::GlobalTensor<T>& rowsIn = run.inPrefix ? prefix_ : stored_;
-      CubeTiles<T>::CopyRows(result, storedRows, done, 0, rowsIn[run.offset + channel], run.rows, columns, run.pitch);
+      const uint64_t nzPitch = source_.ColumnPitch();
+      if (nzPitch > 0) {
+        CubeTiles<T>::CopyColumns(result, storedRows, done,
+                                  stored_[run.offset + channel * sizeof(T) / BLOCK_BYTES * nzPitch], run.rows, columns,
+                                  nzPitch);
+      } else {
+        CubeTiles<T>::CopyRows(result, storedRows, done, 0, rowsIn[run.offset + channel], run.rows, columns, run.pitch);
+      }
       done += run.rows;
     }
     return tiles.Ready(result);

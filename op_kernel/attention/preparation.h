@@ -62,7 +62,12 @@ class Preparation {
       AscendC::LocalTensor<uint8_t> raw = conversion_.Alloc();
       for (uint32_t done = 0; done < rows;) {
         const RowRun run = source.Run(sequence, head, key + done, rows - done);
-        Conversion<T, Stored>::Load(raw, done, run.inPrefix ? prefix : stored, run.offset, run.pitch, run.rows, channels);
+        if (source.ColumnPitch() > 0) {
+          Conversion<T, Stored>::LoadColumns(raw, done, stored, run.offset, source.ColumnPitch(), run.rows, channels);
+        } else {
+          Conversion<T, Stored>::Load(raw, done, run.inPrefix ? prefix : stored, run.offset, run.pitch, run.rows,
+                                      channels);
+        }
         done += run.rows;
       }
       conversion_.Finish(raw, &scales, sequence, head, key, rows, channels, target[static_cast<uint64_t>(row) * pitch],

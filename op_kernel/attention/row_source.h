@@ -54,6 +54,8 @@ class RowSource {
     table_.Init(tiling, blockTable);
   }
 
+  __aicore__ inline uint64_t ColumnPitch() const { return rows_->columnPitch; }
+
   // The longest run of at most `count` rows from key `key` of the sequence on.
   __aicore__ inline RowRun Run(const Sequence& sequence, uint32_t head, uint32_t key, uint32_t count) {
     const uint32_t prefixTokens = tiling_->sequences.prefixTokens;

@@ -11,6 +11,7 @@ import torch
 from cases import Draw, random_case
 from cases.device import on_device
 from cases.model import operator
+from cases.nz import nz_case, quantised_case
 from cases.on_npu import to_npu
 from cases.quantised import dequant_scale
 from cases.variants import SPELLING
@@ -81,7 +82,8 @@ OTHER_FILES = {"npu_advance_step_flashattn"}  # operators with tests of their ow
 SPELLINGS = {"scale": "scale_value", "pre_tockens": "pre_tokens", "next_tockens": "next_tokens"}
 SPELLINGS_V2 = {name: SPELLINGS.get(old, old) for old, name in SPELLING.items()}
 # Attributes that some signatures have no argument for.
-WITHOUT_ARGUMENT = {"inner_precise": 1, "pse_type": 1, "antiquant_mode": 0, "any_lengths": False}
+WITHOUT_ARGUMENT = {"inner_precise": 1, "pse_type": 1, "antiquant_mode": 0, "any_lengths": False,
+                    "query_quant_mode": 0}
 NOT_IN_GRAPH = {"gen_mask_parallel", "sync", "padding_mask", "softmax_in", "seed", "offset", "numels"}
 
 
@@ -183,6 +185,12 @@ def test_fused_infer_v2(name):
     case.op = "npu_fused_infer_attention_score_v2"
     case.kwargs = {SPELLING.get(name, name): value for name, value in case.kwargs.items()}
     check(case)
+
+
+@pytest.mark.parametrize("build", [nz_case, quantised_case])
+@on_device
+def test_nz_caches_and_quantised_queries(build):
+    check(build(7, kind="rope", layout="BSND_NBSD", lse=True))
 
 
 @pytest.mark.parametrize("kind", (torch.int64, torch.uint64), ids=str)

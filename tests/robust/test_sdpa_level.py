@@ -4,6 +4,7 @@ import pytest
 import torch
 from cases import fusion, inference
 from cases.draw import Draw
+from cases.nz import nz_case
 from cases.variants import with_sink
 
 from npufa.robust import _sdpa
@@ -61,6 +62,11 @@ def test_every_training_mode_in_every_layout(layout, mode):
 def test_every_inference_layout(layout, kind):
     for seed in range(2):
         assert verify(inference.fused_infer_case(Draw(seed), layout=layout, kind=kind, cache="float", out_int8=False))
+
+
+@pytest.mark.parametrize("layout", inference.FUSED_LAYOUTS)
+def test_nz_caches(layout):
+    assert verify(nz_case(3, layout=layout, cache="float", out_int8=False))
 
 
 @pytest.mark.parametrize("layout", ["BSH", "BNSD", "TND"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from cases import fusion, inference
 from cases.draw import Draw
+from cases.nz import nz_case, quantised_case
 from robust.faults import Faults, pieces
 
 from npufa.robust import RobustAttention
@@ -39,6 +40,11 @@ def verify(case, limit=1):
 def test_random_calls(name):
     done = sum(verify(OPERATORS[name](Draw(seed)), limit=1 + 2 * (seed % 2)) for seed in range(16))
     assert done > 8
+
+
+@pytest.mark.parametrize("build", [nz_case, quantised_case])
+def test_nz_caches_and_quantised_queries(build):
+    assert sum(verify(build(seed), limit=1 + 2 * (seed % 2)) for seed in range(8)) > 4
 
 
 def test_trailing_zeros_are_no_last_sequence():

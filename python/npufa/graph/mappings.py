@@ -27,7 +27,7 @@ class Mapping:
 
 
 _RESERVED = frozenset({"padding_mask", "key_rope_antiquant_scale"})
-_RESERVED_V2 = frozenset({"dequant_scale_query", "dequant_scale_key_rope", "quant_scale_p", "query_quant_mode"} | {
+_RESERVED_V2 = frozenset({"dequant_scale_key_rope", "quant_scale_p"} | {
     f"{name}_dtype" for name in ("query", "key", "value", "query_rope", "key_rope", "key_shared_prefix", "out",
                                  "value_shared_prefix", "dequant_scale_query", "dequant_scale_key",
                                  "dequant_scale_value", "dequant_scale_key_rope")})

@@ -200,7 +200,8 @@ def npu_fused_infer_attention_score(
     Args:
         query: float16, bfloat16, float32 or int8: BSH (B, Sq, N*D), BSND (B, Sq, N, D), BNSD (B, N, Sq, D),
             TND (T, N, D) or NTD (N, T, D).
-        key, value: the same layout with Skv and Nkv, or the paged cache with `block_table`.
+        key, value: the same layout with Skv and Nkv, or the paged cache with `block_table`; that may be in NZ,
+            (blocks, Nkv, D/16, block_size, 16) in float16 and bfloat16, (blocks, Nkv, D/32, block_size, 32) in int8.
         pse_shift: float type of `query`; (B or 1, N, Sq or 1, Skv), or the last 1024 rows of an ALiBi bias.
         atten_mask: bool, int8 or uint8, 1 = masked out. With Sq = 1 outside TND (B, Skv) or broadcastable, and it
             rules alone, whatever `sparse_mode` says.
@@ -301,11 +302,11 @@ def npu_fused_infer_attention_score_v2(
 ) -> tuple[Tensor, Tensor]:
     """:func:`npu_fused_infer_attention_score` with other spellings and a sink, without what only that operator has.
 
-    Not here: int8 queries, scales of key and value in one tensor, left padding, shared prefixes. Arguments not listed
+    Not here: scales of int8 products, scales of key and value in one tensor, left padding, shared prefixes. Arguments not listed
     mean the same there.
 
     Args:
-        query: float16, bfloat16 or float32.
+        query: float16, bfloat16, float32, or int8 with `query_quant_mode` 3.
         actual_seq_qlen, actual_seq_kvlen: there `actual_seq_lengths` and `actual_seq_lengths_kv`.
         dequant_scale_key, dequant_offset_key, key_quant_mode, dequant_scale_value, dequant_offset_value,
             value_quant_mode: there `key_antiquant_scale` and so on.
@@ -315,16 +316,21 @@ def npu_fused_infer_attention_score_v2(
         num_query_heads: N.
         softmax_scale: factor of the scores, usually 1 / sqrt(D).
         return_softmax_lse: return the log-sum-exp of the scores, sink included.
-        dequant_scale_query, quant_scale_p, dequant_scale_key_rope, query_quant_mode: for quantised queries, which are
-            not supported: None and 0.
+        query_quant_mode, dequant_scale_query: 3 and the float32 scale of each token and head of an int8 query, shaped
+            as `query` without D ((B, Sq, N) for BSH). `key` and `value` are int8 then, `dequant_scale_key` and
+            `dequant_scale_value` float32 of one element each, modes 0, without offsets and `quant_scale_out`. Ropes stay
+            float16 or bfloat16 and are scaled with the rest: scores are `(query @ key^T + query_rope @ key_rope^T) *
+            dequant_scale_query * dequant_scale_key * softmax_scale`, for which `query_rope` comes divided by both
+            scales, as `npu_mla_prolog_v2` returns it.
+        quant_scale_p, dequant_scale_key_rope: reserved, None.
         query_dtype, key_dtype, value_dtype, query_rope_dtype, key_rope_dtype, key_shared_prefix_dtype,
             value_shared_prefix_dtype, dequant_scale_query_dtype, dequant_scale_key_dtype, dequant_scale_value_dtype,
             dequant_scale_key_rope_dtype, out_dtype: None, or the dtype that the tensor has anyway: bits are not read as
             another type.
 
     Returns:
-        The output in the dtype of `query`, int8 with `quant_scale_out`, and the log-sum-exp: float32 (B, N, Sq, 1),
-        packed (T, N, 1), empty unless `return_softmax_lse`.
+        The output in the dtype of `query`, int8 with `quant_scale_out`, of an int8 query that of `query_rope` or
+        float16, and the log-sum-exp: float32 (B, N, Sq, 1), packed (T, N, 1), empty unless `return_softmax_lse`.
 
     Raises:
         RuntimeError, ValueError: an illegal or unsupported argument, or a block id outside the cache that would be

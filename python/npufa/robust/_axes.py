@@ -7,7 +7,7 @@ from torch import Tensor
 from ._cache import head_axis
 from ._call import BATCH_AXIS, HEAD_AXIS, TOKEN_AXIS, Call
 
-_QUERY_SIDE = ("query", "query_rope", "dy", "attention_in")
+_QUERY_SIDE = ("query", "query_rope", "dequant_scale_query", "dy", "attention_in")
 _KV_SIDE = ("key", "value", "key_rope", "key_shared_prefix", "value_shared_prefix")
 _STATISTICS = ("softmax_max", "softmax_sum", "statistics", "lse")
 # Batch stays an axis of these in a packed batch.

@@ -11,7 +11,7 @@ def head_axis(call: Call, cache: Tensor) -> int:
     """The axis of a block cache that holds the heads (with the channels, when it has three axes)."""
     if cache.dim() == 3:
         return 2
-    if call.layout == "BNSD":
+    if call.layout == "BNSD" or cache.dim() == 5:
         return 1
     if call.layout == "BSND":
         return 2

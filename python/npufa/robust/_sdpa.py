@@ -90,6 +90,8 @@ def _stored_keys(call: Call) -> list[int]:
 
 def _value_width(call: Call) -> int:
     value = call["value"]
+    if value.dim() == 5:
+        return int(value.shape[2] * value.shape[4])
     grouped = value.dim() == 3 and not (call.is_packed and call["block_table"] is None)
     return int(value.shape[-1]) // call.kv_heads if grouped else int(value.shape[-1])
 

@@ -100,6 +100,8 @@ def _paged(call: Call, index: int) -> tuple[Tensor, Tensor, Tensor]:
     blocks = call["block_table"][index].long()[columns // size]
 
     def gather(cache: Tensor) -> Tensor:
+        if cache.dim() == 5:
+            return cache[blocks, :, :, columns % size].flatten(2).transpose(0, 1)
         axis = head_axis(call, cache)
         heads = cache.unflatten(2, (call.kv_heads, -1)) if cache.dim() == 3 else cache.movedim(axis, 2)
         return heads[blocks, columns % size].transpose(0, 1)
