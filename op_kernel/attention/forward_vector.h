@@ -18,8 +18,8 @@ struct VectorArguments {
   GM_ADDR mask;
   GM_ADDR dropoutMask;
   GM_ADDR dequantScale;  // of int8 products of query and key
-  GM_ADDR queryScale;    // the query's part of it, per row
   GM_ADDR quantScale;    // of probabilities
+  GM_ADDR queryScale;    // the query's part of dequantScale, per row
   OutputArguments output;
   StoredArguments stored;
 };

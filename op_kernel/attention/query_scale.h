@@ -15,16 +15,17 @@ class QueryScale {
     pipe.InitBuffer(queue_, 1, MAX_CORE_ROWS * BLOCK_BYTES);
     pipe.InitBuffer(values_, MAX_CORE_ROWS * sizeof(float));
     pipe.InitBuffer(blocks_, MAX_CORE_ROWS * BLOCK_BYTES);
-    // Rows are taken in blocks of eight, whether loaded or not.
-    AscendC::LocalTensor<float> raw = queue_.AllocTensor<float>();
-    AscendC::Duplicate(raw, 0.0f, static_cast<int32_t>(MAX_CORE_ROWS * FLOATS_PER_BLOCK));
-    queue_.FreeTensor(raw);
   }
 
   // Takes the scales of rows [row, row + rows) of a tile: this core's.
   __aicore__ inline void Load(const Tile& tile, uint32_t row, uint32_t rows) {
     if (rows == 0) return;
     AscendC::LocalTensor<float> raw = queue_.AllocTensor<float>();
+    if (rows % FLOATS_PER_BLOCK != 0) {  // rows are taken eight at a time
+      const uint32_t last = rows / FLOATS_PER_BLOCK * FLOATS_PER_REPEAT;
+      AscendC::Duplicate(raw[last], 0.0f, static_cast<int32_t>(FLOATS_PER_REPEAT));
+      VectorBeforeLoad();
+    }
     const uint64_t first = RowOffset(tiling_->queryScale, tile, tile.sequence.qFirst + tile.firstRow, row);
     LoadRows(raw, scale_[first], rows, 1u, RowDistance(tiling_->queryScale, tile), FLOATS_PER_BLOCK);
     queue_.EnQue(raw);
