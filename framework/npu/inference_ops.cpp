@@ -52,9 +52,9 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
                        numbers(names.key_antiquant_offset), numbers(names.value_antiquant_scale),
                        numbers(names.value_antiquant_offset), tensor("key_shared_prefix"),
                        tensor("value_shared_prefix"), call.actual_shared_prefix_len, tensor("query_rope"),
-                       tensor("key_rope"), numbers(names.sink), q_lens, kv_lens, tensor("dequant_scale_query"), call.heads, call.scale,
-                       call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads, call.sparse_mode,
-                       call.inner_precise, call.block_size, call.antiquant_mode, call.softmax_lse,
+                       tensor("key_rope"), numbers(names.sink), q_lens, kv_lens, tensor("dequant_scale_query"),
+                       call.heads, call.scale, call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads,
+                       call.sparse_mode, call.inner_precise, call.block_size, call.antiquant_mode, call.softmax_lse,
                        call.key_antiquant_mode, call.value_antiquant_mode, call.query_quant_mode, call.softcap,
                        call.batch_invariant, results[0],
                        call.softmax_lse ? results[1] : at::empty({0}, at::device(task.device).dtype(at::kFloat)));

@@ -77,6 +77,7 @@ class OperandSource {
     keys_.Init(tiling, tiling.key, arguments.key, arguments.keyPrefix, arguments.blockTable);
     values_.Init(tiling, tiling.value, arguments.value, arguments.valuePrefix, arguments.blockTable);
     keyRopes_.Init(tiling, tiling.keyRope, arguments.keyRope, nullptr, arguments.blockTable);
+    valuesAreKeys_ = OneConversion(tiling, arguments.key, arguments.value);
   }
 
   // Rows of the left operands.
@@ -122,7 +123,9 @@ class OperandSource {
   __aicore__ inline AscendC::LocalTensor<C> Values(CubeTiles<C>& tiles, const Step& step, uint32_t first,
                                                    uint32_t rows, uint32_t channel, uint32_t columns) {
     if constexpr (CONVERTED) {
-      return tiles.Load(workspace_->Values(step.KeySlot(), first)[channel], rows, columns, tiling_->valuePitch);
+      const AscendC::GlobalTensor<T> values =
+          valuesAreKeys_ ? workspace_->Keys(step.KeySlot(), first) : workspace_->Values(step.KeySlot(), first);
+      return tiles.Load(values[channel], rows, columns, tiling_->valuePitch);
     } else {
       // int8 values are transposed in squares of 32.
       const uint32_t storedRows = DIGITAL ? AlignUp(rows, BLOCK_BYTES) : rows;
@@ -157,6 +160,7 @@ class OperandSource {
   OperandRows<C> keys_;
   OperandRows<C> values_;
   OperandRows<C> keyRopes_;
+  bool valuesAreKeys_;
 };
 
 }  // namespace npufa

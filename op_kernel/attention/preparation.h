@@ -45,6 +45,7 @@ class Preparation {
     const uint32_t slot = step.KeySlot();
     Rows(step, begin, end, keys_, keyScales_, arguments_.key, arguments_.keyPrefix, tiling_->headDim,
          workspace_->Keys(slot, 0), tiling_->keyPitch);
+    if (OneConversion(*tiling_, arguments_.key, arguments_.value)) return;
     Rows(step, begin, end, values_, valueScales_, arguments_.value, arguments_.valuePrefix, tiling_->valueDim,
          workspace_->Values(slot, 0), tiling_->valuePitch);
   }

@@ -46,6 +46,11 @@ class BlockTable {
   uint64_t block_;
 };
 
+// Whether converted keys serve as values, too: one latent cache is both.
+__aicore__ inline bool OneConversion(const ForwardTiling& tiling, GM_ADDR key, GM_ADDR value) {
+  return tiling.hasQueryScale && key == value && tiling.headDim == tiling.valueDim;
+}
+
 class RowSource {
  public:
   __aicore__ inline void Init(const ForwardTiling& tiling, const RowsTiling& rows, GM_ADDR blockTable) {

@@ -87,20 +87,20 @@ def latent_decode_in_nz() -> Case:
 
 def latent_decode_quantised_in_nz() -> Case:
     """vLLM-Ascend, MLA, fa_quant_layer."""
-    quantised = quantised_query(_latent_decode("BSND_NBSD", 3, **DECODE), **ONE_SCALE)
+    quantised = quantised_query(_latent_decode("BSND_NBSD", 3, **DECODE), Draw(6), **ONE_SCALE)
     return _one_cache(in_nz(quantised, Draw(6)), key_quant_mode=0, value_quant_mode=0)
 
 
 def latent_decode_quantised() -> Case:
     """vLLM-Ascend, MLA, fa_quant_layer where the cache stays in ND."""
-    quantised = quantised_query(_latent_decode("BNSD", 3, **DECODE), **ONE_SCALE)
+    quantised = quantised_query(_latent_decode("BNSD", 3, **DECODE), Draw(6), **ONE_SCALE)
     return _one_cache(quantised, key_quant_mode=0, value_quant_mode=0)
 
 
 def latent_speculation_quantised_in_nz() -> Case:
     """vLLM-Ascend, MLA, fa_quant_layer with drafts: two tokens, one and three."""
     rule = dict(atten_mask=compressed_mask(), sparse_mode=3, actual_seq_lengths=[2, 3, 6])
-    quantised = quantised_query(_latent_decode("TND_NTD", 6, **rule), **ONE_SCALE)
+    quantised = quantised_query(_latent_decode("TND_NTD", 6, **rule), Draw(6), **ONE_SCALE)
     return _one_cache(in_nz(quantised, Draw(6)), key_quant_mode=0, value_quant_mode=0)
 
 

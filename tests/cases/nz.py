@@ -82,7 +82,7 @@ def quantise_rows(query):
     return (query.float() / scale[..., None]).round().to(torch.int8), scale
 
 
-def quantised_query(case: Case, key_scale=4 / 127, value_scale=3.5 / 127) -> Case:
+def quantised_query(case: Case, d: Draw, key_scale=4 / 127, value_scale=3.5 / 127) -> Case:
     """A call of fused_infer with float tensors as one of the second version with an int8 query, key and value."""
     kw, dense = dict(case.kwargs), {}
     heads, dtype = kw["num_heads"], kw["query"].dtype
@@ -91,7 +91,7 @@ def quantised_query(case: Case, key_scale=4 / 127, value_scale=3.5 / 127) -> Cas
     query, scale = quantise_rows(rows)
     kw["query"], dense["query"] = (t.flatten(2) if part == "BSH" else t for t in
                                    (query, query.double() * scale[..., None].double()))
-    kw["dequant_scale_query"] = scale
+    kw["dequant_scale_query"] = d.strided(scale)
     factors = {"key": key_scale, "value": value_scale}
     for name, factor in factors.items():
         stored = (kw[name].float().nan_to_num() / factor).round().clamp(-127, 127).to(torch.int8)
@@ -125,10 +125,10 @@ def quantised_case(seed, nz=None, **fixed):
             wanted["dtype"] = dtype if wanted["kind"] == "rope" else torch.float16
         case = fused_infer_case(Draw(1000 * seed + attempt, fixed.get("long", False)), **wanted | without(fixed, "long"))
         if not nz:
-            return quantised_query(case)
+            return quantised_query(case, d)
         value = case.kwargs["value"]
         if can_be_nz(case) and value.shape[-1] % 32 == 0 and case.kwargs["key"].shape[-1] % 32 == 0:
-            return in_nz(quantised_query(case), d)
+            return in_nz(quantised_query(case, d), d)
     raise AssertionError(f"no such call: {fixed}")
 
 
@@ -164,3 +164,14 @@ def exact_case(lengths, block_size=128, head_dim=128, rope=0, cache=torch.float1
     if cache == torch.int8:
         kw |= {f"{n}_antiquant_scale": d.uniform((kv_heads, head_dim), 0.01, 0.02, dtype) for n in ("key", "value")}
     return in_nz(inference_case("fused_infer", kw, antiquant=cache == torch.int8), Draw(0))
+
+
+def int8_products_case():
+    """The first version's int8 query, key and value over a cache in NZ."""
+    d = Draw(7)
+    query, key, value = (d.integers(s, -30, 30) for s in ((2, 3, 4, 64), (6, 16, 2, 64), (6, 16, 2, 64)))
+    kw = dict(query=query, key=key, value=value, num_heads=4, num_key_value_heads=2, input_layout="BSND",
+              dequant_scale1=torch.tensor([0.01 / 8]), quant_scale1=torch.tensor([127.0]),
+              dequant_scale2=torch.tensor([0.002]), block_size=16, actual_seq_lengths_kv=[40, 7],
+              block_table=torch.tensor([[4, 1, 0], [5, -1, -1]], dtype=torch.int32))
+    return in_nz(inference_case("fused_infer", kw), d)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from cases.inference import FUSED_LAYOUTS
 from cases.model import operator
-from cases.nz import exact_case, nz_case
+from cases.nz import exact_case, int8_products_case, nz_case
 from cases.variants import as_v2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +35,10 @@ def test_long_calls(seed):
 def test_sizes(head_dim, rope, block_size, cache):
     for rows in (1, 3, 17):
         exact_case((1, 17, 127, 129), block_size, head_dim, rope, cache, rows).verify()
+
+
+def test_int8_products():
+    int8_products_case().verify()
 
 
 def test_one_tensor_as_key_and_value():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from cases.device import on_device
 from cases.inference import FUSED_LAYOUTS
-from cases.nz import exact_case, nz_case, quantised_case
+from cases.nz import exact_case, int8_products_case, nz_case, quantised_case
 from cases.on_npu import on_npu
 from sim.ops.random_calls import MANY, few_or_all_groups
 
@@ -42,6 +42,11 @@ def test_long_calls():
 def test_sizes(head_dim, rope, block_size, cache):
     for rows in (1, 17):
         on_npu(exact_case((1, 17, 127, 129), block_size, head_dim, rope, cache, rows)).verify()
+
+
+@on_device
+def test_int8_products():
+    on_npu(int8_products_case()).verify()
 
 
 @pytest.mark.parametrize("cache", [torch.bfloat16, torch.int8])
