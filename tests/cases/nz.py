@@ -175,3 +175,11 @@ def int8_products_case():
               dequant_scale2=torch.tensor([0.002]), block_size=16, actual_seq_lengths_kv=[40, 7],
               block_table=torch.tensor([[4, 1, 0], [5, -1, -1]], dtype=torch.int32))
     return in_nz(inference_case("fused_infer", kw), d)
+
+
+def quantised_rows_case():
+    """More rows with a scale each than fit beside so many keys at once."""
+    d = Draw(9)
+    query, key, value = (d.normal(s, torch.float16) for s in ((1, 100, 2, 64), (1, 700, 1, 64), (1, 700, 1, 64)))
+    return quantised_query(inference_case("fused_infer", dict(
+        query=query, key=key, value=value, num_heads=2, num_key_value_heads=1, input_layout="BSND", scale=0.125)), d)

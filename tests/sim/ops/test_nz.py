@@ -4,8 +4,9 @@ import pytest
 import torch
 from cases.device import on_device
 from cases.inference import FUSED_LAYOUTS
-from cases.nz import exact_case, int8_products_case, nz_case, quantised_case
-from cases.on_npu import on_npu
+from cases.model import operator
+from cases.nz import exact_case, int8_products_case, nz_case, quantised_case, quantised_rows_case
+from cases.on_npu import on_npu, to_npu
 from sim.ops.random_calls import MANY, few_or_all_groups
 
 
@@ -42,6 +43,23 @@ def test_long_calls():
 def test_sizes(head_dim, rope, block_size, cache):
     for rows in (1, 17):
         on_npu(exact_case((1, 17, 127, 129), block_size, head_dim, rope, cache, rows)).verify()
+
+
+@on_device
+def test_given_outputs():
+    """As a captured graph calls it."""
+    case = quantised_case(5, nz=True, kind="rope", layout="TND_NTD", lse=True)
+    call = {name: to_npu(value) for name, value in case.kwargs.items()}
+    want = operator(case.op)(**call)
+    workspace = operator(f"_{case.op}_get_max_workspace")(**call)
+    out = [torch.full_like(t, 77) for t in want]
+    operator(case.op + ".out")(**call, workspace=workspace, out=out)
+    assert all(torch.equal(a, b) for a, b in zip(out, want, strict=True))
+
+
+@on_device
+def test_many_quantised_rows():
+    on_npu(quantised_rows_case()).verify()
 
 
 @on_device
