@@ -1,7 +1,6 @@
-// What torch alone has of a call's arguments: lengths as lists or tensors, and the arguments of advance_step.
+// What torch alone has of a call's arguments: lengths as lists or tensors.
 #pragma once
 
-#include "advance_step.h"
 #include "arguments.h"
 #include "batch_invariance.h"
 #include "fused_infer_v2.h"
@@ -61,24 +60,6 @@ AttentionCall<Int> InferenceCall(const Arguments& a, OpKind kind, LengthValues w
   ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_cumulative, &c.kv_lens_tensor);
   if (kind == OpKind::kIncre) return c;  // its one list of lengths is the keys'
   ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_cumulative, &c.q_lens_tensor);
-  return c;
-}
-
-template <class Int>
-AdvanceStepCall<Int> ReadAdvanceStep(const Arguments& a) {
-  AdvanceStepCall<Int> c;
-  auto tensor = [&](const char* name) { return Desc<Int>(a.OptionalTensor(name)); };
-  c.input_tokens = tensor("input_tokens");
-  c.sampled_token_ids = tensor("sampled_token_ids");
-  c.input_positions = tensor("input_positions");
-  c.seq_lens = tensor("seq_lens");
-  c.slot_mapping = tensor("slot_mapping");
-  c.block_tables = tensor("block_tables");
-  c.spec_token = tensor("spec_token");
-  c.accepted_num = tensor("accepted_num");
-  c.num_seqs = a.Integer("num_seqs");
-  c.num_queries = a.Integer("num_queries");
-  c.block_size = a.Integer("block_size");
   return c;
 }
 

@@ -1,4 +1,5 @@
 // Shape functions: the same validation as every backend, over symbolic sizes.
+#include "advance_step.h"
 #include "attention_calls.h"
 #include "describe.h"
 #include "fusion_results.h"

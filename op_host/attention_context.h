@@ -26,8 +26,14 @@ constexpr DType FromGe(ge::DataType type) {
       return DType::kUInt8;
     case ge::DT_BOOL:
       return DType::kBool;
+    case ge::DT_INT16:
+      return DType::kInt16;
+    case ge::DT_UINT16:
+      return DType::kUInt16;
     case ge::DT_INT32:
       return DType::kInt32;
+    case ge::DT_UINT32:
+      return DType::kUInt32;
     case ge::DT_INT64:
       return DType::kInt64;
     case ge::DT_UINT64:
@@ -52,14 +58,14 @@ class ContextReader {
   ContextReader(const Context& context, const char* op) : context_(context), op_(op) {}
 
   // Undefined for an absent optional input.
-  TensorDesc<std::int64_t> Tensor(std::size_t index) const {
-    const auto* desc = context_.GetOptionalInputDesc(index);
-    const auto* shape = context_.GetOptionalInputShape(index);
-    if (desc == nullptr || shape == nullptr) return {};
-    TensorDesc<std::int64_t> tensor{true, FromGe(desc->GetDataType()), {}};
-    const gert::Shape& sizes = OriginShape(*shape);
-    for (std::size_t axis = 0; axis < sizes.GetDimNum(); ++axis) tensor.sizes.push_back(sizes.GetDim(axis));
-    return tensor;
+  TensorDesc<std::int64_t> Tensor(std::size_t index) const { return Tensor(index, 0); }
+
+  // The tensors of a dynamic input.
+  std::vector<TensorDesc<std::int64_t>> Tensors(std::size_t index) const {
+    const auto* instances = context_.GetIrInputInstanceInfo(index);
+    std::vector<TensorDesc<std::int64_t>> tensors(instances == nullptr ? 0 : instances->GetInstanceNum());
+    for (std::size_t i = 0; i < tensors.size(); ++i) tensors[i] = Tensor(index, i);
+    return tensors;
   }
 
   // Values of an int64 input; nothing where it is absent. While a graph is compiled its values may be unknown.
@@ -83,6 +89,16 @@ class ContextReader {
   }
 
  private:
+  TensorDesc<std::int64_t> Tensor(std::size_t index, std::size_t instance) const {
+    const auto* desc = context_.GetDynamicInputDesc(index, instance);
+    const auto* shape = context_.GetDynamicInputShape(index, instance);
+    if (desc == nullptr || shape == nullptr) return {};
+    TensorDesc<std::int64_t> tensor{true, FromGe(desc->GetDataType()), {}};
+    const gert::Shape& sizes = OriginShape(*shape);
+    for (std::size_t axis = 0; axis < sizes.GetDimNum(); ++axis) tensor.sizes.push_back(sizes.GetDim(axis));
+    return tensor;
+  }
+
   template <class T>
   const T* Required(const T* value, const char* name) const {
     if (value == nullptr) Fail(op_, name, "is missing", "None", "an attribute of the operator");

@@ -6,8 +6,8 @@
 #include "backward_tiling.h"
 #include "common/describe.h"
 #include "forward_tiling.h"
+#include "launch.h"
 #include "operator_reader.h"
-#include "tiling/platform/platform_ascendc.h"
 
 namespace npufa {
 
@@ -70,18 +70,9 @@ TilingTarget TargetOf(gert::TilingContext& context) {
   return {{std::max(groups, 1U)}, platform.GetLibApiWorkSpaceSize()};
 }
 
-template <class Tiling>
-Tiling& TilingData(gert::TilingContext& context) {
-  auto* tiling = context.GetTilingData<Tiling>();
-  if (tiling == nullptr) throw std::runtime_error("no room for the tiling data of the kernel");
-  return *tiling;
-}
-
 template <class Launch>
 void SetLaunch(const Launch& launch, const TilingTarget& target, gert::TilingContext* context) {
-  std::size_t* workspace = context->GetWorkspaceSizes(1);
-  if (workspace == nullptr) throw std::runtime_error("no room for the size of the kernel's workspace");
-  *workspace = target.toolkit_workspace + launch.workspace_bytes;
+  WorkspaceSize(*context) = target.toolkit_workspace + launch.workspace_bytes;
   context->SetBlockDim(launch.block_dim);
   context->SetTilingKey(launch.tiling_key);
   if (launch.waits_for_all) context->SetScheduleMode(kStartTogether);

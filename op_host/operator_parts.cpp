@@ -40,6 +40,8 @@ void SetTypes(const OperatorParts& parts, Role role, ops::OpParamDef* tensor) {
       .FormatList({ge::FORMAT_ND});
 }
 
+}  // namespace
+
 void DeclareAttribute(const AttributePart& part, ops::OpAttrDef* attribute) {
   attribute->AttrType(part.presence);
   std::visit(
@@ -57,8 +59,6 @@ void DeclareAttribute(const AttributePart& part, ops::OpAttrDef* attribute) {
       },
       part.fallback);
 }
-
-}  // namespace
 
 std::vector<TypeColumn> TrainingTypes() {
   std::vector<TypeColumn> columns;

@@ -62,6 +62,8 @@ std::vector<TypeColumn> InferenceTypes(bool quantised_cache);
 // Attributes of training forward and backward.
 std::vector<AttributePart> TrainingAttributes();
 
+void DeclareAttribute(const AttributePart& part, ops::OpAttrDef* attribute);
+
 // Everything of a definition but its functions. Kernels choose by tiling key, so that one binary serves all types.
 void Declare(const OperatorParts& parts, ops::OpDef* def);
 

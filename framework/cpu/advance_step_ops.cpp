@@ -5,7 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "attention_calls.h"
+#include "advance_step.h"
+#include "arguments.h"
 
 namespace npufa::cpu {
 

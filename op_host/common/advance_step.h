@@ -13,6 +13,24 @@ struct AdvanceStepCall {
   std::int64_t num_seqs = 0, num_queries = 0, block_size = 0;
 };
 
+// Reader: framework's Arguments, or NamedReader of a context of CANN.
+template <class Int, class Reader>
+AdvanceStepCall<Int> ReadAdvanceStep(const Reader& a) {
+  AdvanceStepCall<Int> c;
+  c.input_tokens = a.template Desc<Int>("input_tokens");
+  c.sampled_token_ids = a.template Desc<Int>("sampled_token_ids");
+  c.input_positions = a.template Desc<Int>("input_positions");
+  c.seq_lens = a.template Desc<Int>("seq_lens");
+  c.slot_mapping = a.template Desc<Int>("slot_mapping");
+  c.block_tables = a.template Desc<Int>("block_tables");
+  c.spec_token = a.template Desc<Int>("spec_token");
+  c.accepted_num = a.template Desc<Int>("accepted_num");
+  c.num_seqs = a.Integer("num_seqs");
+  c.num_queries = a.Integer("num_queries");
+  c.block_size = a.Integer("block_size");
+  return c;
+}
+
 template <class Int>
 void CheckAdvanceStep(const AdvanceStepCall<Int>& c) {
   const char* op = c.op;

@@ -13,7 +13,10 @@ enum class DType : std::uint8_t {
   kInt8,
   kUInt8,
   kBool,
+  kInt16,
+  kUInt16,
   kInt32,
+  kUInt32,
   kInt64,
   kUInt64,
   kFloat8E4M3,
@@ -31,9 +34,12 @@ constexpr int SizeOf(DType t) {
   switch (t) {
     case DType::kFloat32:
     case DType::kInt32:
+    case DType::kUInt32:
       return 4;
     case DType::kFloat16:
     case DType::kBFloat16:
+    case DType::kInt16:
+    case DType::kUInt16:
       return 2;
     case DType::kFloat64:
     case DType::kInt64:
@@ -60,8 +66,14 @@ constexpr const char* NameOf(DType t) {
       return "uint8";
     case DType::kBool:
       return "bool";
+    case DType::kInt16:
+      return "int16";
+    case DType::kUInt16:
+      return "uint16";
     case DType::kInt32:
       return "int32";
+    case DType::kUInt32:
+      return "uint32";
     case DType::kInt64:
       return "int64";
     case DType::kUInt64:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .. import ops
 from .._lengths import are_plain, sizes
 
-OPERATORS = tuple(name for name in ops.__all__ if name != "npu_advance_step_flashattn")
+OPERATORS = (*ops.fusion.__all__, *ops.inference.__all__)
 
 # What the operators call one and the same thing; the first name that an operator has counts.
 _SPELLINGS = {
