@@ -22,8 +22,14 @@ DType FromTorch(at::ScalarType type) {
       return DType::kUInt8;
     case at::kBool:
       return DType::kBool;
+    case at::kShort:
+      return DType::kInt16;
+    case at::kUInt16:
+      return DType::kUInt16;
     case at::kInt:
       return DType::kInt32;
+    case at::kUInt32:
+      return DType::kUInt32;
     case at::kLong:
       return DType::kInt64;
 #if NPUFA_TORCH_AT_LEAST(3)
@@ -98,7 +104,10 @@ double Arguments::Number(const char* name, double missing) const {
   return value.isSymFloat() ? value.toSymFloat().guard_float(__FILE__, __LINE__) : value.toDouble();
 }
 
-std::string Arguments::Text(const char* name) const { return At(name).toStringRef(); }
+std::string Arguments::Text(const char* name) const {
+  const c10::IValue& value = At(name);
+  return value.isNone() ? std::string() : value.toStringRef();
+}
 bool Arguments::Flag(const char* name) const { return Has(name) && At(name).toBool(); }
 
 namespace {
@@ -132,17 +141,28 @@ OptionalList<Int> Arguments::List(const char* name) const {
 template OptionalList<std::int64_t> Arguments::List(const char* name) const;
 template OptionalList<c10::SymInt> Arguments::List(const char* name) const;
 
+at::Device Arguments::DeviceOf(const char* name) const {
+  const c10::IValue& value = At(name);
+  if (value.isTensor()) return value.toTensor().device();
+  const std::vector<at::Tensor> tensors = Tensors(name);
+  return tensors.empty() ? at::Device(at::kCPU) : tensors[0].device();
+}
+
 void Arguments::RequireOneDevice(const char* reference, std::initializer_list<const char*> host) const {
-  const at::Device device = Tensor(reference).device();
+  const at::Device device = DeviceOf(reference);
+  const auto check = [&](const std::string& name, const std::string& shown, const at::Tensor& t) {
+    if (!t.defined() || t.device() == device) return;
+    if (t.is_cpu() && std::find(host.begin(), host.end(), name) != host.end()) return;
+    Fail(Op(), shown, "is on another device than " + std::string(reference), t.device().str(), device.str());
+  };
   const auto& arguments = schema_.arguments();
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const c10::IValue& value = stack_[first_ + i];
-    if (!value.isTensor()) continue;
-    const at::Tensor& t = value.toTensor();
-    if (!t.defined() || t.device() == device) continue;
     const std::string& name = arguments[i].name();
-    if (t.is_cpu() && std::find(host.begin(), host.end(), name) != host.end()) continue;
-    Fail(Op(), name, "is on another device than " + std::string(reference), t.device().str(), device.str());
+    if (value.isTensor()) check(name, name, value.toTensor());
+    if (!value.isTensorList() || name == "out") continue;
+    const std::vector<at::Tensor> tensors = value.toTensorVector();
+    for (std::size_t t = 0; t < tensors.size(); ++t) check(name, name + "[" + std::to_string(t) + "]", tensors[t]);
   }
 }
 

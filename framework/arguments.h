@@ -10,6 +10,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "attention_call.h"
 #include "name_index.h"
@@ -41,18 +42,25 @@ class Arguments {
   const at::Tensor& Tensor(const char* name) const { return At(name).toTensor(); }
   // Undefined when None, or when the operator has no such argument.
   const at::Tensor& OptionalTensor(const char* name) const;
+  std::vector<at::Tensor> Tensors(const char* name) const { return At(name).toTensorVector(); }
   std::int64_t Integer(const char* name, std::int64_t missing = 0) const;
   double Number(const char* name, double missing = 1.0) const;
-  std::string Text(const char* name) const;
+  std::string Text(const char* name) const;  // empty when None
   bool Flag(const char* name) const;  // false when the operator has no such argument
   // Undefined for an absent tensor.
   template <class Int>
   TensorDesc<Int> Desc(const char* name) const;
   template <class Int>
+  std::vector<TensorDesc<Int>> Descs(const char* name) const;
+  template <class Int>
   OptionalList<Int> List(const char* name) const;
 
-  // Raises unless every tensor lies on the device of `query`; `host` arguments may lie on the CPU.
+  // Raises unless every tensor, those in lists too, lies on the device of `reference`; `host` arguments may lie on the
+  // CPU.
   void RequireOneDevice(const char* reference, std::initializer_list<const char*> host) const;
+
+  // Its device, or that of the first tensor of a list.
+  at::Device DeviceOf(const char* name) const;
 
  private:
   static const NameIndex& IndexOf(const c10::FunctionSchema& schema);
@@ -82,6 +90,13 @@ TensorDesc<Int> Desc(const at::Tensor& t) {
 template <class Int>
 TensorDesc<Int> Arguments::Desc(const char* name) const {
   return npufa::Desc<Int>(OptionalTensor(name));
+}
+
+template <class Int>
+std::vector<TensorDesc<Int>> Arguments::Descs(const char* name) const {
+  std::vector<TensorDesc<Int>> descs;
+  for (const at::Tensor& t : Tensors(name)) descs.push_back(npufa::Desc<Int>(t));
+  return descs;
 }
 
 }  // namespace npufa

@@ -153,6 +153,10 @@ bool RequiresGrad(const c10::OperatorHandle& op, const Stack& stack) {
   if (!at::GradMode::is_enabled()) return false;
   const auto arguments = ArgumentsOf(op, stack);
   return std::any_of(arguments.begin(), arguments.end(), [](const c10::IValue& value) {
+    if (value.isTensorList()) {
+      const variable_list tensors = value.toTensorVector();
+      return std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& t) { return t.requires_grad(); });
+    }
     return value.isTensor() && value.toTensor().defined() && value.toTensor().requires_grad();
   });
 }
@@ -230,6 +234,14 @@ void InferenceAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, 
   });
 }
 
+void UpdateAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
+  RaiseOnBackward(op, keys, stack, [&] {
+    const bool ring = ShortName(op) == "npu_ring_attention_update";
+    return "npufa::" + ShortName(op) + ": " + (ring ? "prev_attn_out" : "local_out") +
+           " has no derivative, got a backward pass; expected npufa.merge." + (ring ? "merge_statistics" : "merge_lse");
+  });
+}
+
 // Operators that write into tensors of the caller: out and the workspace have changed after the call.
 void OutAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
   if (torch::autograd::compute_requires_grad(TensorsOf(op, *stack))) {
@@ -253,6 +265,9 @@ TORCH_LIBRARY_IMPL(npufa, Autograd, m) {
   Register<&InferenceAutograd>(m, kPromptOperators);
   Register<&InferenceAutograd>(m, kIncreOperators);
   Register<&InferenceAutograd>(m, kFusedInferOperators);
+  for (const char* name : {"npu_attention_update", "npu_ring_attention_update"}) {
+    m.impl(name, torch::CppFunction::makeFromBoxedFunction<&UpdateAutograd>());
+  }
   Register<&OutAutograd>(m, kFusionOut);
   Register<&OutAutograd>(m, kFusionGradOut);
   Register<&OutAutograd>(m, kFusedInferOut);

@@ -36,6 +36,10 @@ inline constexpr const char* kFusionGradOutput[] = {"_npu_fusion_attention_grad_
 inline constexpr const char* kFusedInferOutput[] = {"_npu_fused_infer_attention_score_infer_output",
                                                     "_npu_fused_infer_attention_score_v2_infer_output"};
 
+// Writing tokens into paged caches.
+inline constexpr const char* kScatterOperators[] = {"npu_scatter_pa_kv_cache", "_npu_scatter_pa_cache",
+                                                    "_npu_reshape_and_cache", "_npu_reshape_and_cache_siso"};
+
 // A kernel may take the keys of the call, to pass it on without computing them again.
 template <auto* kernel, class Names>
 void Register(torch::Library& m, const Names& names) {

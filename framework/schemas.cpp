@@ -55,6 +55,19 @@ constexpr char kFusedInferV2[] =
     "int? dequant_scale_key_dtype=None, int? dequant_scale_value_dtype=None, int? dequant_scale_key_rope_dtype=None, "
     "int? out_dtype=None, float softcap=0.";
 
+constexpr char kScatterPaCache[] =
+    "Tensor key, Tensor slot_mapping, *, Tensor? compress_lens=None, Tensor? compress_seq_offsets=None, "
+    "Tensor? seq_lens=None, Tensor(a!) key_cache";
+
+constexpr char kGatherPaKvCache[] = "Tensor key_cache, Tensor value_cache, Tensor block_tables, Tensor seq_lens";
+constexpr char kGatherOptions[] = ", *, Tensor? seq_offset=None, bool is_seq_lens_cumsum=False";
+constexpr char kKvRmsnorm[] = "Tensor kv, Tensor gamma, Tensor cos, Tensor sin, Tensor index";
+constexpr char kWrittenCaches[] = ", Tensor(a!) k_cache, Tensor(b!) ckv_cache";
+constexpr char kKvRmsnormOptions[] =
+    ", *, Tensor? k_rope_scale=None, Tensor? c_kv_scale=None, Tensor? k_rope_offset=None, Tensor? c_kv_offset=None, "
+    "Tensor? v=None, float epsilon=1e-5, str cache_mode='Norm', bool is_output_kv=False";
+constexpr char kCacheTypes[] = ", int? k_cache_dtype=None, int? ckv_cache_dtype=None";
+
 // Writes into tensors and memory of the caller, as a captured graph must.
 constexpr char kOut[] = ", Tensor(a!)? workspace=None, Tensor(b!)[] out";
 constexpr char kFusionV3Out[] = ", Tensor(a!)? workspace=None, *, float softcap=0., Tensor(b!)[] out";
@@ -71,11 +84,13 @@ std::string GivenResults(int count) {
   return results + ")";
 }
 
+template <class... More>
 std::string Schema(std::string_view name, std::string_view arguments, std::string_view returns,
-                   std::string_view more_arguments = "") {
+                   More... more_arguments) {
   std::string schema(name);
-  schema.append("(").append(arguments).append(more_arguments).append(") -> ").append(returns);
-  return schema;
+  schema.append("(").append(arguments);
+  (schema.append(more_arguments), ...);
+  return schema.append(") -> ").append(returns);
 }
 
 // An operator whose lengths are lists, and its overload `tensor_lengths`, which takes them as int64 or int32 tensors:
@@ -96,6 +111,7 @@ void DefineWithLengths(torch::Library& m, std::string schema) {
 }  // namespace
 
 TORCH_LIBRARY(npufa, m) {
+  const auto define = [&m](auto... parts) { m.def(Schema(parts...).c_str()); };
   m.def(
       "npu_fusion_attention(Tensor query, Tensor key, Tensor value, int head_num, str input_layout, Tensor? pse=None, "
       "Tensor? padding_mask=None, Tensor? atten_mask=None, float scale=1., float keep_prob=1., "
@@ -167,6 +183,47 @@ TORCH_LIBRARY(npufa, m) {
       "npu_advance_step_flashattn(Tensor(a!) input_tokens, Tensor sampled_token_ids, Tensor(b!) input_positions, "
       "Tensor(c!) seq_lens, Tensor(d!) slot_mapping, Tensor block_tables, int num_seqs, int num_queries, "
       "int block_size, *, Tensor? spec_token=None, Tensor? accepted_num=None) -> ()");
+  m.def(
+      "npu_scatter_pa_kv_cache(Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, "
+      "Tensor slot_mapping, *, Tensor? compress_lens=None, Tensor? compress_seq_offsets=None, Tensor? seq_lens=None, "
+      "str? cache_mode='PA_NZ') -> ()");
+  m.def(
+      "npu_scatter_pa_kv_cache_functional(Tensor key, Tensor value, Tensor key_cache, Tensor value_cache, "
+      "Tensor slot_mapping, *, Tensor? compress_lens=None, Tensor? compress_seq_offsets=None, Tensor? seq_lens=None, "
+      "str? cache_mode='PA_NZ') -> (Tensor, Tensor)");
+  // The second does the work of the first: an operator that returns what it writes has no functional form.
+  define("npu_scatter_pa_cache.value", kScatterPaCache, "Tensor(a!)");
+  define("_npu_scatter_pa_cache", kScatterPaCache, "()");
+  m.def(
+      "_npu_reshape_and_cache(Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, "
+      "Tensor slot_indices) -> ()");
+  m.def("_npu_reshape_and_cache_siso(Tensor key, Tensor(a!) key_cache, Tensor slot_indices) -> ()");
+  define("npu_gather_pa_kv_cache", kGatherPaKvCache, "()", ", Tensor(a!) key, Tensor(b!) value", kGatherOptions);
+  define("npu_gather_pa_kv_cache_functional", kGatherPaKvCache, "(Tensor, Tensor)", ", Tensor key, Tensor value",
+         kGatherOptions);
+  m.def("npu_attention_update(Tensor[] lse, Tensor[] local_out, int update_type) -> (Tensor, Tensor)");
+  m.def(
+      "npu_ring_attention_update(Tensor prev_attn_out, Tensor prev_softmax_max, Tensor prev_softmax_sum, "
+      "Tensor cur_attn_out, Tensor cur_softmax_max, Tensor cur_softmax_sum, *, Tensor? actual_seq_qlen=None, "
+      "str input_layout=\"SBH\", str input_softmax_layout=\"\") -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "npu_rotary_mul(Tensor input, Tensor r1, Tensor r2, str rotary_mode='half', Tensor? rotate=None) -> Tensor");
+  m.def(
+      "npu_rotary_mul_backward(Tensor grad, Tensor input, Tensor r1, Tensor r2, str rotary_mode='half') -> "
+      "(Tensor, Tensor, Tensor)");
+  // What all of the rotary operators do; `transposed` makes it the derivative. rotary_mode "deinterleave" turns pairs of
+  // neighbours that leave as the two halves.
+  m.def("_npu_rotary(Tensor input, Tensor r1, Tensor r2, str rotary_mode, bool transposed) -> Tensor");
+  m.def("npu_interleave_rope(Tensor x, Tensor cos, Tensor sin) -> Tensor");
+  m.def(
+      "npu_apply_rotary_pos_emb(Tensor query, Tensor key, Tensor cos, Tensor sin, str layout='BSND', "
+      "str rotary_mode='half') -> (Tensor, Tensor)");
+  define("npu_kv_rmsnorm_rope_cache", kKvRmsnorm, "(Tensor(a!), Tensor(b!), Tensor, Tensor)", kWrittenCaches,
+         kKvRmsnormOptions);
+  define("npu_kv_rmsnorm_rope_cache_v2", kKvRmsnorm, "(Tensor, Tensor)", kWrittenCaches, kKvRmsnormOptions,
+         kCacheTypes);
+  define("npu_kv_rmsnorm_rope_cache_v2_functional", kKvRmsnorm, "(Tensor, Tensor, Tensor, Tensor)",
+         ", Tensor k_cache, Tensor ckv_cache", kKvRmsnormOptions, kCacheTypes);
   // The bits of the dropout mask for (seed, offset); `input` tells the device.
   m.def(
       "_npu_dropout_gen_mask.Tensor(Tensor input, int[] size, float p, int seed, int offset, *, bool? parallel=True, "
@@ -178,7 +235,6 @@ TORCH_LIBRARY(npufa, m) {
   m.def("_cpu_capabilities() -> str[]");
   DefineWithLengths(m, Schema("npu_fused_infer_attention_score_v2", kFusedInferV2, "(Tensor, Tensor)"));
 
-  const auto define = [&m](auto... parts) { m.def(Schema(parts...).c_str()); };
   define("npu_fused_infer_attention_score.out", kFusedInfer, GivenResults(2), kOut);
   define("_npu_fused_infer_attention_score_get_max_workspace", kFusedInfer, "Tensor");
   m.def(

@@ -22,6 +22,8 @@ Function* ObjectFunction(const char* name) {
 AclObjects::~AclObjects() {
   static const auto destroy_tensor = ObjectFunction<int(const aclTensor*)>("aclDestroyTensor");
   static const auto destroy_array = ObjectFunction<int(const aclIntArray*)>("aclDestroyIntArray");
+  static const auto destroy_list = ObjectFunction<int(const aclTensorList*)>("aclDestroyTensorList");
+  for (const aclTensorList* list : lists_) destroy_list(list);
   for (const aclTensor* tensor : acl_tensors_) destroy_tensor(tensor);
   for (const aclIntArray* array : arrays_) destroy_array(array);
 }
@@ -31,6 +33,18 @@ aclTensor* AclObjects::Add(const at::Tensor& tensor) {
   tensors_.push_back(tensor);
   acl_tensors_.push_back(TorchNpu::Get().ToAcl(tensor));
   return acl_tensors_.back();
+}
+
+aclTensorList* AclObjects::Add(const std::vector<at::Tensor>& tensors) {
+  static const auto create =
+      ObjectFunction<aclTensorList*(const aclTensor* const*, std::uint64_t)>("aclCreateTensorList");
+  std::vector<aclTensor*> members;
+  for (const at::Tensor& tensor : tensors) {
+    tensors_.push_back(tensor);
+    members.push_back(TorchNpu::Get().ToAcl(tensor));
+  }
+  lists_.push_back(create(members.data(), members.size()));
+  return lists_.back();
 }
 
 aclIntArray* AclObjects::Add(const OptionalList<std::int64_t>& values) {

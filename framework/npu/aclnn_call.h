@@ -14,6 +14,7 @@
 #include "npu/torch_npu_api.h"
 
 struct aclIntArray;
+struct aclTensorList;
 struct aclOpExecutor;
 
 namespace npufa::npu {
@@ -27,6 +28,7 @@ class AclObjects {
 
   // The C value for an entry point's parameter.
   aclTensor* Add(const at::Tensor& tensor);
+  aclTensorList* Add(const std::vector<at::Tensor>& tensors);
   aclIntArray* Add(const OptionalList<std::int64_t>& values);
   char* Add(const std::string& text);
   std::int64_t Add(std::int64_t value) { return value; }
@@ -36,6 +38,7 @@ class AclObjects {
  private:
   std::vector<at::Tensor> tensors_;  // memory stays allocated until the launch is on the stream
   std::vector<aclTensor*> acl_tensors_;
+  std::vector<aclTensorList*> lists_;  // own the tensors in them
   std::vector<aclIntArray*> arrays_;
   std::vector<std::unique_ptr<std::string>> texts_;
 };
@@ -74,8 +77,8 @@ class AclnnFunctions {
   EntryPoint entry_;
 };
 
-// Calls entry point `name` of `op` with `values` as its parameters in order: tensors, lists of integers (null where
-// undefined or absent), texts, integers, doubles, bools. The C types of the entry point follow from them.
+// Calls entry point `name` of `op` with `values` as its parameters in order: tensors, lists of them or of integers (null
+// where undefined or absent), texts, integers, doubles, bools. The C types of the entry point follow from them.
 template <class... Values>
 void CallAclnn(const char* op, const char* name, const Task& task, const Values&... values) {
   const AclnnFunctions functions(op, name);

@@ -4,6 +4,10 @@ namespace npufa::npu {
 
 at::Tensor Bytes(const at::Tensor& mask) { return mask.defined() ? mask.view(at::kByte) : mask; }
 
+at::Tensor AsIntegers(const at::Tensor& t) {
+  return t.view(t.element_size() == 1 ? at::kChar : t.element_size() == 2 ? at::kShort : at::kInt);
+}
+
 at::Tensor FloatOfBits(const at::Tensor& scale) {
   if (!scale.defined() || scale.scalar_type() == at::kFloat) return scale;
   return scale.as_strided({1}, {1}).view(at::kFloat).slice(0, 0, 1);

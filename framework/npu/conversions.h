@@ -9,6 +9,9 @@ namespace npufa::npu {
 // A mask of one-byte elements as uint8.
 at::Tensor Bytes(const at::Tensor& mask);
 
+// Elements of one, two or four bytes as integers: what is moved as it is.
+at::Tensor AsIntegers(const at::Tensor& t);
+
 // One float32 number: itself, or the low half of a 64-bit integer that holds its bits.
 at::Tensor FloatOfBits(const at::Tensor& scale);
 

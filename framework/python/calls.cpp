@@ -228,8 +228,12 @@ PyObject* Call(PyObject* capsule, PyObject* args, PyObject* kwargs) {
   }
 }
 
-std::unique_ptr<Operator> Describe(const char* name) {
-  const c10::OperatorHandle handle = c10::Dispatcher::singleton().findSchemaOrThrow(name, "");
+// `name` is "npufa::operator" or "npufa::operator.overload".
+std::unique_ptr<Operator> Describe(const std::string& name) {
+  const std::size_t end = std::min(name.find('.'), name.size());
+  const std::string overload = name.substr(std::min(end + 1, name.size()));
+  const c10::OperatorHandle handle =
+      c10::Dispatcher::singleton().findSchemaOrThrow(name.substr(0, end).c_str(), overload.c_str());
   std::unique_ptr<Operator> op(new Operator{handle, {}, {}, PyDict_New()});
   for (const c10::Argument& argument : op->handle.schema().arguments()) {
     const auto optional = argument.type()->cast<c10::OptionalType>();
@@ -253,7 +257,7 @@ void Delete(PyObject* capsule) {
   delete op;
 }
 
-// bind(name): the function that calls the operator's default overload, or returns NotImplemented.
+// bind(name): the function that calls the overload of that name, or returns NotImplemented.
 PyObject* Bind(PyObject*, PyObject* name) {
   static PyMethodDef call = {"call", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&Call)),
                              METH_VARARGS | METH_KEYWORDS, nullptr};

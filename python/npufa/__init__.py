@@ -15,40 +15,14 @@ from ._batch_invariance import batch_invariant  # noqa: E402
 from ._info import Info, info  # noqa: E402
 from ._version import __version__  # noqa: E402
 from .graph import register_when_imported  # noqa: E402
-from .ops import (  # noqa: E402
-    npu_advance_step_flashattn,
-    npu_fused_infer_attention_score,
-    npu_fused_infer_attention_score_v2,
-    npu_fusion_attention,
-    npu_fusion_attention_grad,
-    npu_fusion_attention_grad_v2,
-    npu_fusion_attention_grad_v3,
-    npu_fusion_attention_v2,
-    npu_fusion_attention_v3,
-    npu_incre_flash_attention,
-    npu_prompt_flash_attention,
-)
+from .ops import *  # noqa: E402, F403
+from .ops import __all__ as _operators  # noqa: E402
 
 register_when_imported()
 del register_when_imported
 
-__all__ = [
-    "Info",
-    "__version__",
-    "batch_invariant",
-    "info",
-    "npu_advance_step_flashattn",
-    "npu_fused_infer_attention_score",
-    "npu_fused_infer_attention_score_v2",
-    "npu_fusion_attention",
-    "npu_fusion_attention_grad",
-    "npu_fusion_attention_grad_v2",
-    "npu_fusion_attention_grad_v3",
-    "npu_fusion_attention_v2",
-    "npu_fusion_attention_v3",
-    "npu_incre_flash_attention",
-    "npu_prompt_flash_attention",
-]
+__all__ = ["Info", "__version__", "batch_invariant", "info"]
+__all__ += _operators
 
 
 # Imported when they are first used.
@@ -62,7 +36,6 @@ _NAMES = {
     "advise": "advisor",
     "long_context_attention": "long_context",
     "memory_efficient_attention": "functional",
-    "npu_ring_attention_update": "merge",
     "ring_attention": "distributed",
     "sliding_window_attention": "long_context",
     "ulysses_attention": "distributed",

@@ -1,32 +1,13 @@
 """A table of illegal calls: which legal call is changed how, and which argument the message must name."""
 
-from dataclasses import dataclass
-
 import torch
 
+from . import illegal_cache, illegal_rows
 from .draw import Draw
 from .fusion import compressed_mask, forward_case, grad_case
+from .illegal_call import bad, normal
 
 F16, F32, I64 = torch.float16, torch.float32, torch.int64
-
-
-@dataclass
-class Illegal:
-    base: str
-    names: tuple          # argument names of which the message must contain at least one
-    changes: dict         # argument -> new value, or a function of the legal call
-    by_value: bool        # the fault is in tensor contents: meta tensors cannot show it
-
-    def __str__(self):
-        def show(v):
-            return f"{str(v.dtype)[6:]}{list(v.shape)}" if isinstance(v, torch.Tensor) else \
-                "changed" if callable(v) else str(v)
-
-        return f"{self.base}-" + ",".join(f"{k}={show(v)}" for k, v in self.changes.items())
-
-
-def normal(*shape, dtype=F16):
-    return Draw(1).normal(shape, dtype)
 
 
 def fusion(version, layout="BNSD", **extra):
@@ -133,11 +114,9 @@ BASES = {
     "fused one split": lambda: (FUSED, split_scales(1)),
     "advance": lambda: (ADVANCE, advance()),
     "advance spec": lambda: (ADVANCE, speculative()),
+    **illegal_cache.BASES,
+    **illegal_rows.BASES,
 }
-
-
-def bad(base, names, by_value=False, **changes):
-    return Illegal(base, (names,) if isinstance(names, str) else names, changes, by_value)
 
 
 def _fusion_common(v):
@@ -452,3 +431,4 @@ _CAPS = (-1.0, float("nan"), float("inf"), 1e-40, 1e40)
 SOFTCAP_CALLS = [bad(base, "softcap", softcap=cap) for base in ("v2", "v3", "grad v2", "grad v3", "fused", "fused paged")
                  for cap in _CAPS] + [bad("fused", "softcap", softcap=1.0, query=lambda kw: kw["query"].to(torch.int8))]
 TABLE = SOFTCAP_CALLS + FUSION + GRAD + PROMPT_CALLS + INCRE_CALLS + FUSED_CALLS + ADVANCE_CALLS
+TABLE += illegal_cache.CALLS + illegal_rows.CALLS

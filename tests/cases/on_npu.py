@@ -10,11 +10,21 @@ from .model import Case, one_thread, operator
 
 
 def to_npu(value):
-    """A tensor's copy on the NPU with the strides and the storage offset it has; anything else as it is."""
+    """A tensor's copy on the NPU with the strides and the storage offset it has, those of a list, too; anything else as
+    it is."""
+    if isinstance(value, (list, tuple)):
+        return [to_npu(part) for part in value]
     if not isinstance(value, torch.Tensor):
         return value
     storage = torch.empty(0, dtype=value.dtype).set_(value.untyped_storage())
     return storage.npu().as_strided(value.shape, value.stride(), value.storage_offset())
+
+
+def to_meta(value):
+    """A tensor on meta, those of a list, too; anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        return [to_meta(part) for part in value]
+    return value.to("meta") if isinstance(value, torch.Tensor) else value
 
 
 def _poison(dtype):
@@ -42,8 +52,7 @@ def call_on_npu(case: Case, **changes):
 
 def _poison_outputs(op, kwargs):
     """NaN where the outputs will be, as far as shapes can tell: an element that is not written shows."""
-    on_meta = {n: v.to("meta") if isinstance(v, torch.Tensor) else v for n, v in kwargs.items()}
-    outputs = operator(op)(**on_meta)
+    outputs = operator(op)(**{name: to_meta(value) for name, value in kwargs.items()})
     tensors = [t for t in (outputs if isinstance(outputs, (tuple, list)) else [outputs]) if hasattr(t, "dtype")]
     del [torch.full_like(t, _poison(t.dtype), device="npu") for t in tensors][:]  # alive together, then gone
 
@@ -57,6 +66,23 @@ class NpuCase(Case):
     def verify(self):
         with one_thread():
             return super().verify()
+
+
+class InPlaceCase(NpuCase):
+    """What the operator writes on the NPU comes back to the case's own tensors."""
+
+    def call(self, **changes):
+        arguments = {name: to_npu(value) for name, value in {**self.kwargs, **changes}.items()}
+        result = _each(torch.Tensor.cpu, Case.call(self, **arguments))
+        for name, value in arguments.items():
+            if isinstance(value, torch.Tensor):
+                self.kwargs[name].copy_(value.cpu())
+        return result
+
+
+def in_place_on_npu(case: Case) -> InPlaceCase:
+    """The same call on the NPU, of an operator that writes its arguments."""
+    return InPlaceCase(**{field.name: getattr(case, field.name) for field in dataclasses.fields(case)})
 
 
 def on_npu(case: Case) -> NpuCase:

@@ -6,9 +6,11 @@ import pytest
 import torch
 from cases.model import operator
 from cases.illegal import BASES, TABLE
+from cases.on_npu import to_meta
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-IN_PLACE = ("input_tokens", "input_positions", "seq_lens", "slot_mapping")
+IN_PLACE = ("input_tokens", "input_positions", "seq_lens", "slot_mapping", "key_cache", "value_cache",
+            "k_cache", "ckv_cache")
 
 
 def illegal_call(entry):
@@ -22,6 +24,7 @@ def check_raises(op, kw, entry):
     with pytest.raises((RuntimeError, ValueError)) as caught:
         operator(op)(**kw)
     message = str(caught.value)
+    op = op.partition(".")[0]
     assert re.search(rf"npufa::{op}: ", message), message
     assert re.search(rf"npufa::{op}: .*\b({'|'.join(entry.names)})\b", message, re.S), f"{entry.names} not in: {message}"
     assert re.search(r"\bgot\b.*\bexpected\b", message, re.S), message
@@ -42,20 +45,26 @@ def test_illegal_call(entry):
         assert torch.equal(kw[name], value), f"{name} was written to"
 
 
+def faked(mode, value):
+    if isinstance(value, list):
+        return [faked(mode, part) for part in value]
+    return mode.from_tensor(value) if isinstance(value, torch.Tensor) else value
+
+
 TRACEABLE = [entry for entry in TABLE if not entry.by_value]
 
 
 @pytest.mark.parametrize("entry", TRACEABLE, ids=str)
 def test_illegal_call_on_meta_tensors(entry):
     op, kw = illegal_call(entry)
-    check_raises(op, {n: v.to("meta") if isinstance(v, torch.Tensor) else v for n, v in kw.items()}, entry)
+    check_raises(op, {n: to_meta(v) for n, v in kw.items()}, entry)
 
 
 @pytest.mark.parametrize("entry", TRACEABLE, ids=str)
 def test_illegal_call_while_tracing(entry):
     op, kw = illegal_call(entry)
     with FakeTensorMode() as mode:
-        check_raises(op, {n: mode.from_tensor(v) if isinstance(v, torch.Tensor) else v for n, v in kw.items()}, entry)
+        check_raises(op, {n: faked(mode, v) for n, v in kw.items()}, entry)
 
 
 def test_the_layout_is_suggested_when_the_shape_shows_it():

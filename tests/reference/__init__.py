@@ -4,12 +4,16 @@ Slow and plain on purpose: one sequence at a time, the whole score matrix in mem
 """
 
 from .advance_step import advance_step
+from .cache import gather, scatter
 from .dropout import keep_bits, pack_bits, philox_mask, unpack_bits
 from .fusion import fusion_attention, fusion_attention_grad
 from .inference import fused_infer, incre, prompt
+from .merge import attention_update, ring_update
 from .quant import pack_int4, unpack_int4
+from .rotary import interleave_rope, latent_rows, rotary, stored_rows
 
 __all__ = [
-    "advance_step", "fused_infer", "fusion_attention", "fusion_attention_grad", "incre", "keep_bits",
-    "pack_bits", "pack_int4", "philox_mask", "prompt", "unpack_bits", "unpack_int4",
+    "advance_step", "attention_update", "fused_infer", "fusion_attention", "fusion_attention_grad", "gather", "incre",
+    "interleave_rope", "keep_bits", "latent_rows", "pack_bits", "pack_int4", "philox_mask", "prompt", "ring_update",
+    "rotary", "scatter", "stored_rows", "unpack_bits", "unpack_int4",
 ]

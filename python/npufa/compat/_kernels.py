@@ -1,4 +1,4 @@
-"""Kernels of `npu::X` that call `npufa::X`, for holders of the operator objects of torch_npu."""
+"""Kernels of `npu::X` and `atb::X` that call `npufa::X`, for holders of the operator objects of torch_npu."""
 
 from __future__ import annotations
 
@@ -22,27 +22,31 @@ def _forwarder(target: OpOverload) -> Callable[..., Any]:
     return forward
 
 
-def _overloads(name: str) -> Iterator[tuple[OpOverload, OpOverload]]:
-    theirs, ours = getattr(torch.ops.npu, name), getattr(torch.ops.npufa, name)
+def _overloads(namespace: str, name: str) -> Iterator[tuple[OpOverload, OpOverload]]:
+    theirs, ours = getattr(getattr(torch.ops, namespace), name), getattr(torch.ops.npufa, name)
     for overload in theirs.overloads():
         if overload in ours.overloads():
             yield getattr(theirs, overload), getattr(ours, overload)
 
 
-def override(names: Iterable[str]) -> torch.library.Library:
-    """Overrides the kernels of `npu::name`, all overloads, with calls of `npufa::name`.
+def override(names: Iterable[tuple[str, str]]) -> dict[str, torch.library.Library]:
+    """Overrides the kernels of `namespace::name`, all overloads, with calls of `npufa::name`.
 
     Returns:
         What holds the kernels in place; `restore` takes it.
     """
-    library = torch.library.Library("npu", "IMPL")
-    for theirs, ours in (pair for name in names for pair in _overloads(name)):
-        _python_objects.fix(theirs)
-        for key in _KEYS:
-            replace_kernel(library, theirs.name(), _forwarder(ours), key)
-    return library
+    libraries: dict[str, torch.library.Library] = {}
+    for namespace, name in names:
+        if namespace not in libraries:
+            libraries[namespace] = torch.library.Library(namespace, "IMPL")
+        for theirs, ours in _overloads(namespace, name):
+            _python_objects.fix(theirs)
+            for key in _KEYS:
+                replace_kernel(libraries[namespace], theirs.name(), _forwarder(ours), key)
+    return libraries
 
 
-def restore(library: torch.library.Library) -> None:
+def restore(libraries: dict[str, torch.library.Library]) -> None:
     """Takes the kernels away; the ones from before are in force again."""
-    destroy(library)
+    for library in libraries.values():
+        destroy(library)

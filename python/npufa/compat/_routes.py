@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,11 @@ import torch
 from torch._ops import OpOverloadPacket
 
 from .. import _autoload
-from . import _kernels, _transformers
+from ..graph._on_import import on_import
+from . import _kernels, _mindspeed, _transformers
+
+# Libraries with functions of their own that are bound as soon as they are imported.
+_CLIENTS = (_transformers, _mindspeed)
 
 _lock = threading.RLock()
 _installed = False
@@ -28,13 +33,19 @@ def _operators(namespace: str) -> set[str]:
 
 
 def routes() -> list[str]:
-    """Returns the names that are routed while installed: the operators that torch_npu and npufa both have.
+    """Returns the names that are routed while installed: the operators that torch_npu, with ATB, and npufa both have.
 
     Raises:
         ImportError: torch_npu is missing or cannot be imported here.
     """
     _torch_npu()
-    return sorted(_operators("npufa") & _operators("npu"))
+    return sorted({name for _, name in _shared()})
+
+
+def _shared() -> list[tuple[str, str]]:
+    """Namespace and name of torch_npu's operators that npufa has, too."""
+    ours = _operators("npufa")
+    return [(namespace, name) for namespace in ("npu", "atb") for name in sorted(ours & _operators(namespace))]
 
 
 def _torch_npu() -> ModuleType:
@@ -71,40 +82,48 @@ class _Routes:
 
     def __init__(self) -> None:
         module = _torch_npu()
-        self._before: list[tuple[ModuleType, str, Any, Any]] = []
-        names = routes()
-        self._library = _kernels.override(names)
-        for name in names:
+        self._before: list[tuple[Any, str, Any, Any]] = []
+        shared = _shared()
+        self._libraries = _kernels.override(shared)
+        for namespace, name in shared:
             operator = getattr(torch.ops.npufa, name)
-            self._bind(torch.ops.npu, name, operator)
+            self._bind(getattr(torch.ops, namespace), name, operator)
             if name == "npu_fused_infer_attention_score":
                 operator = _older_spelling(operator)
             self._bind(module, name, operator)
-        if (client := _transformers.imported()) is not None:
-            self.bind_transformers(client)
-        _transformers.when_imported(_bind_transformers)
+        for client in _CLIENTS:
+            if client.MODULE in sys.modules:
+                self.bind_client(client, sys.modules[client.MODULE])
+        _watch_clients()
 
-    def bind_transformers(self, module: ModuleType) -> None:
-        for name, function in _transformers.functions(module).items():
-            self._bind(module, name, function)
-        _transformers.forget()
+    def bind_client(self, client: ModuleType, module: ModuleType) -> None:
+        for binding in client.bindings(module):
+            self._bind(*binding)
+        client.forget()
 
-    def _bind(self, module: ModuleType, name: str, value: Any) -> None:
+    def _bind(self, module: Any, name: str, value: Any) -> None:
         self._before.append((module, name, getattr(module, name), value))
         setattr(module, name, value)
 
     def remove(self) -> None:
-        _kernels.restore(self._library)
+        _kernels.restore(self._libraries)
         for module, name, before, ours in reversed(self._before):
             # Whoever has bound the name since then meant it.
             if getattr(module, name) is ours:
                 setattr(module, name, before)
-        _transformers.forget()
+        for client in _CLIENTS:
+            client.forget()
 
 
-def _bind_transformers(module: ModuleType) -> None:
+@functools.cache
+def _watch_clients() -> None:
+    for client in _CLIENTS:
+        on_import(client.MODULE, functools.partial(_client_was_imported, client))
+
+
+def _client_was_imported(client: ModuleType, module: ModuleType) -> None:
     if _active is not None:
-        _active.bind_transformers(module)
+        _active.bind_client(client, module)
 
 
 def _update() -> None:

@@ -6,37 +6,21 @@ transformers' own functions for an NPU have no `window_size`, `softcap` or sink 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from .. import flash_attn
-from ..graph._on_import import on_import
 
-_MODULE = "transformers.integrations.npu_flash_attention"
+MODULE = "transformers.integrations.npu_flash_attention"
 _CACHE = "transformers.modeling_flash_attention_utils"
 _FUNCTIONS = ("flash_attn_func", "flash_attn_varlen_func", "flash_attn_with_kvcache")
 
-_watching = False
-
-
-def when_imported(callback: Callable[[ModuleType], None]) -> None:
-    """Calls `callback` with transformers' module, at once if it is imported; only the first call of this counts."""
-    global _watching
-    if not _watching:
-        _watching = True
-        on_import(_MODULE, callback)
-
-
-def functions(module: ModuleType) -> dict[str, Any]:
-    """What to bind in the module; nothing where its masks are aligned to the first key (`NPU_FA2_SPARSE_MODE=2`)."""
+def bindings(module: ModuleType) -> list[tuple[Any, str, Any]]:
+    """What to bind: owner, name and value; nothing where its masks are aligned to the first key (`NPU_FA2_SPARSE_MODE=2`)."""
     if getattr(module, "SPARSE_MODE", None) == getattr(module, "TOP_LEFT_ALIGNED_CAUSAL_MASK_MODE", 2):
-        return {}
-    return {f"npu_{name}": getattr(flash_attn, name) for name in _FUNCTIONS if hasattr(module, f"npu_{name}")}
-
-
-def imported() -> ModuleType | None:
-    return sys.modules.get(_MODULE)
+        return []
+    return [(module, f"npu_{name}", getattr(flash_attn, name)) for name in _FUNCTIONS
+            if hasattr(module, f"npu_{name}")]
 
 
 def forget() -> None:

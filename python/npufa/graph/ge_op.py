@@ -20,13 +20,17 @@ def _input(op: str, tensor: TensorDef, value: Any) -> Any:
         if tensor.presence == "required":
             raise ValueError(f"{op}: {tensor.name} is missing, got None; expected a tensor")
         return None
+    if tensor.presence == "dynamic":
+        return list(value)
     if isinstance(value, ge.Tensor) and (len(tensor.types) > 1 or value.dtype == ge.DataType.DT_UNDEFINED):
         return value
     return converted(tensor.name, value, getattr(ge.DataType, tensor.types[0]))
 
 
 def _attr(op: str, attr: AttrDef, values: Mapping[str, Any]) -> Any:
-    value = values.get(attr.name, attr.default)
+    value = values.get(attr.name)
+    if value is None:
+        value = attr.default
     if value is None:
         raise ValueError(f"{op}: {attr.name} is missing, got None; expected a value")
     return getattr(ge.attr, attr.kind)(value)

@@ -46,6 +46,8 @@ _NAMES_V2 = {
     "quant_scale_out": "quant_scale2",
     "quant_offset_out": "quant_offset2",
 }
+_COMPRESSION = frozenset({"compress_lens", "compress_seq_offsets", "seq_lens"})
+_LATENT_UNUSED = frozenset({"k_rope_offset", "c_kv_offset", "v", "k_cache_dtype", "ckv_cache_dtype"})
 _TRAINING_NAMES = {"scale": "scale_value", "pre_tockens": "pre_tokens", "next_tockens": "next_tokens"}
 _TRAINING_UNUSED = frozenset({"padding_mask", "softmax_in", "gen_mask_parallel", "sync", "seed", "offset", "numels"})
 
@@ -76,5 +78,14 @@ MAPPINGS: dict[str, Mapping] = {
         _RESERVED),
     "npu_fused_infer_attention_score_v2": Mapping(
         "NpufaFusedInferAttentionScore", ("attention_out", "softmax_lse"), _NAMES_V2, _RESERVED_V2),
+    "npu_scatter_pa_kv_cache": Mapping("NpufaScatterPaKvCache", (), unused=_COMPRESSION),
+    "_npu_scatter_pa_cache": Mapping("NpufaScatterPaCache", (), unused=_COMPRESSION),
+    "_npu_reshape_and_cache": Mapping("NpufaScatterPaKvCache", (), {"slot_indices": "slot_mapping"}),
+    "_npu_reshape_and_cache_siso": Mapping("NpufaScatterPaCache", (), {"slot_indices": "slot_mapping"}),
+    "npu_gather_pa_kv_cache": Mapping("NpufaGatherPaKvCache", ()),
+    "npu_attention_update": Mapping("NpufaAttentionUpdate", ("out", "lse_out")),
+    "npu_ring_attention_update": Mapping("NpufaRingAttentionUpdate", ("attn_out", "softmax_max", "softmax_sum")),
+    "_npu_rotary": Mapping("NpufaRotaryMul", ("output",)),
+    "npu_kv_rmsnorm_rope_cache_v2": Mapping("NpufaKvRmsnormRopeCache", ("k_embed_out", "y_out"), unused=_LATENT_UNUSED),
     "npu_advance_step_flashattn": Mapping("NpufaAdvanceStepFlashattn", ()),
 }

@@ -6,9 +6,10 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
+from torch._ops import OpOverload
 
 from .._torch_compat import is_compiling
 
@@ -18,18 +19,25 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _direct_call(name: str) -> Callable[..., Any]:
+def _overload(name: str) -> OpOverload:
+    """The overload that the function `name` calls: the default, or the only one there is."""
+    packet = getattr(torch.ops.npufa, name)
+    overloads = packet.overloads()
+    return cast(OpOverload, getattr(packet, "default" if "default" in overloads else overloads[0]))
+
+
+def _direct_call(overload: OpOverload) -> Callable[..., Any]:
     """A quick call of the operator, which returns NotImplemented where only torch.ops can make the call."""
     try:
         calls = importlib.import_module("npufa.lib.calls")
     except ModuleNotFoundError:  # built without Python.h, or for another kind of Python
         return lambda *args, **kwargs: NotImplemented
-    return calls.bind(name)
+    return calls.bind(overload.name())
 
 
 def direct(function: Callable[P, R]) -> Callable[P, R]:
     """Calls the operator by the shortest way that can make the call; `function` is the one for every call."""
-    call_directly = _direct_call(f"npufa::{function.__name__}")
+    call_directly = _direct_call(_overload(function.__name__))
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -48,7 +56,7 @@ def torch_ops(function: Callable[P, R]) -> Callable[P, R]:
     Lengths that are tensors select the overload `tensor_lengths`: torch itself would read them to make a list.
     """
     packet = getattr(torch.ops.npufa, function.__name__)
-    overload: Callable[P, R] = packet.default
+    overload: Callable[P, R] = _overload(function.__name__)
     tensor_lengths: Callable[P, R] = getattr(packet, "tensor_lengths", overload)
     lengths = [name for name in inspect.signature(function).parameters if name in LENGTHS]
 

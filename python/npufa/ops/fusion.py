@@ -15,6 +15,15 @@ from torch import Tensor
 
 from ._operator import operator
 
+__all__ = [
+    "npu_fusion_attention",
+    "npu_fusion_attention_grad",
+    "npu_fusion_attention_grad_v2",
+    "npu_fusion_attention_grad_v3",
+    "npu_fusion_attention_v2",
+    "npu_fusion_attention_v3",
+]
+
 
 @operator
 def npu_fusion_attention(

@@ -13,6 +13,13 @@ from torch import Tensor
 
 from ._operator import alias, direct, operator, torch_ops
 
+__all__ = [
+    "npu_fused_infer_attention_score",
+    "npu_fused_infer_attention_score_v2",
+    "npu_incre_flash_attention",
+    "npu_prompt_flash_attention",
+]
+
 
 @operator
 def npu_prompt_flash_attention(

@@ -7,6 +7,10 @@ from torch import Tensor
 
 from ._operator import operator
 
+__all__ = [
+    "npu_advance_step_flashattn",
+]
+
 
 @operator
 def npu_advance_step_flashattn(

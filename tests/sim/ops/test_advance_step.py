@@ -6,29 +6,17 @@ import torch
 from cases import random_case
 from cases.advance import IN_PLACE
 from cases.device import core_groups, on_device
-from cases.model import Case, operator
-from cases.on_npu import NpuCase, to_npu
+from cases.model import operator
+from cases.on_npu import in_place_on_npu, to_npu
 from sim.ops.random_calls import few_or_all_groups
 
 OP = "npu_advance_step_flashattn"
 
 
-class InPlaceCase(NpuCase):
-    """What the operator writes on the NPU comes back to the case's own tensors."""
-
-    def call(self, **changes):
-        arguments = {name: to_npu(value) for name, value in {**self.kwargs, **changes}.items()}
-        result = Case.call(self, **arguments)
-        for name, value in arguments.items():
-            if isinstance(value, torch.Tensor):
-                self.kwargs[name].copy_(value.cpu())
-        return result
-
-
 def verify(seed, **fixed):
     case = random_case("advance_step", seed, **fixed)
     with few_or_all_groups(seed):
-        assert InPlaceCase(case.op, case.kwargs, case.expected, case.compare).verify() in (None, ())
+        assert in_place_on_npu(case).verify() in (None, ())
 
 
 @pytest.mark.parametrize("speculative", [False, True])

@@ -12,6 +12,9 @@ from cases.on_npu import to_npu
 from sim.ops.prefill import prefill
 
 
+ON_DEVICE = {"block_table", "slot_mapping", "slot_indices", "seq_lens", "seq_offset", "index"}
+
+
 def launched(call):
     """Kernels that `call` launches; a real chip does not tell."""
     if npufa.sim.status().soc is None:
@@ -27,8 +30,8 @@ def message(op, kw):
 
 
 def seen_by_the_host(entry):
-    """Ids of blocks and the values that advance_step reads are on the device: kernels deal with them."""
-    return not (entry.by_value and ("block_table" in entry.names or entry.base.startswith("advance")))
+    """Ids of blocks, slots and the values that advance_step reads are on the device: kernels deal with them."""
+    return not (entry.by_value and (set(entry.names) & ON_DEVICE or entry.base.startswith(("advance", "ring"))))
 
 
 CALLS = [entry for entry in TABLE if seen_by_the_host(entry)]
@@ -44,7 +47,7 @@ def test_illegal_calls_raise_what_they_raise_on_the_cpu(base):
             op, kw = BASES[base]()
             kw |= {name: value(kw) if callable(value) else value for name, value in entry.changes.items()}
             expected = message(op, kw)
-            assert f"npufa::{op}: " in expected and any(name in expected for name in entry.names)
+            assert f"npufa::{op.partition('.')[0]}: " in expected and any(name in expected for name in entry.names)
             # Lengths stay on the host: on the device their values would be seen by kernels only.
             moved = {name: value if name in LENGTHS else to_npu(value) for name, value in kw.items()}
             assert message(op, moved) == expected, str(entry)
@@ -79,4 +82,14 @@ def test_a_block_that_does_not_exist_is_reported_not_read(entry):
     moved = {name: to_npu(value) for name, value in (kw | entry.changes).items()}
     text = message(op, moved)
     assert "[out-of-bounds]" in text and "key" in text, text
+    operator(op)(**{name: to_npu(value) for name, value in kw.items()})
+
+
+@pytest.mark.simulator
+@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.by_value and {"slot_mapping", "index"} & set(entry.names)],
+                         ids=str)
+@on_device
+def test_a_slot_beyond_the_cache_ends_the_kernel(entry):
+    op, kw = BASES[entry.base]()
+    assert "[trap]" in message(op, {name: to_npu(value) for name, value in (kw | entry.changes).items()})
     operator(op)(**{name: to_npu(value) for name, value in kw.items()})

@@ -1,0 +1,43 @@
+// npu_kv_rmsnorm_rope_cache on NPU tensors.
+#include "kv_rmsnorm_rope.h"
+
+#include <torch/library.h>
+
+#include "in_place.h"
+#include "npu/aclnn_call.h"
+
+namespace npufa::npu {
+
+namespace {
+
+void KvRmsnormRope(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const Arguments a(op, *stack);
+  a.RequireOneDevice("kv", {});
+  RequireNoLatentTypes(a);
+  const auto call = ReadKvRmsnormRope<std::int64_t>(a);
+  const auto dense = [&](const char* name) {
+    const at::Tensor t = a.OptionalTensor(name);
+    return t.defined() ? t.contiguous() : t;
+  };
+  InPlace caches;
+  const at::Tensor k_cache = caches.Dense(a.Tensor("k_cache")), ckv_cache = caches.Dense(a.Tensor("ckv_cache"));
+  LatentRows rows = MakeLatentRows(a, true);
+  if (call.tokens > 0) {
+    CallAclnn(a.Op(), "aclnnNpufaKvRmsnormRopeCache", k_cache.device(), dense("kv"), dense("gamma"), dense("cos"),
+              dense("sin"), dense("index"), k_cache, ckv_cache, dense("k_rope_scale"), dense("c_kv_scale"), call.epsilon,
+              a.Text("cache_mode"), call.returns_rows, rows.rope, rows.norm);
+  }
+  caches.Finish();
+  if (!call.returns_rows) rows = MakeLatentRows(a, false);
+  torch::jit::drop(*stack, op.schema().arguments().size());
+  stack->emplace_back(rows.rope);
+  stack->emplace_back(rows.norm);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(npufa, PrivateUse1, m) {
+  m.impl("npu_kv_rmsnorm_rope_cache_v2", torch::CppFunction::makeFromBoxedFunction<&KvRmsnormRope>());
+}
+
+}  // namespace npufa::npu

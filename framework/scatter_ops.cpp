@@ -1,0 +1,55 @@
+// Writing tokens into paged caches: what does not depend on the device.
+#include <torch/library.h>
+
+#include "arguments.h"
+#include "registration.h"
+#include "scatter_cache.h"
+
+namespace npufa {
+
+namespace {
+
+void ScatterMeta(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const Arguments a(op, *stack);
+  a.RequireOneDevice("key", {});
+  ReadScatter<c10::SymInt>(a);
+  torch::jit::drop(*stack, op.schema().arguments().size());
+}
+
+void ScatterReturning(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  static const auto work = c10::Dispatcher::singleton().findSchemaOrThrow("npufa::_npu_scatter_pa_cache", "");
+  const Arguments a(op, *stack);
+  a.RequireOneDevice("key", {});
+  const at::Tensor cache = a.Tensor("key_cache");
+  work.callBoxed(stack);
+  stack->emplace_back(cache);
+}
+
+// The caches stay as they are; the results are copies with the tokens written.
+std::tuple<at::Tensor, at::Tensor> ScatterFunctional(
+    const at::Tensor& key, const at::Tensor& value, const at::Tensor& key_cache, const at::Tensor& value_cache,
+    const at::Tensor& slot_mapping, const std::optional<at::Tensor>& compress_lens,
+    const std::optional<at::Tensor>& compress_seq_offsets, const std::optional<at::Tensor>& seq_lens,
+    std::optional<c10::string_view> cache_mode) {
+  static const auto in_place = c10::Dispatcher::singleton()
+                                   .findSchemaOrThrow("npufa::npu_scatter_pa_kv_cache", "")
+                                   .typed<void(const at::Tensor&, const at::Tensor&, at::Tensor, at::Tensor,
+                                               const at::Tensor&, const std::optional<at::Tensor>&,
+                                               const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
+                                               std::optional<c10::string_view>)>();
+  const at::Tensor new_keys = key_cache.clone(), new_values = value_cache.clone();
+  in_place.call(key, value, new_keys, new_values, slot_mapping, compress_lens, compress_seq_offsets, seq_lens,
+                cache_mode);
+  return {new_keys, new_values};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(npufa, Meta, m) { Register<&ScatterMeta>(m, kScatterOperators); }
+
+TORCH_LIBRARY_IMPL(npufa, CompositeImplicitAutograd, m) {
+  m.impl("npu_scatter_pa_cache.value", torch::CppFunction::makeFromBoxedFunction<&ScatterReturning>());
+  m.impl("npu_scatter_pa_kv_cache_functional", &ScatterFunctional);
+}
+
+}  // namespace npufa
