@@ -121,10 +121,33 @@ def mla_decode() -> None:
         scale=(dim + rope) ** -0.5)  # fmt: skip
 
 
+CACHE = {"tokens": 4096, "heads": 8, "dim": 128, "blocks": 64, "block_size": 128}
+
+
+def scatter(nz: bool = False, in_order: bool = False) -> None:
+    """Keys and values of 4096 tokens into their slots of a paged cache."""
+    tokens, heads, dim, blocks, block_size = CACHE.values()
+    slots = torch.randperm(blocks * block_size, generator=torch.Generator().manual_seed(0))
+    slots = (torch.arange(len(slots)) if in_order else slots)[:tokens].int().npu()
+    shape = (blocks, heads * dim // 16, block_size, 16) if nz else (blocks, block_size, heads, dim)
+    npufa.npu_scatter_pa_kv_cache(zeros(tokens, heads, dim), zeros(tokens, heads, dim), zeros(*shape), zeros(*shape),
+                                  slots, cache_mode="PA_NZ" if nz else "Norm")  # fmt: skip
+
+
+def gather() -> None:
+    """Keys and values of 4096 tokens from blocks in any order."""
+    tokens, heads, dim, blocks, block_size = CACHE.values()
+    table = torch.randperm(blocks, generator=torch.Generator().manual_seed(0))[: tokens // block_size]
+    cache = zeros(blocks, block_size, heads, dim)
+    npufa.npu_gather_pa_kv_cache(cache, cache, table.int().view(4, -1).npu(), torch.full((4,), tokens // 4).int().npu(),
+                                 zeros(tokens, heads, dim), zeros(tokens, heads, dim))  # fmt: skip
+
+
 BALANCED, UNEVEN = [1024] * 8, [3072, 2048, 1024, 768, 512, 384, 256, 128]
 HEAD_FLOP = 4 * 20 * 128  # of both products, per pair, all heads
 DECODE_BYTES = 2 * 16 * 8 * 8192 * 128
 MLA_FLOP = 2.0 * MLA["batch"] * MLA["heads"] * MLA["keys"] * (2 * MLA["dim"] + MLA["rope"])
+CACHE_BYTES = 4.0 * CACHE["tokens"] * CACHE["heads"] * CACHE["dim"] * 2  # keys and values, read and written
 FULL, CAUSAL = HEAD_FLOP * pairs([8192]), HEAD_FLOP * pairs([8192], causal=True)
 
 CASES = [
@@ -146,6 +169,11 @@ CASES = [
          "HBM", 70.0, bytes=2.0 * DECODE_BYTES),
     Case("training fp16 TND 3072 to 128, device lengths", functools.partial(packed, UNEVEN, True), "cube", 0.0,
          HEAD_FLOP * pairs(UNEVEN)),
+    Case("scatter fp16 4096 tokens N8 D128", scatter, "HBM", 80.0, bytes=CACHE_BYTES),
+    Case("scatter fp16 4096 tokens N8 D128 in order", functools.partial(scatter, in_order=True), "HBM", 80.0,
+         bytes=CACHE_BYTES),
+    Case("scatter fp16 4096 tokens N8 D128 NZ", functools.partial(scatter, nz=True), "HBM", 80.0, bytes=CACHE_BYTES),
+    Case("gather fp16 4096 tokens N8 D128", gather, "HBM", 80.0, bytes=CACHE_BYTES),
     # Its FLOP per byte lie beyond the ridge of the chip: the cube binds.
     Case("decode MLA fp16 B16 N128/1 KV8192 D512+64", mla_decode, "cube", 45.0, MLA_FLOP),
 ]  # fmt: skip

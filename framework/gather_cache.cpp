@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "arguments.h"
+#include "in_place.h"
 
 namespace npufa {
 
@@ -27,7 +28,7 @@ std::tuple<at::Tensor, at::Tensor> GatherFunctional(const at::Tensor& key_cache,
                                    .typed<void(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                const at::Tensor&, at::Tensor, at::Tensor,
                                                const std::optional<at::Tensor>&, bool)>();
-  const at::Tensor new_key = key.clone(), new_value = value.clone();
+  const at::Tensor new_key = CopyOf(key), new_value = CopyOf(value);
   in_place.call(key_cache, value_cache, block_tables, seq_lens, new_key, new_value, seq_offset, is_seq_lens_cumsum);
   return {new_key, new_value};
 }

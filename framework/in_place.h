@@ -26,4 +26,10 @@ class InPlace {
   std::vector<std::pair<at::Tensor, at::Tensor>> written_;
 };
 
+// A copy, also of float8 on an NPU, which copies its bits.
+inline at::Tensor CopyOf(const at::Tensor& t) {
+  const bool bits = t.is_floating_point() && t.element_size() == 1;
+  return bits ? t.view(at::kChar).clone().view(t.scalar_type()) : t.clone();
+}
+
 }  // namespace npufa

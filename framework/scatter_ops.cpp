@@ -2,6 +2,7 @@
 #include <torch/library.h>
 
 #include "arguments.h"
+#include "in_place.h"
 #include "registration.h"
 #include "scatter_cache.h"
 
@@ -37,7 +38,7 @@ std::tuple<at::Tensor, at::Tensor> ScatterFunctional(
                                                const at::Tensor&, const std::optional<at::Tensor>&,
                                                const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
                                                std::optional<c10::string_view>)>();
-  const at::Tensor new_keys = key_cache.clone(), new_values = value_cache.clone();
+  const at::Tensor new_keys = CopyOf(key_cache), new_values = CopyOf(value_cache);
   in_place.call(key, value, new_keys, new_values, slot_mapping, compress_lens, compress_seq_offsets, seq_lens,
                 cache_mode);
   return {new_keys, new_values};
