@@ -98,8 +98,10 @@ void RotaryMulBackward(const c10::OperatorHandle& op, Stack* stack) {
   a.RequireOneDevice("input", {});
   const RotaryCall<SymInt> call = ReadRotaryMul<SymInt>(a);
   const TensorDesc<SymInt> desc = a.Desc<SymInt>("grad");
-  if (desc.dtype != call.input.dtype) Fail(a.Op(), "grad", "differs from input in dtype", NameOf(desc.dtype), NameOf(call.input.dtype));
-  if (!SameSizes(desc, call.input.sizes)) Fail(a.Op(), "grad", "differs from input in shape", desc.sizes, Show(call.input.sizes));
+  if (desc.dtype != call.input.dtype)
+    Fail(a.Op(), "grad", "differs from input in dtype", NameOf(desc.dtype), NameOf(call.input.dtype));
+  if (!SameSizes(desc, call.input.sizes))
+    Fail(a.Op(), "grad", "differs from input in shape", desc.sizes, Show(call.input.sizes));
   RotaryGradients result = Differentiate(a.Tensor("grad"), a.Tensor("input"), a.Tensor("r1"), a.Tensor("r2"),
                                          a.Text("rotary_mode"), true, true);
   torch::jit::drop(*stack, op.schema().arguments().size());

@@ -211,8 +211,8 @@ TORCH_LIBRARY(npufa, m) {
   m.def(
       "npu_rotary_mul_backward(Tensor grad, Tensor input, Tensor r1, Tensor r2, str rotary_mode='half') -> "
       "(Tensor, Tensor, Tensor)");
-  // What all of the rotary operators do; `transposed` makes it the derivative. rotary_mode "deinterleave" turns pairs of
-  // neighbours that leave as the two halves.
+  // What all of the rotary operators do; `transposed` makes it the derivative. rotary_mode "deinterleave" turns pairs
+  // of neighbours that leave as the two halves.
   m.def("_npu_rotary(Tensor input, Tensor r1, Tensor r2, str rotary_mode, bool transposed) -> Tensor");
   m.def("npu_interleave_rope(Tensor x, Tensor cos, Tensor sin) -> Tensor");
   m.def(

@@ -74,12 +74,14 @@ struct Rows {
 
 std::vector<std::int64_t> Ends(const RingUpdateCall<std::int64_t>& call, const at::Tensor& lengths) {
   const at::Tensor host = lengths.contiguous();
-  std::vector<std::int64_t> ends(host.const_data_ptr<std::int64_t>(), host.const_data_ptr<std::int64_t>() + host.numel());
+  std::vector<std::int64_t> ends(host.const_data_ptr<std::int64_t>(),
+                                 host.const_data_ptr<std::int64_t>() + host.numel());
   while (!ends.empty() && ends.back() == 0) ends.pop_back();  // sequences that take no part
   std::int64_t before = 0;
   for (const std::int64_t end : ends) {
     if (end < before || end > call.tokens) {
-      Fail(call.op, "actual_seq_qlen", "is not cumulative within the tokens", ends, "lengths like [2, 5, 9] up to " + std::to_string(call.tokens));
+      Fail(call.op, "actual_seq_qlen", "is not cumulative within the tokens", ends,
+           "lengths like [2, 5, 9] up to " + std::to_string(call.tokens));
     }
     before = end;
   }
@@ -151,9 +153,10 @@ void RingUpdate(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     for (std::int64_t c = 0; c < call.columns; ++c) to[output + c] = weights[0] * before[c] + weights[1] * now[c];
   };
   for (const Rows& part : rows) {
-    at::parallel_for(0, part.count, at::internal::GRAIN_SIZE / (call.columns + 1) + 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) merge(part.statistic + i, part.output + i * pitch);
-    });
+    at::parallel_for(0, part.count, at::internal::GRAIN_SIZE / (call.columns + 1) + 1,
+                     [&](std::int64_t begin, std::int64_t end) {
+                       for (std::int64_t i = begin; i < end; ++i) merge(part.statistic + i, part.output + i * pitch);
+                     });
   }
   results[0].copy_(merged);
   ReturnResults(op, stack, std::move(results));

@@ -67,17 +67,21 @@ void KvRmsnormRope(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const auto floats = [&](const char* name) { return a.Tensor(name).to(at::kFloat).contiguous(); };
   const at::Tensor kv = floats("kv"), gamma = floats("gamma"), cosines = floats("cos"), sines = floats("sin");
   const std::int64_t norm = call.norm.row, rope = call.rope.row;
-  const at::Tensor normalised = at::empty({call.tokens, norm}, at::kFloat), rotated = at::empty({call.tokens, rope}, at::kFloat);
-  at::parallel_for(0, call.tokens, at::internal::GRAIN_SIZE / (norm + rope) + 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t token = begin; token < end; ++token) {
-      const float* row = kv.const_data_ptr<float>() + token * (norm + rope);
-      Normalise(row, gamma.const_data_ptr<float>(), norm, call.epsilon, normalised.mutable_data_ptr<float>() + token * norm);
-      Rotate(row + norm, cosines.const_data_ptr<float>() + token * rope, sines.const_data_ptr<float>() + token * rope, rope,
-             rotated.mutable_data_ptr<float>() + token * rope);
-    }
-  });
+  const at::Tensor normalised = at::empty({call.tokens, norm}, at::kFloat),
+                   rotated = at::empty({call.tokens, rope}, at::kFloat);
+  at::parallel_for(
+      0, call.tokens, at::internal::GRAIN_SIZE / (norm + rope) + 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t token = begin; token < end; ++token) {
+          const float* row = kv.const_data_ptr<float>() + token * (norm + rope);
+          Normalise(row, gamma.const_data_ptr<float>(), norm, call.epsilon,
+                    normalised.mutable_data_ptr<float>() + token * norm);
+          Rotate(row + norm, cosines.const_data_ptr<float>() + token * rope,
+                 sines.const_data_ptr<float>() + token * rope, rope, rotated.mutable_data_ptr<float>() + token * rope);
+        }
+      });
   InPlace caches;
-  const auto store = [&](const char* name, const char* scale, const at::Tensor& rows, const PagedRows<std::int64_t>& paged) {
+  const auto store = [&](const char* name, const char* scale, const at::Tensor& rows,
+                         const PagedRows<std::int64_t>& paged) {
     const at::Tensor cache = caches.Dense(a.Tensor(name));
     const at::Tensor stored = Stored(rows, a.OptionalTensor(scale), cache.scalar_type());
     const PagedRowsMove move(stored, cache, paged);

@@ -13,8 +13,11 @@ class PagedRowsMove {
  public:
   // Both tensors are dense.
   PagedRowsMove(const at::Tensor& rows, const at::Tensor& cache, const PagedRows<std::int64_t>& paged)
-      : rows_(static_cast<char*>(rows.data_ptr())), cache_(static_cast<char*>(cache.data_ptr())),
-        row_(paged.row * paged.element_bytes), chunk_(paged.chunk * paged.element_bytes), block_size_(paged.block_size) {}
+      : rows_(static_cast<char*>(rows.data_ptr())),
+        cache_(static_cast<char*>(cache.data_ptr())),
+        row_(paged.row * paged.element_bytes),
+        chunk_(paged.chunk * paged.element_bytes),
+        block_size_(paged.block_size) {}
 
   void Store(std::int64_t token, std::int64_t slot) const {
     ForChunks(token, slot, [this](char* row, char* cache) { std::memcpy(cache, row, chunk_); });

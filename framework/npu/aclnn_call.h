@@ -77,8 +77,8 @@ class AclnnFunctions {
   EntryPoint entry_;
 };
 
-// Calls entry point `name` of `op` with `values` as its parameters in order: tensors, lists of them or of integers (null
-// where undefined or absent), texts, integers, doubles, bools. The C types of the entry point follow from them.
+// Calls entry point `name` of `op` with `values` as its parameters in order: tensors, lists of them or of integers
+// (null where undefined or absent), texts, integers, doubles, bools. The C types of the entry point follow from them.
 template <class... Values>
 void CallAclnn(const char* op, const char* name, const Task& task, const Values&... values) {
   const AclnnFunctions functions(op, name);

@@ -24,8 +24,8 @@ void KvRmsnormRope(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   LatentRows rows = MakeLatentRows(a, true);
   if (call.tokens > 0) {
     CallAclnn(a.Op(), "aclnnNpufaKvRmsnormRopeCache", k_cache.device(), dense("kv"), dense("gamma"), dense("cos"),
-              dense("sin"), dense("index"), k_cache, ckv_cache, dense("k_rope_scale"), dense("c_kv_scale"), call.epsilon,
-              a.Text("cache_mode"), call.returns_rows, rows.rope, rows.norm);
+              dense("sin"), dense("index"), k_cache, ckv_cache, dense("k_rope_scale"), dense("c_kv_scale"),
+              call.epsilon, a.Text("cache_mode"), call.returns_rows, rows.rope, rows.norm);
   }
   caches.Finish();
   if (!call.returns_rows) rows = MakeLatentRows(a, false);

@@ -16,8 +16,10 @@ void RequireFloating(const char* op, const std::string& name, const TensorDesc<I
 template <class Int>
 void RequireLike(const char* op, const std::string& name, const TensorDesc<Int>& t, const std::string& other_name,
                  const TensorDesc<Int>& other) {
-  if (t.dtype != other.dtype) Fail(op, name, "differs from " + other_name + " in dtype", NameOf(t.dtype), NameOf(other.dtype));
-  if (!SameSizes(t, other.sizes)) Fail(op, name, "differs from " + other_name + " in shape", t.sizes, Show(other.sizes));
+  if (t.dtype != other.dtype)
+    Fail(op, name, "differs from " + other_name + " in dtype", NameOf(t.dtype), NameOf(other.dtype));
+  if (!SameSizes(t, other.sizes))
+    Fail(op, name, "differs from " + other_name + " in shape", t.sizes, Show(other.sizes));
 }
 
 template <class Int>
@@ -42,17 +44,20 @@ AttentionUpdateCall<Int> ReadAttentionUpdate(const Reader& a) {
     Fail(op, "lse", "has the wrong number of tensors", call.lse.size(), "1 to " + std::to_string(kMostParts));
   }
   if (call.outputs.size() != call.lse.size()) {
-    Fail(op, "local_out", "differs from lse in its number of tensors", call.outputs.size(), std::to_string(call.lse.size()));
+    Fail(op, "local_out", "differs from lse in its number of tensors", call.outputs.size(),
+         std::to_string(call.lse.size()));
   }
   const TensorDesc<Int>& first = call.outputs[0];
   RequireFloating(op, "local_out[0]", first);
-  if (first.Dim() != 2) Fail(op, "local_out[0]", "has the wrong number of dimensions", first.sizes, "2: (rows, head size)");
+  if (first.Dim() != 2)
+    Fail(op, "local_out[0]", "has the wrong number of dimensions", first.sizes, "2: (rows, head size)");
   for (std::size_t i = 0; i < call.lse.size(); ++i) {
     const std::string at = "[" + std::to_string(i) + "]";
     RequireLike(op, "local_out" + at, call.outputs[i], "local_out[0]", first);
     RequireDType(op, "lse" + at, call.lse[i], {DType::kFloat32});
     if (!SameSizes(call.lse[i], {first.Size(0)})) {
-      Fail(op, "lse" + at, "has the wrong shape", call.lse[i].sizes, Show(std::vector<Int>{first.Size(0)}) + ": the rows of local_out");
+      Fail(op, "lse" + at, "has the wrong shape", call.lse[i].sizes,
+           Show(std::vector<Int>{first.Size(0)}) + ": the rows of local_out");
     }
   }
   return call;

@@ -46,7 +46,8 @@ GatherCall<Int> ReadGather(const Reader& a) {
   if (!call.seq_offset) return call;
   RequireDType(op, "seq_offset", call.seq_offset, integers);
   if (!SameSizes(call.seq_offset, {call.sequences})) {
-    Fail(op, "seq_offset", "has the wrong shape", call.seq_offset.sizes, Show(std::vector<Int>{call.sequences}) + ": a first token for each sequence");
+    Fail(op, "seq_offset", "has the wrong shape", call.seq_offset.sizes,
+         Show(std::vector<Int>{call.sequences}) + ": a first token for each sequence");
   }
   return call;
 }

@@ -34,7 +34,8 @@ inline const LatentMode& LatentModeOf(const char* op, const std::string& name) {
   for (const LatentMode& mode : kModes) {
     if (name == mode.name) return mode;
   }
-  Fail(op, "cache_mode", "is unknown", name, "\"Norm\", \"PA\", \"PA_BNSD\", \"PA_NZ\", \"PA_BLK_BNSD\" or \"PA_BLK_NZ\"");
+  Fail(op, "cache_mode", "is unknown", name,
+       "\"Norm\", \"PA\", \"PA_BNSD\", \"PA_NZ\", \"PA_BLK_BNSD\" or \"PA_BLK_NZ\"");
 }
 
 // A cache of `columns` per token: (blocks, block_size, 1, columns), in NZ the same with rows cut into chunks; without
@@ -58,7 +59,8 @@ PagedRows<Int> DescribeLatentCache(const char* op, const char* name, const Tenso
   rows.element_bytes = SizeOf(cache.dtype);
   rows.chunk = mode.form == CacheForm::kNz ? Int(kChunkBytes / rows.element_bytes) : columns;
   if (KnownNe(Int(rows.row % rows.chunk), Int(0))) {
-    Fail(op, name, "has rows that cannot be cut", columns, "a multiple of " + Show(rows.chunk) + " for cache_mode " + mode.name);
+    Fail(op, name, "has rows that cannot be cut", columns,
+         "a multiple of " + Show(rows.chunk) + " for cache_mode " + mode.name);
   }
   return rows;
 }
@@ -71,7 +73,8 @@ bool RequireLatentTypes(const char* op, const char* name, const TensorDesc<Int>&
   if (!scale) return false;
   RequireDType(op, scale_name, scale, {DType::kFloat32});
   if (!SameSizes(scale, {columns})) {
-    Fail(op, scale_name, "has the wrong shape", scale.sizes, Show(std::vector<Int>{columns}) + ": a scale for each column");
+    Fail(op, scale_name, "has the wrong shape", scale.sizes,
+         Show(std::vector<Int>{columns}) + ": a scale for each column");
   }
   return true;
 }
@@ -105,8 +108,10 @@ KvRmsnormRopeCall<Int> ReadKvRmsnormRope(const Reader& a) {
   }
   KvRmsnormRopeCall<Int> call{op, kv, kv.Size(0) * kv.Size(2), kv.Size(2), {}, {}, false, false, mode.per_block,
                               mode.in_sequence, a.Flag("is_output_kv"), a.Number("epsilon")};
-  call.rope_quantised = RequireLatentTypes(op, "k_cache", rope_cache, "k_rope_scale", desc("k_rope_scale"), kv.dtype, rope_columns);
-  call.norm_quantised = RequireLatentTypes(op, "ckv_cache", norm_cache, "c_kv_scale", desc("c_kv_scale"), kv.dtype, norm_columns);
+  call.rope_quantised =
+      RequireLatentTypes(op, "k_cache", rope_cache, "k_rope_scale", desc("k_rope_scale"), kv.dtype, rope_columns);
+  call.norm_quantised =
+      RequireLatentTypes(op, "ckv_cache", norm_cache, "c_kv_scale", desc("c_kv_scale"), kv.dtype, norm_columns);
   call.rope = DescribeLatentCache(op, "k_cache", rope_cache, rope_columns, mode, kv.Size(0));
   call.norm = DescribeLatentCache(op, "ckv_cache", norm_cache, norm_columns, mode, kv.Size(0));
   RequireSameBlocks(op, "ckv_cache", norm_cache, call.norm, "k_cache", call.rope);

@@ -60,7 +60,9 @@ CacheForm FormOf(const char* op, const std::string& mode, const char* name, cons
   if (mode != "Norm" && HasNzShape(cache, rows)) return CacheForm::kNz;
   if (mode == "") Fail(op, name, "has the wrong shape", cache.sizes, norm + " or " + nz);
   const bool other = mode == "Norm" ? HasNzShape(cache, rows) : HasNormShape(cache, rows);
-  const char* hint = !other ? "" : mode == "Norm" ? "; it looks like cache_mode=\"PA_NZ\"" : "; it looks like cache_mode=\"Norm\"";
+  const char* hint = !other           ? ""
+                     : mode == "Norm" ? "; it looks like cache_mode=\"PA_NZ\""
+                                      : "; it looks like cache_mode=\"Norm\"";
   Fail(op, name, "has the wrong shape", cache.sizes, (mode == "Norm" ? norm : nz) + " for cache_mode " + mode + hint);
 }
 
@@ -72,7 +74,8 @@ PagedRows<Int> DescribePagedRows(const char* op, const std::string& mode, const 
     Fail(op, rows_name, "has the wrong number of dimensions", rows.sizes, "3: (tokens, heads, head size)");
   }
   if (cache.dtype != rows.dtype) {
-    Fail(op, cache_name, std::string("differs from ") + rows_name + " in dtype", NameOf(cache.dtype), NameOf(rows.dtype));
+    Fail(op, cache_name, std::string("differs from ") + rows_name + " in dtype", NameOf(cache.dtype),
+         NameOf(rows.dtype));
   }
   PagedRows<Int> paged;
   paged.form = FormOf(op, mode, cache_name, cache, rows);

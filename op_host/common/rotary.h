@@ -49,12 +49,14 @@ void CheckRotary(const RotaryCall<Int>& c, const char* cosines_name, const char*
   }
   const Int columns = c.input.Size(-1);
   if (KnownNe(Int(columns % Int(2)), Int(0)) || KnownLt(columns, Int(2)) || KnownLt(Int(kMostColumns), columns)) {
-    Fail(c.op, c.input_name, "has an illegal head size", columns, "an even number up to " + std::to_string(kMostColumns));
+    Fail(c.op, c.input_name, "has an illegal head size", columns,
+         "an even number up to " + std::to_string(kMostColumns));
   }
   RequireAngles(c.op, cosines_name, c.cosines, c.input_name, c.input);
   RequireAngles(c.op, sines_name, c.sines, c.input_name, c.input);
   if (!SameSizes(c.sines, c.cosines.sizes)) {
-    Fail(c.op, sines_name, std::string("differs from ") + cosines_name + " in shape", c.sines.sizes, Show(c.cosines.sizes));
+    Fail(c.op, sines_name, std::string("differs from ") + cosines_name + " in shape", c.sines.sizes,
+         Show(c.cosines.sizes));
   }
 }
 
@@ -63,7 +65,8 @@ void CheckRotary(const RotaryCall<Int>& c, const char* cosines_name, const char*
 template <class Int, class Reader>
 RotaryCall<Int> ReadRotaryMul(const Reader& a) {
   const auto desc = [&](const char* name) { return a.template Desc<Int>(name); };
-  RotaryCall<Int> call{a.Op(), "input", desc("input"), desc("r1"), desc("r2"), a.Text("rotary_mode"), a.Flag("transposed")};
+  RotaryCall<Int> call{
+      a.Op(), "input", desc("input"), desc("r1"), desc("r2"), a.Text("rotary_mode"), a.Flag("transposed")};
   const bool is_work = a.Has("transposed");
   if (!is_work || call.mode != "deinterleave") RequireRotaryMode<Int>(call.op, call.mode);
   if (desc("rotate")) Fail(call.op, "rotate", "is not supported", "a tensor", "None: the rotation of rotary_mode");
@@ -75,7 +78,8 @@ template <class Int, class Reader>
 RotaryCall<Int> ReadInterleaveRope(const Reader& a) {
   const auto desc = [&](const char* name) { return a.template Desc<Int>(name); };
   RotaryCall<Int> call{a.Op(), "x", desc("x"), desc("cos"), desc("sin"), "deinterleave"};
-  if (call.input.Dim() != 4) Fail(call.op, "x", "has the wrong number of dimensions", call.input.sizes, "4: (B, N, S, D)");
+  if (call.input.Dim() != 4)
+    Fail(call.op, "x", "has the wrong number of dimensions", call.input.sizes, "4: (B, N, S, D)");
   CheckRotary(call, "cos", "sin");
   return call;
 }
@@ -90,9 +94,11 @@ void CheckApplyRotary(const Reader& a) {
   }
   RequireRotaryMode<Int>(op, mode);
   for (const char* name : {"query", "key"}) {
-    const RotaryCall<Int> call{op, name, a.template Desc<Int>(name), a.template Desc<Int>("cos"), a.template Desc<Int>("sin"), mode};
+    const RotaryCall<Int> call{
+        op, name, a.template Desc<Int>(name), a.template Desc<Int>("cos"), a.template Desc<Int>("sin"), mode};
     if (call.input.Dim() != static_cast<std::int64_t>(layout.size())) {
-      Fail(op, name, "has the wrong number of dimensions", call.input.sizes, std::to_string(layout.size()) + " for layout " + layout);
+      Fail(op, name, "has the wrong number of dimensions", call.input.sizes,
+           std::to_string(layout.size()) + " for layout " + layout);
     }
     CheckRotary(call, "cos", "sin");
   }

@@ -30,7 +30,8 @@ ScatterCall<Int> ReadScatter(const Reader& a) {
   const char* op = a.Op();
   if (a.Has("compress_lens") && op[0] == '_') ++op;
   for (const char* name : {"compress_lens", "compress_seq_offsets", "seq_lens"}) {
-    if (a.template Desc<Int>(name)) Fail(op, name, "is not supported", "a tensor", "None: caches that are not compressed");
+    if (a.template Desc<Int>(name))
+      Fail(op, name, "is not supported", "a tensor", "None: caches that are not compressed");
   }
   ScatterCall<Int> call{op, a.Has("slot_indices") ? "slot_indices" : "slot_mapping", {}, Int(0), {}};
   call.slots = a.template Desc<Int>(call.slots_name);
@@ -50,7 +51,8 @@ ScatterCall<Int> ReadScatter(const Reader& a) {
   call.tokens = key.Size(0);
   RequireDType(op, call.slots_name, call.slots, {DType::kInt32, DType::kInt64});
   if (!SameSizes(call.slots, {call.tokens})) {
-    Fail(op, call.slots_name, "has the wrong shape", call.slots.sizes, Show(std::vector<Int>{call.tokens}) + ": a slot for each token");
+    Fail(op, call.slots_name, "has the wrong shape", call.slots.sizes,
+         Show(std::vector<Int>{call.tokens}) + ": a slot for each token");
   }
   return call;
 }

@@ -77,7 +77,9 @@ void TileRingUpdate(const PlainReader<gert::TilingContext>& reader, gert::Tiling
   tiling.columns = static_cast<std::uint32_t>(call.columns);
   tiling.hasLengths = call.packed ? 1 : 0;
   const bool batched = !call.packed && !call.tokens_first;
-  tiling.outputPitch = static_cast<std::uint64_t>(call.tokens_first ? call.columns : batched ? call.sequences * token : token);
+  tiling.outputPitch = static_cast<std::uint64_t>(call.tokens_first ? call.columns
+                                                  : batched         ? call.sequences * token
+                                                                    : token);
   tiling.sequenceOutput = static_cast<std::uint64_t>(token);
   tiling.tileRows = TileRows(call.columns);
   ChooseType(context, call.output.dtype);

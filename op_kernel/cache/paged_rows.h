@@ -57,6 +57,28 @@ class PagedRows {
                          AscendC::DataCopyExtParams(static_cast<uint16_t>(piece.bytes / chunk),
                                                     static_cast<uint32_t>(chunk), 0, ChunkGap(chunk), 0));
   }
+
+  // Rows of a piece, `pitch` bytes apart, that go to consecutive slots; of form NZ to those of one block.
+  __aicore__ inline void StoreRunToCache(const Bytes& local, const RowPiece& piece, int64_t slot, int64_t rows,
+                                         int64_t pitch) const {
+    const int64_t chunk = ChunkBytes(piece);
+    const uint32_t gap = IsCut() ? 0 : static_cast<uint32_t>(tiling_->rowBytes - piece.bytes);
+    const AscendC::DataCopyExtParams params(static_cast<uint16_t>(rows), static_cast<uint32_t>(chunk),
+                                            static_cast<uint32_t>((pitch - Pitch(chunk)) / BLOCK), gap, 0);
+    const int64_t first = Offset(piece, slot);
+    for (int64_t i = 0; i < piece.bytes / chunk; ++i) {
+      AscendC::DataCopyPad(cache_[first + i * blockSize_ * chunk], local[static_cast<uint32_t>(i * chunk)], params);
+    }
+  }
+
+  // Consecutive slots, `rows` of them from a slot on, that are better stored together than one by one.
+  __aicore__ inline bool IsRun(const RowPiece& piece, int64_t rows) const {
+    constexpr int64_t FEW = 8;  // chunks per row for which it takes no longer
+    return rows > 1 && piece.bytes / ChunkBytes(piece) <= rows * FEW;
+  }
+  // Whether slots go on from one to the next without a gap in a row's chunks.
+  __aicore__ inline bool GoesOn(int64_t slot) const { return !IsCut() || (slot + 1) % blockSize_ != 0; }
+
   __aicore__ inline void LoadFromCache(const Bytes& local, const RowPiece& piece, int64_t slot) const {
     const int64_t chunk = ChunkBytes(piece);
     AscendC::DataCopyPad(local, cache_[Offset(piece, slot)],

@@ -38,16 +38,36 @@ class Scatter {
 
   __aicore__ inline void Store(const PagedRows::Bytes& buffer, const ScatterJob& job) {
     const int64_t pitch = PagedRows::Pitch(job.piece.bytes);
-    for (int64_t row = 0; row < job.piece.rows; ++row) {
+    const PagedRows& side = side_[job.side];
+    int64_t run = 1;
+    for (int64_t row = 0; row < job.piece.rows; row += run) {
       const int64_t slot = Slot(job.slot + row);
+      run = RunLength(side, job, row, slot);
       if (slot < 0) continue;
-      if (slot >= tiling_->slots) AscendC::Trap();
-      side_[job.side].StoreToCache(buffer[static_cast<uint32_t>(row * pitch)], job.piece, slot);
+      if (slot + run > tiling_->slots) AscendC::Trap();
+      const PagedRows::Bytes rows = buffer[static_cast<uint32_t>(row * pitch)];
+      if (side.IsRun(job.piece, run)) {
+        side.StoreRunToCache(rows, job.piece, slot, run, pitch);
+        continue;
+      }
+      for (int64_t i = 0; i < run; ++i) {
+        side.StoreToCache(rows[static_cast<uint32_t>(i * pitch)], job.piece, slot + i);
+      }
     }
   }
 
  private:
   __aicore__ inline static int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+  // Rows from one on that go to consecutive slots.
+  __aicore__ inline int64_t RunLength(const PagedRows& side, const ScatterJob& job, int64_t row, int64_t slot) {
+    int64_t run = 1;
+    while (slot >= 0 && row + run < job.piece.rows && Slot(job.slot + row + run) == slot + run &&
+           side.GoesOn(slot + run - 1)) {
+      ++run;
+    }
+    return run;
+  }
 
   __aicore__ inline void MoveTokens(int64_t first, int64_t tokens) {
     LoadSlots(first, tokens);

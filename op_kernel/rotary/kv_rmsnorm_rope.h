@@ -111,7 +111,8 @@ class KvRmsnormRope {
 
   __aicore__ inline void FindSlots(uint64_t token, uint32_t rows) {
     for (uint32_t row = 0; row < rows; ++row) {
-      const uint64_t sequence = (token + row) / tiling_->sequenceTokens, within = (token + row) % tiling_->sequenceTokens;
+      const uint64_t sequence = (token + row) / tiling_->sequenceTokens,
+                     within = (token + row) % tiling_->sequenceTokens;
       const uint64_t blockSize = static_cast<uint64_t>(tiling_->blockSize);
       const uint64_t blocks = (tiling_->sequenceTokens + blockSize - 1) / blockSize;
       const uint64_t entry = tiling_->indexPerBlock != 0 ? sequence * blocks + within / blockSize : token + row;

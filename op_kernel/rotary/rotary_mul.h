@@ -54,7 +54,8 @@ class RotaryMul {
   }
 
   __aicore__ inline void LoadAngles(uint64_t angle, uint32_t rows) {
-    for (uint32_t i = 0; i < 2; ++i) Load(factors_[i].template Get<float>(), angles_[i][angle * tiling_->columns], rows);
+    for (uint32_t i = 0; i < 2; ++i)
+      Load(factors_[i].template Get<float>(), angles_[i][angle * tiling_->columns], rows);
     rotation_.PrepareSines(factors_[1].template Get<float>(), rows);
   }
 

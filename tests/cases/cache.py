@@ -59,6 +59,8 @@ def scatter_case(d, op=None, nz=None, dtype=None):
         cache = any_bits(d, cache_shape(d, blocks, block_size, heads, width, element, nz), element)
         kwargs |= {name: d.strided(rows), f"{name}_cache": d.strided(cache, 0.1)}
     slots = torch.randperm(blocks * block_size, generator=d.generator)
+    if d.chance(0.4):  # in order: rows that are stored together
+        slots = slots.sort().values
     slots = torch.cat([slots, torch.full((tokens,), -1)])[:tokens]
     slots[torch.rand(tokens, generator=d.generator) < 0.2] = -d.integer(1, 5)
     kwargs["slot_mapping" if torch_names else "slot_indices"] = d.strided(slots.to(d.pick(torch.int32, torch.int64)))

@@ -20,7 +20,8 @@ def update():
 
 def ring():
     """S 4, B 2, N 2, Dv 8."""
-    statistics = {f"{step}_softmax_{name}": torch.ones(2, 2, 4, 8) for step in ("prev", "cur") for name in ("max", "sum")}
+    names = (f"{step}_softmax_{name}" for step in ("prev", "cur") for name in ("max", "sum"))
+    statistics = {name: torch.ones(2, 2, 4, 8) for name in names}
     return dict(prev_attn_out=normal(4, 2, 16), cur_attn_out=normal(4, 2, 16), **statistics)
 
 
@@ -79,7 +80,7 @@ GATHER = [
     bad("gather", "key_cache", key_cache=normal(3, 4, 2, 24)),
     bad("gather", "key_cache", key_cache=normal(3, 4, 2, 16, dtype=F32)),
     bad("gather", "value", value=normal(4, 2, 32)),
-    bad("gather", "value", value=normal(5, 2, 32, dtype=torch.bfloat16), value_cache=normal(3, 4, 2, 32, dtype=torch.bfloat16)),
+    bad("gather", "value", value=normal(5, 2, 32, dtype=F32), value_cache=normal(3, 4, 2, 32, dtype=F32)),
     bad("gather", "value_cache", value_cache=normal(2, 4, 2, 32)),
     bad("gather", "block_tables", block_tables=_ints(0, 1)),
     bad("gather", "block_tables", block_tables=torch.zeros(2, 2)),
@@ -173,7 +174,8 @@ def _latent(base):
         bad(base, "ckv_cache", ckv_cache=lambda kw: torch.cat([kw["ckv_cache"]] * 2)),
         bad(base, "ckv_cache", c_kv_scale=torch.ones(32)),
         bad(base, "c_kv_scale", c_kv_scale=torch.ones(16), ckv_cache=lambda kw: kw["ckv_cache"].to(torch.int8)),
-        bad(base, "k_rope_scale", k_rope_scale=torch.ones(16, dtype=F16), k_cache=lambda kw: kw["k_cache"].to(torch.int8)),
+        bad(base, "k_rope_scale", k_rope_scale=torch.ones(16, dtype=F16),
+            k_cache=lambda kw: kw["k_cache"].to(torch.int8)),
         bad(base, "index", index=lambda kw: kw["index"].to(I32)),
         bad(base, "index", index=_ints(0, 1, 2, dtype=I64)),
         bad(base, "cache_mode", cache_mode="BNSD"),

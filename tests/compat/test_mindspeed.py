@@ -60,13 +60,14 @@ def test_attention_and_its_gradient_by_position():
     options = dict(pse=slopes, pse_type=2, q_start_idx=[1], kv_start_idx=[0])
     want = npufa.npu_fusion_attention_v2(query, key, value, 2, "BNSD", scale=0.25, **options)
     statistics = dict(softmax_max=want[1], softmax_sum=want[2], attention_in=want[0])
-    want_grad = npufa.npu_fusion_attention_grad_v2(query, key, value, dy, 2, "BNSD", scale_value=0.25, **statistics, **options)
+    want_grad = npufa.npu_fusion_attention_grad_v2(query, key, value, dy, 2, "BNSD", scale_value=0.25, **statistics,
+                                                   **options)
     ours = builder()
     with npufa.compat.routed():
         operators = ours._loaded_ops["fusion_attention_v2"]
         got = operators.npu_fusion_attention_v2(query, key, value, 2, "BNSD", slopes, None, None, 0.25, 1.0, *tail)
         grad = operators.npu_fusion_attention_grad_v2(
-            query, key, value, dy, 2, "BNSD", slopes, None, None, want[1], want[2], None, want[0], 0.25, 1.0, *tail[:3], 0, 0,
-            0, *tail[3:])
+            query, key, value, dy, 2, "BNSD", slopes, None, None, want[1], want[2], None, want[0], 0.25, 1.0, *tail[:3],
+            0, 0, 0, *tail[3:])
     assert torch.equal(got[0], want[0]) and len(grad) == 4
     assert all(torch.equal(a, b) for a, b in zip(grad, want_grad))

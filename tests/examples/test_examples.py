@@ -62,6 +62,12 @@ def test_captured_decode_keeps_every_promise() -> None:
     assert "[ok] 23 replays of one graph choose the tokens of eager decode" in output
 
 
+def test_decode_step_keeps_every_promise() -> None:
+    output = run("examples/decode_step.py", seconds=100)
+    assert "[ok] tokens and logits of a model without a cache" in output
+    assert "[ok] 19 replays choose the tokens of steps that are not captured" in output
+
+
 def test_flash_attn_training_keeps_every_promise() -> None:
     output = run("examples/flash_attn_training.py", "--steps", "20", seconds=100)
     assert "[ok] the gradients agree" in output and "[ok] the loss falls" in output

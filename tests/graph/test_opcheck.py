@@ -3,6 +3,7 @@
 import pytest
 import torch
 from cases import random_case
+from cases.cache import SCATTERS
 from cases.model import operator
 
 CALLS = [
@@ -24,6 +25,18 @@ CALLS = [
     ("npu_fused_infer_attention_score", "fused_infer", dict(layout="BSND", kind="rope", sq=1)),
     ("npu_advance_step_flashattn", "advance_step", dict(speculative=False)),
     ("npu_advance_step_flashattn", "advance_step", dict(speculative=True)),
+    *((op, "scatter", dict(op=op)) for op in SCATTERS),
+    ("npu_gather_pa_kv_cache", "gather", dict(op="npu_gather_pa_kv_cache")),
+    ("npu_gather_pa_kv_cache_functional", "gather", dict(op="npu_gather_pa_kv_cache_functional")),
+    ("npu_attention_update", "attention_update", dict(update_type=0)),
+    ("npu_attention_update", "attention_update", dict(update_type=1)),
+    ("npu_ring_attention_update", "ring_update", dict(layout="SBH")),
+    ("npu_ring_attention_update", "ring_update", dict(layout="TND")),
+    ("npu_rotary_mul", "rotary", dict(op="npu_rotary_mul", mode="half")),
+    ("npu_interleave_rope", "rotary", dict(op="npu_interleave_rope")),
+    ("npu_apply_rotary_pos_emb", "rotary", dict(op="npu_apply_rotary_pos_emb")),
+    ("npu_kv_rmsnorm_rope_cache", "latent", dict(op="npu_kv_rmsnorm_rope_cache")),
+    ("npu_kv_rmsnorm_rope_cache_v2", "latent", dict(op="npu_kv_rmsnorm_rope_cache_v2")),
 ]
 
 
@@ -38,4 +51,5 @@ def test_opcheck(op, kind, fixed):
     kw = case.kwargs
     if kind == "fusion":
         kw = {n: v.detach().requires_grad_() if wants_grad(n, v) else v for n, v in kw.items()}
-    torch.library.opcheck(operator(op).default, (), kw)
+    packet = operator(op)
+    torch.library.opcheck(getattr(packet, "default", packet), (), kw)

@@ -17,6 +17,7 @@ from cases.quantised import dequant_scale
 from cases.variants import SPELLING
 from graph.ge import attributes, captured, compiled, needs_torchair, value_of
 from graph.nodes import run_node
+from npufa import ops
 from npufa.graph.op_defs import op_defs
 
 pytestmark = needs_torchair
@@ -78,7 +79,9 @@ RESULTS = {
     "npu_fusion_attention_grad_v2": ["dq", "dk", "dv", "dpse", "dq_rope", "dk_rope", "dsink"],
     "npu_fusion_attention_grad_v3": ["dq", "dk", "dv", "dpse", "dsink"],
 }
-OTHER_FILES = {"npu_advance_step_flashattn"}  # operators with tests of their own
+# Operators with tests of their own.
+OTHER_FILES = {name for module in (ops.cache, ops.combine, ops.rotary, ops.step) for name in module.__all__
+               if name.startswith("npu_")}
 SPELLINGS = {"scale": "scale_value", "pre_tockens": "pre_tokens", "next_tockens": "next_tokens"}
 SPELLINGS_V2 = {name: SPELLINGS.get(old, old) for old, name in SPELLING.items()}
 # Attributes that some signatures have no argument for.

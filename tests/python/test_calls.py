@@ -152,7 +152,7 @@ def test_unknown_operator():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operator_has_the_short_way(name):
-    arguments = getattr(torch.ops.npufa, name).default._schema.arguments
+    arguments = _operator._overload(name)._schema.arguments
     usual = {"Tensor": torch.ones(2), "int": 1, "str": "BSH"}
     required = {a.name: usual[str(a.type)] for a in arguments if not a.has_default_value()}
     defaults = {a.name: a.default_value for a in arguments if a.has_default_value()}

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import npufa
+from npufa.ops import _operator
 
 NAMES = [name for name in npufa.__all__ if name.startswith("npu_")]
 TYPES = {
@@ -13,6 +14,8 @@ TYPES = {
     "Optional[Tensor]": "Tensor | None",
     "Optional[List[int]]": "Sequence[int] | None",
     "Optional[int]": "int | None",
+    "Optional[str]": "str | None",
+    "List[Tensor]": "Sequence[Tensor]",
     "int": "int",
     "float": "float",
     "bool": "bool",
@@ -21,13 +24,13 @@ TYPES = {
 
 
 def schema_of(name):
-    return getattr(torch.ops.npufa, name).default._schema
+    return _operator._overload(name)._schema
 
 
 def types_of(name):
     """Annotations of all arguments; those whose type the overload `tensor_lengths` changes take both."""
     packet = getattr(torch.ops.npufa, name)
-    other = getattr(packet, "tensor_lengths", packet.default)._schema.arguments
+    other = getattr(packet, "tensor_lengths", _operator._overload(name))._schema.arguments
     for a, b in zip(schema_of(name).arguments, other, strict=True):
         yield TYPES[str(a.type)] if str(a.type) == str(b.type) else "Sequence[int] | Tensor | None"
 

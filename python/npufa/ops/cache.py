@@ -33,8 +33,8 @@ def npu_scatter_pa_kv_cache(
 ) -> None:
     """Writes keys and values of tokens into their slots of a paged cache, in place.
 
-    Token t goes to slot s = `slot_mapping[t]`: block `s // block_size`, row `s % block_size`. A negative slot is skipped.
-    Elements are copied as they are. Of several tokens with one slot one wins (on the CPU the last).
+    Token t goes to slot s = `slot_mapping[t]`: block `s // block_size`, row `s % block_size`. A negative slot is
+    skipped. Elements are copied as they are. Of several tokens with one slot one wins (on the CPU the last).
 
     Args:
         key: (T, N, D) of 1, 2 or 4 bytes per element: float16, bfloat16, float32, float8_e4m3fn, float8_e5m2, (u)int8,

@@ -143,8 +143,8 @@ def npu_kv_rmsnorm_rope_cache(
         index: int64. "Norm": (B, S), the row within the sequence's cache. "PA", "PA_BNSD", "PA_NZ": (B * S,), the slot
             of each token. "PA_BLK_BNSD", "PA_BLK_NZ": (B * ceil(S / block_size),), the first slot of each block.
             Negative entries are skipped.
-        k_cache: "Norm": (B, 1, L, D); else (blocks, block_size, 1, D), in the modes with NZ stored as (blocks, D / last,
-            block_size, last) with last = 16 (32 for int8). In the dtype of kv, or int8 with k_rope_scale; written.
+        k_cache: "Norm": (B, 1, L, D); else (blocks, block_size, 1, D), in the modes with NZ stored as (blocks, D /
+            last, block_size, last) with last = 16 (32 for int8). In the dtype of kv, or int8 with k_rope_scale; written.
         ckv_cache: the same with R columns and c_kv_scale; written.
         k_rope_scale, c_kv_scale: (D,) and (R,) float32: the int8 cache holds round(value * scale).
         k_rope_offset, c_kv_offset, v: None; not supported.
@@ -153,8 +153,8 @@ def npu_kv_rmsnorm_rope_cache(
         is_output_kv: whether the rows are returned, too.
 
     Returns:
-        k_cache, ckv_cache themselves; with is_output_kv the rotated (B, 1, S, D) and normalised (B, 1, S, R) rows in the
-        dtype of kv, else tensors without elements.
+        k_cache, ckv_cache themselves; with is_output_kv the rotated (B, 1, S, D) and normalised (B, 1, S, R) rows in
+        the dtype of kv, else tensors without elements.
 
     Raises:
         RuntimeError, ValueError: an illegal argument, or (CPU) an index beyond the cache; the message names the
@@ -189,8 +189,8 @@ def npu_kv_rmsnorm_rope_cache_v2(
     """:func:`npu_kv_rmsnorm_rope_cache` without the caches among its results.
 
     Args:
-        kv, gamma, cos, sin, index, k_cache, ckv_cache, k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset, v, epsilon,
-            cache_mode, is_output_kv: as there.
+        kv, gamma, cos, sin, index, k_cache, ckv_cache, k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset, v,
+            epsilon, cache_mode, is_output_kv: as there.
         k_cache_dtype, ckv_cache_dtype: None.
 
     Returns:
@@ -228,8 +228,8 @@ def npu_kv_rmsnorm_rope_cache_v2_functional(
     """:func:`npu_kv_rmsnorm_rope_cache` into copies of the caches.
 
     Args:
-        kv, gamma, cos, sin, index, k_cache, ckv_cache, k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset, v, epsilon,
-            cache_mode, is_output_kv: as there; nothing is written.
+        kv, gamma, cos, sin, index, k_cache, ckv_cache, k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset, v,
+            epsilon, cache_mode, is_output_kv: as there; nothing is written.
         k_cache_dtype, ckv_cache_dtype: None.
 
     Returns:

@@ -12,6 +12,7 @@ from cases.on_npu import to_npu
 from sim.ops.prefill import prefill
 
 
+SLOTS = {"slot_mapping", "index"}
 ON_DEVICE = {"block_table", "slot_mapping", "slot_indices", "seq_lens", "seq_offset", "index"}
 
 
@@ -86,8 +87,7 @@ def test_a_block_that_does_not_exist_is_reported_not_read(entry):
 
 
 @pytest.mark.simulator
-@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.by_value and {"slot_mapping", "index"} & set(entry.names)],
-                         ids=str)
+@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.by_value and SLOTS & set(entry.names)], ids=str)
 @on_device
 def test_a_slot_beyond_the_cache_ends_the_kernel(entry):
     op, kw = BASES[entry.base]()
