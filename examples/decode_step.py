@@ -1,6 +1,6 @@
 """A decode loop made of operators: advance_step, rotary, reshape_and_cache, paged attention, logits, the next token.
 
-On the CPU, and captured once in a graph on a real NPU or where there is none on a simulated Ascend910B3. Checked against
+On the CPU, and captured once in a graph on an NPU, or where there is none on a simulated Ascend910B3. Checked against
 a model without a cache, which sees the whole sequence at every step.
 """
 
@@ -33,11 +33,13 @@ class Layer(nn.Module):
 
 
 class Model(nn.Module):
-    """Layers of attention over rotary positions; tokens lie far apart, so that rounding changes no choice."""
+    """Layers of attention over rotary positions."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tokens = nn.Embedding(VOCABULARY, WIDTH)
+        self.head = nn.Linear(WIDTH, VOCABULARY, bias=False)
+        nn.init.normal_(self.head.weight)  # far apart, so that rounding changes no choice
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
         angles = torch.arange(BLOCK_SIZE * BLOCKS_PER_SEQUENCE)[:, None] / 100 ** (torch.arange(DIM // 2) / (DIM // 2))
         self.register_buffer("cosines", angles.cos().repeat(1, 2)[:, None])
@@ -47,7 +49,7 @@ class Model(nn.Module):
         return npufa.npu_apply_rotary_pos_emb(query, key, self.cosines[positions], self.sines[positions], layout="TND")
 
     def logits(self, x: Tensor) -> Tensor:
-        return x @ self.tokens.weight.t()
+        return self.head(nn.functional.rms_norm(x, (WIDTH,)))
 
 
 class Decoder:
@@ -90,8 +92,6 @@ def generate(decoder: Decoder, capture: bool = False) -> tuple[Tensor, Tensor]:
         graph = torch.npu.NPUGraph()
         with torch.npu.graph(graph):
             logits = decoder.step()
-        for tensor in (decoder.lengths, decoder.positions, *(cache for pair in decoder.caches for cache in pair)):
-            tensor.zero_()
 
         def step() -> Tensor:
             graph.replay()

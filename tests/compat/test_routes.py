@@ -12,6 +12,9 @@ EXPECTED = {
     "_npu_dropout_gen_mask", "npu_advance_step_flashattn", "npu_fused_infer_attention_score", "npu_fusion_attention",
     "npu_fusion_attention_grad", "npu_fusion_attention_grad_v2", "npu_fusion_attention_grad_v3",
     "npu_fusion_attention_v2", "npu_fusion_attention_v3", "npu_incre_flash_attention", "npu_prompt_flash_attention",
+    "_npu_reshape_and_cache", "_npu_reshape_and_cache_siso", "npu_apply_rotary_pos_emb", "npu_attention_update",
+    "npu_gather_pa_kv_cache", "npu_interleave_rope", "npu_kv_rmsnorm_rope_cache", "npu_ring_attention_update",
+    "npu_rotary_mul", "npu_rotary_mul_backward", "npu_scatter_pa_cache", "npu_scatter_pa_kv_cache",
 }
 CASES = {
     "npu_fusion_attention": ("fusion", dict(version=1)),
@@ -24,6 +27,12 @@ CASES = {
     "npu_incre_flash_attention": ("incre", {}),
     "npu_fused_infer_attention_score": ("fused_infer", dict(cache="float")),
     "npu_advance_step_flashattn": ("advance_step", {}),
+    "npu_scatter_pa_kv_cache": ("scatter", dict(op="npu_scatter_pa_kv_cache", dtype=torch.float16)),
+    "npu_gather_pa_kv_cache": ("gather", dict(op="npu_gather_pa_kv_cache", dtype=torch.float16)),
+    "npu_ring_attention_update": ("ring_update", {}),
+    "npu_rotary_mul": ("rotary", dict(op="npu_rotary_mul")),
+    "npu_interleave_rope": ("rotary", dict(op="npu_interleave_rope")),
+    "npu_kv_rmsnorm_rope_cache": ("latent", dict(op="npu_kv_rmsnorm_rope_cache")),
 }
 SETTINGS = dict(num_heads=2, input_layout="BNSD", scale_value=0.25)
 
@@ -318,3 +327,21 @@ def test_modules_of_torch_npu_are_routed():
     with npufa.compat.routed():
         assert _attention.torch_npu.npu_fusion_attention is torch.ops.npufa.npu_fusion_attention
         assert _attention.npu.npu_fusion_attention_grad is torch.ops.npufa.npu_fusion_attention_grad
+
+
+@on_device
+def test_operators_of_atb():
+    """Under torch_npu's name and in ATB's namespace, also where the name is looked up again."""
+    import torch_npu
+
+    import npufa.compat
+
+    key, cache = torch.randn(3, 2, 16).half().npu(), torch.zeros(2, 4, 2, 16).half().npu()
+    slots = torch.tensor([5, -1, 0]).npu()
+    before = torch_npu._npu_reshape_and_cache_siso
+    with npufa.compat.routed():
+        torch_npu._npu_reshape_and_cache_siso(key, cache, slots)
+        assert torch.equal(cache[1, 1], key[0]) and torch.equal(cache[0, 0], key[2])
+        torch.ops.atb._npu_reshape_and_cache(key, key, cache, cache.clone(), slots + 1)
+        assert torch.equal(cache[1, 2], key[0])
+    assert torch_npu._npu_reshape_and_cache_siso is before

@@ -32,6 +32,14 @@ V2_BAND = "int pre_tokens=2147483647, int next_tokens=2147483647, int inner_prec
 SCALES = ("Tensor? {0}_scale1=None, Tensor? quant_scale1=None, Tensor? {0}_scale2=None, Tensor? quant_scale2=None, "
           "Tensor? quant_offset2=None, ")
 SOFTCAP = ", float softcap=0."  # an argument that torch_npu's operators do not have
+COMPRESSION = "Tensor? compress_lens=None, Tensor? compress_seq_offsets=None, Tensor? seq_lens=None"
+SCATTER = f"Tensor slot_mapping, *, {COMPRESSION}, str? cache_mode='PA_NZ'"
+GATHER = "Tensor key_cache, Tensor value_cache, Tensor block_tables, Tensor seq_lens, "
+GATHER_OPTIONS = "*, Tensor? seq_offset=None, bool is_seq_lens_cumsum=False"
+LATENT = ("Tensor kv, Tensor gamma, Tensor cos, Tensor sin, Tensor index, Tensor{} k_cache, Tensor{} ckv_cache, *, "
+          "Tensor? k_rope_scale=None, Tensor? c_kv_scale=None, Tensor? k_rope_offset=None, Tensor? c_kv_offset=None, "
+          "Tensor? v=None, float epsilon=1e-5, str cache_mode='Norm', bool is_output_kv=False")
+LATENT_TYPES = ", int? k_cache_dtype=None, int? ckv_cache_dtype=None"
 SCHEMAS = {
     "npu_fusion_attention": v1() + f", Tensor? dropout_mask=None, int seed=0, int offset=0) -> {OUT7}",
     "npu_fusion_attention_grad": v1_grad() + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
@@ -74,6 +82,32 @@ SCHEMAS = {
         "Tensor(a!) input_tokens, Tensor sampled_token_ids, Tensor(b!) input_positions, Tensor(c!) seq_lens, "
         "Tensor(d!) slot_mapping, Tensor block_tables, int num_seqs, int num_queries, int block_size, *, "
         "Tensor? spec_token=None, Tensor? accepted_num=None) -> ()",
+    "npu_scatter_pa_kv_cache":
+        "Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, " + SCATTER + ") -> ()",
+    "npu_scatter_pa_kv_cache_functional":
+        "Tensor key, Tensor value, Tensor key_cache, Tensor value_cache, " + SCATTER + ") -> (Tensor, Tensor)",
+    "npu_scatter_pa_cache.value":
+        f"Tensor key, Tensor slot_mapping, *, {COMPRESSION}, Tensor(a!) key_cache) -> Tensor(a!)",
+    "_npu_reshape_and_cache":
+        "Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, Tensor slot_indices) -> ()",
+    "_npu_reshape_and_cache_siso": "Tensor key, Tensor(a!) key_cache, Tensor slot_indices) -> ()",
+    "npu_gather_pa_kv_cache": GATHER + "Tensor(a!) key, Tensor(b!) value, " + GATHER_OPTIONS + ") -> ()",
+    "npu_gather_pa_kv_cache_functional": GATHER + "Tensor key, Tensor value, " + GATHER_OPTIONS + ") -> (Tensor, Tensor)",
+    "npu_attention_update": "Tensor[] lse, Tensor[] local_out, int update_type) -> (Tensor, Tensor)",
+    "npu_ring_attention_update":
+        "Tensor prev_attn_out, Tensor prev_softmax_max, Tensor prev_softmax_sum, Tensor cur_attn_out, "
+        "Tensor cur_softmax_max, Tensor cur_softmax_sum, *, Tensor? actual_seq_qlen=None, str input_layout=\"SBH\", "
+        "str input_softmax_layout=\"\") -> (Tensor, Tensor, Tensor)",
+    "npu_rotary_mul": "Tensor input, Tensor r1, Tensor r2, str rotary_mode='half', Tensor? rotate=None) -> Tensor",
+    "npu_rotary_mul_backward":
+        "Tensor grad, Tensor input, Tensor r1, Tensor r2, str rotary_mode='half') -> (Tensor, Tensor, Tensor)",
+    "npu_interleave_rope": "Tensor x, Tensor cos, Tensor sin) -> Tensor",
+    "npu_apply_rotary_pos_emb":
+        "Tensor query, Tensor key, Tensor cos, Tensor sin, str layout='BSND', str rotary_mode='half') -> (Tensor, Tensor)",
+    # torch_npu's does not say that it writes the caches.
+    "npu_kv_rmsnorm_rope_cache": LATENT.format("(a!)", "(b!)") + ") -> (Tensor(a!), Tensor(b!), Tensor, Tensor)",
+    "npu_kv_rmsnorm_rope_cache_v2": LATENT.format("(a!)", "(b!)") + LATENT_TYPES + ") -> (Tensor, Tensor)",
+    "npu_kv_rmsnorm_rope_cache_v2_functional": LATENT.format("", "") + LATENT_TYPES + ") -> (Tensor, Tensor, Tensor, Tensor)",
 }
 
 
@@ -85,4 +119,5 @@ def described(schema):
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_schema(name):
     want = torch._C.parse_schema(f"npufa::{name}({SCHEMAS[name]}")
-    assert described(operator(name).default._schema) == described(want)
+    packet = operator(name)
+    assert described(getattr(packet, "default", packet)._schema) == described(want)

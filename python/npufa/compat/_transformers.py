@@ -16,7 +16,7 @@ _CACHE = "transformers.modeling_flash_attention_utils"
 _FUNCTIONS = ("flash_attn_func", "flash_attn_varlen_func", "flash_attn_with_kvcache")
 
 def bindings(module: ModuleType) -> list[tuple[Any, str, Any]]:
-    """What to bind: owner, name and value; nothing where masks are aligned to the first key (`NPU_FA2_SPARSE_MODE=2`)."""
+    """What to bind: owner, name, value; nothing where masks are aligned to the first key (`NPU_FA2_SPARSE_MODE=2`)."""
     if getattr(module, "SPARSE_MODE", None) == getattr(module, "TOP_LEFT_ALIGNED_CAUSAL_MASK_MODE", 2):
         return []
     return [(module, f"npu_{name}", getattr(flash_attn, name)) for name in _FUNCTIONS

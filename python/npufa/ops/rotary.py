@@ -144,7 +144,7 @@ def npu_kv_rmsnorm_rope_cache(
             of each token. "PA_BLK_BNSD", "PA_BLK_NZ": (B * ceil(S / block_size),), the first slot of each block.
             Negative entries are skipped.
         k_cache: "Norm": (B, 1, L, D); else (blocks, block_size, 1, D), in the modes with NZ stored as (blocks, D /
-            last, block_size, last) with last = 16 (32 for int8). In the dtype of kv, or int8 with k_rope_scale; written.
+            last, block_size, last) with last = 16 (32 for int8). In the type of kv, or int8 with k_rope_scale; written.
         ckv_cache: the same with R columns and c_kv_scale; written.
         k_rope_scale, c_kv_scale: (D,) and (R,) float32: the int8 cache holds round(value * scale).
         k_rope_offset, c_kv_offset, v: None; not supported.
