@@ -20,6 +20,13 @@ def to_npu(value):
     return storage.npu().as_strided(value.shape, value.stride(), value.storage_offset())
 
 
+def to_cpu(tensor):
+    """A copy on the CPU, also of float8 with strides, which the NPU copies as bits only."""
+    if tensor.is_floating_point() and tensor.element_size() == 1:
+        return tensor.view(torch.int8).cpu().view(tensor.dtype)
+    return tensor.cpu()
+
+
 def to_meta(value):
     """A tensor on meta, those of a list, too; anything else as it is."""
     if isinstance(value, (list, tuple)):
@@ -73,10 +80,10 @@ class InPlaceCase(NpuCase):
 
     def call(self, **changes):
         arguments = {name: to_npu(value) for name, value in {**self.kwargs, **changes}.items()}
-        result = _each(torch.Tensor.cpu, Case.call(self, **arguments))
+        result = _each(to_cpu, Case.call(self, **arguments))
         for name, value in arguments.items():
             if isinstance(value, torch.Tensor):
-                self.kwargs[name].copy_(value.cpu())
+                self.kwargs[name].copy_(to_cpu(value))
         return result
 
 

@@ -109,11 +109,12 @@ def test_the_same_objects_stand_there_afterwards():
 
     names = npufa.compat.routes()
 
+    def theirs(name):
+        return getattr(torch.ops.npu if hasattr(torch.ops.npu, name) else torch.ops.atb, name)
+
     def state():
-        return [(getattr(torch_npu, n), getattr(torch.ops.npu, n),
-                 [(o, getattr(getattr(torch.ops.npu, n), o)) for o in getattr(torch.ops.npu, n).overloads()],
-                 [torch._C._dispatch_dump(f"npu::{n}" + ("" if o == "default" else f".{o}"))
-                  for o in getattr(torch.ops.npu, n).overloads()]) for n in names]
+        return [(getattr(torch_npu, n), theirs(n), [(o, getattr(theirs(n), o)) for o in theirs(n).overloads()],
+                 [torch._C._dispatch_dump(getattr(theirs(n), o).name()) for o in theirs(n).overloads()]) for n in names]
 
     before = state()
     npufa.compat.install()
