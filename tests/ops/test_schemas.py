@@ -92,7 +92,8 @@ SCHEMAS = {
         "Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, Tensor slot_indices) -> ()",
     "_npu_reshape_and_cache_siso": "Tensor key, Tensor(a!) key_cache, Tensor slot_indices) -> ()",
     "npu_gather_pa_kv_cache": GATHER + "Tensor(a!) key, Tensor(b!) value, " + GATHER_OPTIONS + ") -> ()",
-    "npu_gather_pa_kv_cache_functional": GATHER + "Tensor key, Tensor value, " + GATHER_OPTIONS + ") -> (Tensor, Tensor)",
+    "npu_gather_pa_kv_cache_functional":
+        GATHER + "Tensor key, Tensor value, " + GATHER_OPTIONS + ") -> (Tensor, Tensor)",
     "npu_attention_update": "Tensor[] lse, Tensor[] local_out, int update_type) -> (Tensor, Tensor)",
     "npu_ring_attention_update":
         "Tensor prev_attn_out, Tensor prev_softmax_max, Tensor prev_softmax_sum, Tensor cur_attn_out, "
@@ -103,11 +104,13 @@ SCHEMAS = {
         "Tensor grad, Tensor input, Tensor r1, Tensor r2, str rotary_mode='half') -> (Tensor, Tensor, Tensor)",
     "npu_interleave_rope": "Tensor x, Tensor cos, Tensor sin) -> Tensor",
     "npu_apply_rotary_pos_emb":
-        "Tensor query, Tensor key, Tensor cos, Tensor sin, str layout='BSND', str rotary_mode='half') -> (Tensor, Tensor)",
+        "Tensor query, Tensor key, Tensor cos, Tensor sin, str layout='BSND', str rotary_mode='half') -> "
+        "(Tensor, Tensor)",
     # torch_npu's does not say that it writes the caches.
     "npu_kv_rmsnorm_rope_cache": LATENT.format("(a!)", "(b!)") + ") -> (Tensor(a!), Tensor(b!), Tensor, Tensor)",
     "npu_kv_rmsnorm_rope_cache_v2": LATENT.format("(a!)", "(b!)") + LATENT_TYPES + ") -> (Tensor, Tensor)",
-    "npu_kv_rmsnorm_rope_cache_v2_functional": LATENT.format("", "") + LATENT_TYPES + ") -> (Tensor, Tensor, Tensor, Tensor)",
+    "npu_kv_rmsnorm_rope_cache_v2_functional":
+        LATENT.format("", "") + LATENT_TYPES + ") -> (Tensor, Tensor, Tensor, Tensor)",
 }
 
 
