@@ -24,15 +24,15 @@ DType FromTorch(at::ScalarType type) {
       return DType::kBool;
     case at::kShort:
       return DType::kInt16;
-    case at::kUInt16:
-      return DType::kUInt16;
     case at::kInt:
       return DType::kInt32;
-    case at::kUInt32:
-      return DType::kUInt32;
     case at::kLong:
       return DType::kInt64;
 #if NPUFA_TORCH_AT_LEAST(3)
+    case at::kUInt16:
+      return DType::kUInt16;
+    case at::kUInt32:
+      return DType::kUInt32;
     case at::kUInt64:
       return DType::kUInt64;
 #endif
