@@ -1,6 +1,7 @@
 // Merges the outputs of one attention over disjoint sets of keys by their log-sum-exp.
 #pragma once
 
+#include "kernel_operator_list_tensor_intf.h"
 #include "weighted_sum.h"
 
 namespace npufa {
