@@ -6,6 +6,7 @@ runs with nothing but its own edges and attributes.
 
 import math
 
+import npufa
 import pytest
 import torch
 from cases import Draw, random_case
@@ -86,7 +87,7 @@ SPELLINGS = {"scale": "scale_value", "pre_tockens": "pre_tokens", "next_tockens"
 SPELLINGS_V2 = {name: SPELLINGS.get(old, old) for old, name in SPELLING.items()}
 # Attributes that some signatures have no argument for.
 WITHOUT_ARGUMENT = {"inner_precise": 1, "pse_type": 1, "antiquant_mode": 0, "any_lengths": False,
-                    "query_quant_mode": 0}
+                    "query_quant_mode": 0, "batch_invariant": False, "softcap": 0.0}
 NOT_IN_GRAPH = {"gen_mask_parallel", "sync", "padding_mask", "softmax_in", "seed", "offset", "numels"}
 
 
@@ -179,6 +180,16 @@ def check(case):
 @on_device
 def test_operator(name):
     check(draw(name))
+
+
+@on_device
+def test_batch_invariance_is_that_of_the_conversion():
+    case = draw(next(iter(CASES)))
+    tensors = [to_npu(case.kwargs[name]) for name in ("query", "key", "value")]
+    rest = {name: to_npu(value) for name, value in case.kwargs.items() if name not in ("query", "key", "value")}
+    with npufa.batch_invariant(), captured() as graphs, torch.no_grad():
+        compiled(lambda *values: operator(case.op)(*values, **rest))(*tensors)
+    assert attributes(graphs[0].node(NODES[case.op]))["batch_invariant"] is True
 
 
 @pytest.mark.parametrize("name", VERSION_2)
