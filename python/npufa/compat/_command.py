@@ -31,8 +31,9 @@ def _run(arguments: argparse.Namespace) -> None:
         _script.require(arguments.script, COMMAND)
     if _autoload.cann_library() is None:
         from .. import sim
+        from ..sim._session import DEFAULT_SOC
 
-        soc, check = arguments.soc or sim.DEFAULT_SOC, not arguments.no_check
+        soc, check = arguments.soc or DEFAULT_SOC, not arguments.no_check
         sim.enable(soc, check=check)
         if arguments.children:
             _autoload.ask_children(soc, check)
