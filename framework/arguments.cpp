@@ -61,9 +61,11 @@ at::ScalarType ToTorch(DType type) {
 }
 
 Arguments::Arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack)
-    : index_(IndexOf(op.schema())), schema_(op.schema()), stack_(stack),
-      op_(schema_.name().c_str() + schema_.name().rfind(':') + 1),
-      first_(stack.size() - op.schema().arguments().size()) {}
+    : Arguments(op.schema(), stack, op.schema().name().c_str() + op.schema().name().rfind(':') + 1) {}
+
+Arguments::Arguments(const c10::FunctionSchema& schema, const torch::jit::Stack& stack, const char* op)
+    : index_(IndexOf(schema)), schema_(schema), stack_(stack), op_(op),
+      first_(stack.size() - schema.arguments().size()) {}
 
 const NameIndex& Arguments::IndexOf(const c10::FunctionSchema& schema) {
   static std::mutex mutex;

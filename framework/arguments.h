@@ -32,6 +32,8 @@ at::ScalarType ToTorch(DType type);
 class Arguments {
  public:
   Arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack);
+  // Arguments of a schema that is no operator's, in a call that messages name `op`; all must outlive this.
+  Arguments(const c10::FunctionSchema& schema, const torch::jit::Stack& stack, const char* op);
 
   const char* Op() const { return op_; }
   bool Has(const char* name) const { return Find(name) >= 0; }

@@ -57,6 +57,7 @@ AttentionCall<Int> InferenceCall(const Arguments& a, OpKind kind, LengthValues w
   RequireSupportedV2(a);
   AttentionCall<Int> c = ReadInferenceCall<Int>(a, kind);
   c.batch_invariant = IsBatchInvariant();
+  c.q_lens_cumulative = c.kv_lens_cumulative = a.Flag("cumulative_lengths");
   ReadLengths(a, c.names.kv_lens, where, &c.kv_lens, &c.kv_lens_cumulative, &c.kv_lens_tensor);
   if (kind == OpKind::kIncre) return c;  // its one list of lengths is the keys'
   ReadLengths(a, c.names.q_lens, where, &c.q_lens, &c.q_lens_cumulative, &c.q_lens_tensor);

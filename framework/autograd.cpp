@@ -249,7 +249,8 @@ void OutAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack*
          "torch.no_grad(), or the call without out");
   }
   const Arguments a(op, *stack);
-  variable_list written = a.At("out").toTensorVector();
+  const c10::IValue& out = a.At("out");
+  variable_list written = out.isTensor() ? variable_list{out.toTensor()} : out.toTensorVector();
   if (const at::Tensor workspace = a.OptionalTensor("workspace"); workspace.defined()) written.push_back(workspace);
   CallBelowAutograd(op, keys, stack);
   for (const at::Tensor& t : written) {
@@ -271,6 +272,7 @@ TORCH_LIBRARY_IMPL(npufa, Autograd, m) {
   Register<&OutAutograd>(m, kFusionOut);
   Register<&OutAutograd>(m, kFusionGradOut);
   Register<&OutAutograd>(m, kFusedInferOut);
+  Register<&OutAutograd>(m, kAtbOperators);
 }
 
 }  // namespace npufa

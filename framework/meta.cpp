@@ -1,5 +1,6 @@
 // Shape functions: the same validation as every backend, over symbolic sizes.
 #include "advance_step.h"
+#include "atb_calls.h"
 #include "attention_calls.h"
 #include "describe.h"
 #include "fusion_results.h"
@@ -37,12 +38,20 @@ void FusionGradMeta(const c10::OperatorHandle& op, Stack* stack) {
 }
 
 template <OpKind kind>
-void InferenceMeta(const c10::OperatorHandle& op, Stack* stack) {
-  const Arguments a(op, *stack);
+std::vector<at::Tensor> InferenceShapes(const Arguments& a) {
   const AttentionCall<SymInt> call = InferenceCall<SymInt>(a, kind);
   a.RequireOneDevice("query", {call.names.q_lens, call.names.kv_lens});
-  const AttentionSpec<SymInt> spec = Describe(call);
-  ReturnResults(op, stack, MakeResults(a, InferenceResults(call, spec)));
+  return MakeResults(a, InferenceResults(call, Describe(call)));
+}
+
+template <OpKind kind>
+void InferenceMeta(const c10::OperatorHandle& op, Stack* stack) {
+  ReturnResults(op, stack, InferenceShapes<kind>(Arguments(op, *stack)));
+}
+
+void AtbMeta(const c10::OperatorHandle& op, Stack* stack) {
+  AtbCall::Run(op, *stack, InferenceShapes<OpKind::kFusedInfer>);
+  AtbCall::Return(op, stack);
 }
 
 void AdvanceStepMeta(const c10::OperatorHandle& op, Stack* stack) {
@@ -63,6 +72,7 @@ TORCH_LIBRARY_IMPL(npufa, Meta, m) {
   Register<&InferenceMeta<OpKind::kIncre>>(m, kIncreOperators);
   Register<&InferenceMeta<OpKind::kFusedInfer>>(m, kFusedInferOperators);
   Register<&InferenceMeta<OpKind::kFusedInfer>>(m, kFusedInferOut);
+  Register<&AtbMeta>(m, kAtbOperators);
   m.impl("npu_advance_step_flashattn", torch::CppFunction::makeFromBoxedFunction<&AdvanceStepMeta>());
 }
 

@@ -74,7 +74,7 @@ void SetStrides(const Call& call, const Spec& spec, ForwardTiling* tiling) {
   if (tiling->hasQueryScale) tiling->queryScale = StridesOf(spec.q_layout, spec.batch, spec.q_tokens, spec.heads, 1);
   tiling->output = StridesOf(spec.out_layout, spec.batch, spec.q_tokens, spec.heads, spec.value_dim);
   tiling->key = RowsOf(spec, spec.head_dim, spec.kv_dtype, prefix);
-  tiling->value = RowsOf(spec, spec.value_dim, spec.kv_dtype, prefix);
+  tiling->value = RowsOf(spec, spec.stored_value_dim, spec.kv_dtype, prefix);
   if (spec.rope_dim > 0) {
     tiling->queryRope = StridesOf(spec.q_layout, spec.batch, spec.q_tokens, spec.heads, spec.rope_dim);
     tiling->keyRope = RowsOf(spec, spec.rope_dim, spec.float_dtype, 0);

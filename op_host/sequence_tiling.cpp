@@ -57,7 +57,8 @@ void BoundSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) 
   tiling.lengthsOnDevice = spec.LengthsOnDevice();
   tiling.mostQuery = tiling.qTokens;
   tiling.mostKey = tiling.kvTokens;
-  if (!spec.IsPackedBatch() || !spec.LengthsOnDevice()) return;
+  const bool of_keys = call.pse_layout != kPsePerHead;
+  if (!(spec.IsPackedBatch() || of_keys) || !spec.LengthsOnDevice()) return;
   const auto bound = [](std::uint32_t& most, std::int64_t size) {
     most = static_cast<std::uint32_t>(std::min<std::int64_t>(most, size));
   };
@@ -94,6 +95,7 @@ void FillSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) {
                                          : SourceOf(spec.q_lens_on_device, spec.q_lens, spec.batch, call.q_lens_tensor);
   tiling.kvLengths = packed_keys ? LENGTH_CUMULATIVE
                                  : SourceOf(spec.kv_lens_on_device, spec.kv_lens, spec.batch, call.kv_lens_tensor);
+  tiling.biasOfTokens = call.pse_layout == kPseOfTokens;
   BoundSequences(call, spec, tiling);
   tiling.longestQuery = tiling.qTokens;
   if (spec.IsPackedBatch() && !spec.q_lens_on_device) {

@@ -1,6 +1,7 @@
 // npu_prompt_flash_attention, npu_incre_flash_attention and npu_fused_infer_attention_score on CPU tensors.
 #include <limits>
 
+#include "atb_calls.h"
 #include "describe.h"
 #include "inference_results.h"
 #include "problem_builder.h"
@@ -39,8 +40,7 @@ void AddLse(const at::Tensor& lse, const Spec& spec, ForwardOutputs* outputs) {
 }
 
 template <OpKind kind>
-void Inference(const c10::OperatorHandle& op, Stack* stack) {
-  const Arguments a(op, *stack);
+std::vector<at::Tensor> RunInference(const Arguments& a) {
   a.RequireOneDevice("query", {});
   const Call call = InferenceCall<std::int64_t>(a, kind);
   const Spec spec = Describe(call);
@@ -56,15 +56,36 @@ void Inference(const c10::OperatorHandle& op, Stack* stack) {
     AddLse(results[1], spec, &outputs);
   }
   Forward(built.problem, outputs, TorchExecutor());
-  ReturnResults(op, stack, std::move(results));
+  return results;
+}
+
+template <OpKind kind>
+void Inference(const c10::OperatorHandle& op, Stack* stack) {
+  ReturnResults(op, stack, RunInference<kind>(Arguments(op, *stack)));
+}
+
+void Atb(const c10::OperatorHandle& op, Stack* stack) {
+  AtbCall::Run(op, *stack, RunInference<OpKind::kFusedInfer>);
+  AtbCall::Return(op, stack);
 }
 
 // The same checks as the call's; this backend needs none.
+void Check(const Arguments& a) {
+  a.RequireOneDevice("query", {});
+  const Call call = InferenceCall<std::int64_t>(a, OpKind::kFusedInfer);
+  const Spec spec = Describe(call);
+  if (a.Has("out")) MakeResults(a, InferenceResults(call, spec));
+}
+
 void MaxWorkspace(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments a(op, *stack);
-  a.RequireOneDevice("query", {});
-  Describe(InferenceCall<std::int64_t>(a, OpKind::kFusedInfer));
+  Check(a);
   ReturnWorkspace(op, stack, a.Tensor("query"), 0);
+}
+
+void AtbWorkspace(const c10::OperatorHandle& op, Stack* stack) {
+  AtbCall::Run(op, *stack, Check);
+  ReturnWorkspace(op, stack, Arguments(op, *stack).Tensor("query"), 0);
 }
 
 }  // namespace
@@ -75,6 +96,8 @@ TORCH_LIBRARY_IMPL(npufa, CPU, m) {
   Register<&Inference<OpKind::kFusedInfer>>(m, kFusedInferOperators);
   Register<&Inference<OpKind::kFusedInfer>>(m, kFusedInferOut);
   Register<&MaxWorkspace>(m, kFusedInferMaxWorkspace);
+  Register<&Atb>(m, kAtbOperators);
+  Register<&AtbWorkspace>(m, kAtbWorkspace);
 }
 
 }  // namespace npufa::cpu

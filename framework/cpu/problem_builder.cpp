@@ -108,6 +108,7 @@ void AddPackedSequences(const Call& call, const Spec& spec, BuiltProblem* built)
     s.kv_len = LengthOf(spec.kv_lens, b, 0);
     s.q_first = q_first;
     s.kv_first = spec.cache == CacheLayout::kNone ? kv_first : 0;
+    s.mask_row = call.pse_layout == kPseOfTokens ? q_first : 0;
     const bool edge = spec.rule.mode == kVarlenRightDown ? b == last : b == 0;
     s.band = BandOf(spec.rule, s.q_len, s.kv_len, call.prefix ? (*call.prefix)[b] : 0, 0, edge);
     s.dropout_first = scores;
@@ -187,7 +188,7 @@ void AddBias(const at::Tensor& tensor, const Spec& spec, BuiltProblem* built) {
   }
   bias.kind = spec.pse == PseForm::kCompressed ? Bias::Kind::kCompressed : Bias::Kind::kMatrix;
   bias.batch = stride(0);
-  bias.head = t.stride(1) * size;
+  bias.head = stride(1);
   bias.row = stride(2);
   bias.width = t.size(3);
   for (const Sequence& s : built->problem.sequences) bias.rows_total = std::max(bias.rows_total, s.q_len);

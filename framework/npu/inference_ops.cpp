@@ -1,6 +1,7 @@
 // npu_prompt_flash_attention, npu_incre_flash_attention and npu_fused_infer_attention_score on NPU tensors.
 #include <ATen/ops/empty.h>
 
+#include "atb_calls.h"
 #include "attention_calls.h"
 #include "cpu/problem_builder.h"
 #include "describe.h"
@@ -56,7 +57,7 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
                        call.heads, call.scale, call.pre_tokens, call.next_tokens, call.input_layout, call.kv_heads,
                        call.sparse_mode, call.inner_precise, call.block_size, call.antiquant_mode, call.softmax_lse,
                        call.key_antiquant_mode, call.value_antiquant_mode, call.query_quant_mode, call.softcap,
-                       call.batch_invariant, results[0],
+                       call.batch_invariant, call.pse_layout, call.value_head_size, results[0],
                        call.softmax_lse ? results[1] : at::empty({0}, at::device(task.device).dtype(at::kFloat)));
         }
       },
@@ -119,6 +120,22 @@ void MaxWorkspace(const c10::OperatorHandle& op, Stack* stack) {
   ReturnWorkspace(op, stack, query, bytes);
 }
 
+void Atb(const c10::OperatorHandle& op, Stack* stack) {
+  AtbCall::Run(op, *stack, [](const Arguments& a) {
+    RunInference<OpKind::kFusedInfer>(a, {a.Tensor("query").device(), a.OptionalTensor("workspace")});
+  });
+  AtbCall::Return(op, stack);
+}
+
+void AtbWorkspace(const c10::OperatorHandle& op, Stack* stack) {
+  const at::Tensor query = Arguments(op, *stack).Tensor("query");
+  std::uint64_t bytes = 0;
+  AtbCall::Run(op, *stack, [&](const Arguments& a) {
+    RunInference<OpKind::kFusedInfer>(a, {query.device(), {}, &bytes});
+  });
+  ReturnWorkspace(op, stack, query, bytes);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(npufa, PrivateUse1, m) {
@@ -127,6 +144,8 @@ TORCH_LIBRARY_IMPL(npufa, PrivateUse1, m) {
   Register<&Inference<OpKind::kFusedInfer>>(m, kFusedInferOperators);
   Register<&Inference<OpKind::kFusedInfer>>(m, kFusedInferOut);
   Register<&MaxWorkspace>(m, kFusedInferMaxWorkspace);
+  Register<&Atb>(m, kAtbOperators);
+  Register<&AtbWorkspace>(m, kAtbWorkspace);
 }
 
 }  // namespace npufa::npu

@@ -10,7 +10,8 @@ namespace npufa::npu {
 // The size of a dropout mask follows from the lengths, and so does what a bias of kAlibiRows rows means.
 inline LengthValues LengthValuesOf(const Arguments& a, const char* bias) {
   const at::Tensor t = a.OptionalTensor(bias);
-  const bool maybe_compressed = t.defined() && t.dim() == 4 && t.size(2) == kAlibiRows;
+  const bool maybe_compressed =
+      t.defined() && t.dim() == 4 && t.size(2) == kAlibiRows && a.Integer("pse_layout") == kPsePerHead;
   return a.Number("keep_prob") < 1.0 || maybe_compressed ? LengthValues::kHost : LengthValues::kDevice;
 }
 

@@ -11,6 +11,13 @@ namespace npufa {
 
 enum class OpKind { kFusion, kPrompt, kIncre, kFusedInfer };
 
+// How a bias that is a value per pair lies. atb's have one head for all, if they like, and columns for the keys alone.
+enum PseLayout : std::int64_t {
+  kPsePerHead = 0,    // (B or 1, N, Sq or 1, Skv)
+  kPseOfKeys = 1,     // (B or 1, N or 1, Sq or 1, longest sequence of keys)
+  kPseOfTokens = 2,   // (1, N or 1, T, longest sequence of keys): rows are those of the packed query
+};
+
 template <class Int>
 struct AttentionCall {
   OpKind kind = OpKind::kFusion;
@@ -58,6 +65,8 @@ struct AttentionCall {
   TensorDesc<Int> key_shared_prefix, value_shared_prefix;
   OptionalList<Int> actual_shared_prefix_len;
   bool softmax_lse = false;
+  std::int64_t pse_layout = kPsePerHead;
+  std::int64_t value_head_size = 0;  // value is the first channels of each row of its cache; 0: all
 
   bool IsInference() const { return kind != OpKind::kFusion; }
 };

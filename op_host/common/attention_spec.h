@@ -39,6 +39,7 @@ struct AttentionSpec {
   Int kv_tokens{0};  // Skv without the shared prefix, or T of the key; columns x block_size of a paged cache
   Int heads{0}, kv_heads{0};
   Int head_dim{0}, value_dim{0}, rope_dim{0};
+  Int stored_value_dim{0};  // channels of a row of value, of which value_dim are used
   DType dtype = DType::kFloat16;     // of the query
   DType float_dtype = DType::kFloat16;  // of ropes, biases, and an output that is not quantised
   DType kv_dtype = DType::kFloat16;  // of key and value as stored

@@ -35,7 +35,19 @@ bool KnownLt(const Int& a, const Int& b) {
 
 class ArgumentError : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  // `fault`: what is wrong, what was given and what is expected.
+  ArgumentError(const std::string& op, const std::string& argument, const std::string& fault)
+      : std::runtime_error("npufa::" + op + ": " + argument + ' ' + fault),
+        op_(op),
+        argument_(argument),
+        fault_(fault) {}
+
+  const std::string& Argument() const { return argument_; }
+  // The same fault of an argument that the caller knows by another name.
+  ArgumentError Renamed(const std::string& argument) const { return {op_, argument, fault_}; }
+
+ private:
+  std::string op_, argument_, fault_;
 };
 
 template <class Int>
@@ -60,9 +72,9 @@ std::string Show(const T& value) {
 template <class Got, class Expected>
 [[noreturn]] void Fail(const char* op, const std::string& argument, const std::string& what, const Got& got,
                        const Expected& expected) {
-  std::ostringstream text;
-  text << "npufa::" << op << ": " << argument << ' ' << what << ", got " << Show(got) << "; expected " << expected;
-  throw ArgumentError(text.str());
+  std::ostringstream fault;
+  fault << what << ", got " << Show(got) << "; expected " << expected;
+  throw ArgumentError(op, argument, fault.str());
 }
 
 }  // namespace npufa

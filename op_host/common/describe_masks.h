@@ -195,6 +195,23 @@ bool AnyBeyond(const std::vector<Int>& extents, std::int64_t limit) {
   return false;
 }
 
+// Lengths that only the device knows are bounded by the bias itself.
+template <class Int>
+void DescribePseOfKeys(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
+  const auto& t = call.pse;
+  const bool of_tokens = call.pse_layout == kPseOfTokens;
+  const std::vector<Int> rows = of_tokens || !spec->IsPackedBatch() ? std::vector<Int>{spec->q_tokens} : spec->q_lens;
+  const bool legal = t.Dim() == 4 && IsOneOr(t.Size(0), of_tokens ? Int(1) : spec->batch) &&
+                     IsOneOr(t.Size(1), spec->heads) && ScoreExtents<Int>::Fits(t.Size(3), spec->kv_lens) &&
+                     (KnownEq(t.Size(2), Int(1)) || ScoreExtents<Int>::Fits(t.Size(2), rows));
+  if (!legal) {
+    Fail(call.op, call.names.pse, "has the wrong shape", t.sizes,
+         "(B or 1, N or 1, rows, columns) with B = " + Show(spec->batch) + ", N = " + Show(spec->heads) + ", rows >= " +
+             ScoreExtents<Int>::Text(rows) + ", columns >= " + ScoreExtents<Int>::Text(spec->kv_lens));
+  }
+  spec->pse = PseForm::kFull;
+}
+
 template <class Int>
 void DescribePse(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   const char* op = call.op;
@@ -209,6 +226,7 @@ void DescribePse(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   const auto& t = call.pse;
   if (!t) return;
   RequireDType(op, name, t, {spec->float_dtype});
+  if (call.pse_layout != kPsePerHead) return DescribePseOfKeys(call, spec);
   const ScoreExtents<Int> x = ScoreExtentsOf(*spec);
   const bool head_ok = t.Dim() == 4 && IsOneOr(t.Size(0), spec->batch) && !KnownNe(t.Size(1), spec->heads) &&
                        ScoreExtents<Int>::Fits(t.Size(3), x.columns);

@@ -8,6 +8,7 @@ namespace npufa {
 
 inline constexpr std::int64_t kMaxHeadDimTraining = 768;
 inline constexpr std::int64_t kMaxHeadDimInference = 512;
+inline constexpr std::int64_t kMaxHeadDimLatent = 576;  // of one cache for keys and values
 inline constexpr std::int64_t kInt4PerInt32 = 8;
 
 // Extents of one tensor, seen through a layout.
@@ -88,7 +89,9 @@ Extents<Int> DescribeQuery(const AttentionCall<Int>& call, AttentionSpec<Int>* s
          Show(call.heads) + " heads in axis " + std::to_string(AxesOf(layout).head) + " of " + call.input_layout +
              LayoutHint(layout, swapped));
   }
-  const std::int64_t most = call.IsInference() ? kMaxHeadDimInference : kMaxHeadDimTraining;
+  const std::int64_t most = !call.IsInference()          ? kMaxHeadDimTraining
+                            : call.value_head_size > 0 ? kMaxHeadDimLatent
+                                                       : kMaxHeadDimInference;
   if (KnownLt(q.channels, Int(1)) || KnownLt(Int(most), q.channels)) {
     Fail(op, "query", "has an unsupported head size", q.channels, "1.." + std::to_string(most));
   }
@@ -205,7 +208,7 @@ void DescribeContiguousCache(const AttentionCall<Int>& call, const Extents<Int>&
     Fail(op, "value", "differs from key in sequence length", v.tokens, Show(k.tokens));
   }
   RequireHeads(call, "value", call.value, v, spec->kv_heads);
-  spec->value_dim = Unpacked(*spec, v.channels);
+  spec->value_dim = spec->stored_value_dim = Unpacked(*spec, v.channels);
   RequireValueDim(call, spec->value_dim, spec->head_dim);
   spec->kv_tokens = k.tokens;
 }
@@ -280,7 +283,8 @@ void DescribePagedCache(const AttentionCall<Int>& call, AttentionSpec<Int>* spec
   spec->num_blocks = call.key.Size(0);
   RequireHeadDim(call, "key", Unpacked(*spec, PagedChannels(call.key, spec->cache, spec->kv_heads)), spec->head_dim);
   RequireSameCache(call, "value", call.value, *spec);
-  spec->value_dim = Unpacked(*spec, PagedChannels(call.value, spec->cache, spec->kv_heads));
+  spec->stored_value_dim = Unpacked(*spec, PagedChannels(call.value, spec->cache, spec->kv_heads));
+  spec->value_dim = call.value_head_size > 0 ? Int(call.value_head_size) : spec->stored_value_dim;
   RequireValueDim(call, spec->value_dim, spec->head_dim);
   spec->kv_tokens = table.Size(1) * spec->block_size;
 }

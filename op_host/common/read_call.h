@@ -107,6 +107,8 @@ AttentionCall<Int> ReadInferenceCall(const Source& a, OpKind kind) {
   c.actual_shared_prefix_len = a.template List<Int>("actual_shared_prefix_len");
   c.softmax_lse = a.Flag(c.names.softmax_lse);
   c.sink = tensor(c.names.sink);
+  c.pse_layout = a.Integer("pse_layout");
+  c.value_head_size = a.Integer("value_head_size");
   return c;
 }
 

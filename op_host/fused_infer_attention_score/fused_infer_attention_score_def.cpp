@@ -59,7 +59,9 @@ const OperatorParts& FusedInferAttentionScore() {
        {"value_antiquant_mode", 0},
        {"query_quant_mode", 0},
        {"softcap", 0.0f},
-       {"batch_invariant", false}},
+       {"batch_invariant", false},
+       {"pse_layout", 0},
+       {"value_head_size", 0}},
       {{"attention_out", Role::kOutput}, {"softmax_lse", Role::kFloats}},
       WithQuantisedQueries(InferenceTypes(true))};
   return parts;

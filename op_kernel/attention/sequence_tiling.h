@@ -48,6 +48,7 @@ struct SequenceTiling {
   uint32_t kvLengths;
   uint32_t longestQuery;  // rows of the longest sequence; padded: Sq
   uint32_t edgeSequence;  // to which `edgeWindow` applies instead of `window`; or NO_SEQUENCE, LAST_SEQUENCE
+  uint32_t biasOfTokens;  // rows of the bias are those of the packed query
   uint32_t keepsPrefix;   // keys below prefix[sequence] are kept by every row
   // Lengths that the host does not know: the kernel divides its work itself, and bounds what it reads.
   uint32_t lengthsOnDevice;

@@ -34,7 +34,7 @@ struct Sequence {
   uint64_t scoreRows;
   uint64_t scoreColumns;
 
-  // Masks and biases of padded batches are indexed by storage position.
+  // Masks and biases of padded batches are indexed by storage position, and so are biases of a packed query's tokens.
   uint32_t maskRow;
   uint32_t maskColumn;
 
@@ -90,7 +90,7 @@ class SequenceReader {
     s.qFirst = First(tiling_->packedQuery, tiling_->leftPaddedQuery, tiling_->qTokens, qPadding_, qNext_, s.qLength);
     s.kvFirst = First(tiling_->packedKey, tiling_->leftPaddedKey, tiling_->kvTokens, kvPadding_, kvNext_, s.kvLength);
     s.qStored = !tiling_->packedQuery ? tiling_->qTokens : tail ? tiling_->qTokens - qNext_ : qTokens;
-    s.maskRow = tiling_->packedQuery ? 0 : s.qFirst;
+    s.maskRow = tiling_->packedQuery && !tiling_->biasOfTokens ? 0 : s.qFirst;
     s.maskColumn = tiling_->packedQuery ? 0 : s.kvFirst;
     s.firstScore = nextScore_;
     s.scoreRows = tiling_->packedQuery ? s.qLength : tiling_->qTokens;

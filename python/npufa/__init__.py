@@ -13,13 +13,15 @@ del load, run_if_asked
 
 from ._batch_invariance import batch_invariant  # noqa: E402
 from ._info import Info, info  # noqa: E402
+from ._torch_registry import offer  # noqa: E402
 from ._version import __version__  # noqa: E402
 from .graph import register_when_imported  # noqa: E402
 from .ops import *  # noqa: E402, F403
 from .ops import __all__ as _operators  # noqa: E402
 
 register_when_imported()
-del register_when_imported
+offer()
+del offer, register_when_imported
 
 __all__ = ["Info", "__version__", "batch_invariant", "info"]
 __all__ += _operators

@@ -1,6 +1,7 @@
 """Seeded generators of legal calls to every operator, and their comparison with the float64 reference."""
 
 from .advance import advance_case
+from .atb import atb_case
 from .cache import gather_case, scatter_case
 from .compare import check, tolerance
 from .draw import Draw
@@ -17,6 +18,7 @@ GENERATORS = {
     "incre": incre_case,
     "fused_infer": fused_infer_case,
     "advance_step": advance_case,
+    "atb": atb_case,
     "scatter": scatter_case,
     "gather": gather_case,
     "attention_update": attention_update_case,
@@ -25,8 +27,8 @@ GENERATORS = {
     "latent": latent_case,
 }
 
-__all__ = ["Case", "Draw", "GENERATORS", "advance_case", "attention_update_case", "check", "fused_infer_case",
-           "fusion_case", "fusion_grad_case", "gather_case", "incre_case", "latent_case", "prompt_case", "random_case",
+__all__ = ["Case", "Draw", "GENERATORS", "advance_case", "atb_case", "attention_update_case", "check",
+           "fused_infer_case", "fusion_case", "fusion_grad_case", "gather_case", "incre_case", "latent_case", "prompt_case", "random_case",
            "ring_update_case", "rotary_case", "scatter_case", "tolerance"]
 
 

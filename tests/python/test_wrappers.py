@@ -8,11 +8,12 @@ import torch
 import npufa
 from npufa.ops import _operator
 
-NAMES = [name for name in npufa.__all__ if name.startswith("npu_")]
+NAMES = [name for name in npufa.__all__ if name.lstrip("_").startswith("npu_")]
 TYPES = {
     "Tensor": "Tensor",
     "Optional[Tensor]": "Tensor | None",
     "Optional[List[int]]": "Sequence[int] | None",
+    "List[int]": "Sequence[int]",
     "Optional[int]": "int | None",
     "Optional[str]": "str | None",
     "List[Tensor]": "Sequence[Tensor]",
@@ -45,7 +46,7 @@ def parameters_of(name):
 def test_every_operator_has_a_function():
     registered = {name.partition("::")[2].partition(".")[0] for name in torch._C._dispatch_get_all_op_names()
                   if name.startswith("npufa::npu_")}
-    assert registered == set(NAMES)
+    assert registered == {name for name in NAMES if name.startswith("npu_")}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,7 @@
 """The operators as documented functions: the schema's arguments and defaults, no semantics of their own."""
 
-from . import cache, combine, fusion, inference, rotary, step
+from . import atb, cache, combine, fusion, inference, rotary, step
+from .atb import *  # noqa: F403
 from .cache import *  # noqa: F403
 from .combine import *  # noqa: F403
 from .fusion import *  # noqa: F403
@@ -9,6 +10,7 @@ from .rotary import *  # noqa: F403
 from .step import *  # noqa: F403
 
 __all__: list[str] = []
+__all__ += atb.__all__
 __all__ += cache.__all__
 __all__ += combine.__all__
 __all__ += fusion.__all__
