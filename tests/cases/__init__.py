@@ -28,8 +28,8 @@ GENERATORS = {
 }
 
 __all__ = ["Case", "Draw", "GENERATORS", "advance_case", "atb_case", "attention_update_case", "check",
-           "fused_infer_case", "fusion_case", "fusion_grad_case", "gather_case", "incre_case", "latent_case", "prompt_case", "random_case",
-           "ring_update_case", "rotary_case", "scatter_case", "tolerance"]
+           "fused_infer_case", "fusion_case", "fusion_grad_case", "gather_case", "incre_case", "latent_case",
+           "prompt_case", "random_case", "ring_update_case", "rotary_case", "scatter_case", "tolerance"]
 
 
 def random_case(kind, seed, /, long=False, **fixed):

@@ -15,10 +15,11 @@ from torch._ops import OpOverloadPacket
 
 from .. import _autoload
 from ..graph._on_import import on_import
-from . import _kernels, _mindspeed, _transformers
+from . import _diffusers, _kernels, _mindspeed, _transformers
+from ._torch import TorchKernels
 
 # Libraries with functions of their own that are bound as soon as they are imported.
-_CLIENTS = (_transformers, _mindspeed)
+_CLIENTS = (_transformers, _diffusers, _mindspeed)
 
 _lock = threading.RLock()
 _installed = False
@@ -90,7 +91,10 @@ class _Routes:
             self._bind(getattr(torch.ops, namespace), name, operator)
             if name == "npu_fused_infer_attention_score":
                 operator = _older_spelling(operator)
-            self._bind(module, name, operator)
+            for holder in (module, getattr(module, "atb", module)):  # torch_npu.atb has a few of atb's alone
+                if hasattr(holder, name):
+                    self._bind(holder, name, operator)
+        self._torch = TorchKernels()
         for client in _CLIENTS:
             if client.MODULE in sys.modules:
                 self.bind_client(client, sys.modules[client.MODULE])
@@ -111,6 +115,7 @@ class _Routes:
             # Whoever has bound the name since then meant it.
             if getattr(module, name) is ours:
                 setattr(module, name, before)
+        self._torch.remove()
         for client in _CLIENTS:
             client.forget()
 

@@ -84,18 +84,29 @@ class _SdpaMode(TorchFunctionMode):
         enable_gqa: bool = False,
     ) -> Tensor:
         if query.device.type in self.devices:
-            query, key, value = (_autocast(t) for t in (query, key, value))
-            reason = _unsupported(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
-            if reason is None:
-                return _attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
+            result = attention_or_reason(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+            if isinstance(result, Tensor):
+                return result
             if self.strict:
-                raise UnsupportedError(f"npufa.integrations.sdpa: {reason}; strict=False leaves this call to torch")
+                raise UnsupportedError(f"npufa.integrations.sdpa: {result}; strict=False leaves this call to torch")
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale,
             enable_gqa=enable_gqa)
 
 
 keep_under(_SdpaMode)
+
+
+def attention_or_reason(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, dropout_p: float, is_causal: bool,
+    scale: float | None, enable_gqa: bool
+) -> Tensor | str:
+    """Returns what torch's function returns, or why npufa does not serve the call."""
+    query, key, value = (_autocast(t) for t in (query, key, value))
+    reason = _unsupported(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
+    if reason is not None:
+        return reason
+    return _attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
 
 
 def _autocast(tensor: Tensor) -> Tensor:
