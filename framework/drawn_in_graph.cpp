@@ -14,10 +14,14 @@ using c10::SymInt;
 using torch::jit::Stack;
 
 bool IsRecorded() {
+#if NPUFA_TORCH_AT_LEAST(2)
   using c10::impl::TorchDispatchModeKey;
   using c10::impl::TorchDispatchModeTLS;
   return TorchDispatchModeTLS::get_mode(TorchDispatchModeKey::PROXY).has_value() ||
          TorchDispatchModeTLS::get_mode(TorchDispatchModeKey::FUNCTIONAL).has_value();
+#else
+  return false;  // no torch.compile there (docs/versions.md)
+#endif
 }
 
 // v1 spells the band otherwise.
