@@ -61,7 +61,7 @@ void VisitTensors(const IValue& value, Visit visit) {
     for (const Tensor& t : value.toTensorVector()) visit(t);
   }
   if (value.isOptionalTensorList()) {
-    for (const std::optional<Tensor> t : value.toOptionalTensorList()) visit(t.value_or(Tensor()));
+    for (const OptionalTensor t : value.toOptionalTensorList()) visit(t.value_or(Tensor()));
   }
 }
 

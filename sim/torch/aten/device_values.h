@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace npufa_sim {
 
@@ -35,6 +36,9 @@ std::optional<std::size_t> ArgumentOfResult(const c10::OperatorHandle& op, std::
 // True for arguments of type Generator?.
 bool IsGenerator(const c10::Argument& argument);
 
+// std::optional, or torch's own before 2.2.
+using OptionalTensor = decltype(std::declval<const c10::IValue&>().toOptionalTensorList())::value_type;
+
 // Tensors and lists of tensors with every tensor replaced by replace(tensor); other values as they are.
 template <class Replace>
 c10::IValue MapTensors(const c10::IValue& value, Replace replace) {
@@ -46,9 +50,9 @@ c10::IValue MapTensors(const c10::IValue& value, Replace replace) {
     return list;
   }
   if (value.isOptionalTensorList()) {
-    c10::List<std::optional<Tensor>> list;
-    for (const std::optional<Tensor> t : value.toOptionalTensorList()) {
-      list.push_back(t.has_value() && t->defined() ? std::optional<Tensor>(replace(*t)) : t);
+    c10::List<OptionalTensor> list;
+    for (const OptionalTensor t : value.toOptionalTensorList()) {
+      list.push_back(t.has_value() && t->defined() ? OptionalTensor(replace(*t)) : t);
     }
     return list;
   }
