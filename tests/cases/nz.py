@@ -44,8 +44,8 @@ def in_nz(case: Case, d: Draw) -> Case:
     return dataclasses.replace(case, kwargs=kw, notes={**case.notes, "nz": True})
 
 
-def can_be_nz(case: Case) -> bool:
-    """Paged, and every row whole pieces of 32 bytes."""
+def can_be_nz(case: Case, quantised: bool = False) -> bool:
+    """Paged, and every row whole pieces of 32 bytes; `quantised`: with key and value in int8."""
     kw = case.kwargs
     if kw.get("block_table") is None:
         return False
@@ -55,7 +55,8 @@ def can_be_nz(case: Case) -> bool:
         if cache is None:
             continue
         width = cache.shape[-1] // kv_heads if cache.dim() == 3 else cache.shape[-1]
-        if cache.itemsize > 2 or width % columns_of(cache.dtype):
+        stored = torch.int8 if quantised and name != "key_rope" else cache.dtype
+        if stored.itemsize > 2 or width % columns_of(stored):
             return False
     return True
 
@@ -128,8 +129,7 @@ def quantised_case(seed, nz=None, **fixed):
         case = fused_infer_case(Draw(1000 * seed + attempt, fixed.get("long", False)), **wanted | without(fixed, "long"))
         if not nz:
             return quantised_query(case, d)
-        value = case.kwargs["value"]
-        if can_be_nz(case) and value.shape[-1] % 32 == 0 and case.kwargs["key"].shape[-1] % 32 == 0:
+        if can_be_nz(case, quantised=True):
             return in_nz(quantised_query(case, d), d)
     raise AssertionError(f"no such call: {fixed}")
 
