@@ -22,6 +22,7 @@ import pytest
 
 SOC = "Ascend910B3"
 TIMEOUT = 60  # seconds; a test of a broken queue or event may never end
+START = 300  # seconds until the device is there
 # After a capture that failed torch_npu up to 2.12 counts one as under way until the process ends.
 CAPTURES_RECOVER = tuple(map(int, importlib.metadata.version("torch").split(".")[:2])) >= (2, 13)
 
@@ -42,6 +43,7 @@ def _serve(connection: Connection) -> None:
     import npufa.sim
 
     npufa.sim.enable(SOC)
+    connection.send(None)
     load = functools.cache(_load)
     while (request := connection.recv()) is not None:
         path, name, arguments = request
@@ -58,12 +60,19 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self.process.start()
+        self.started = False
         theirs.close()
         atexit.register(self.process.kill)  # npugraph_ex makes a process ignore SIGTERM, which the end would wait for
 
     def run(self, *request) -> str | None:
         """Returns the traceback of a failure."""
         try:
+            if not self.started:
+                if not self.connection.poll(START):
+                    self.process.kill()
+                    return f"no device within {START} s"
+                self.connection.recv()
+                self.started = True
             self.connection.send(request)
             if self.connection.poll(TIMEOUT):
                 return self.connection.recv()
