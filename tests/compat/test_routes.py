@@ -16,16 +16,17 @@ EXPECTED = {
     "npu_gather_pa_kv_cache", "npu_interleave_rope", "npu_kv_rmsnorm_rope_cache", "npu_ring_attention_update",
     "npu_rotary_mul", "npu_rotary_mul_backward", "npu_scatter_pa_cache", "npu_scatter_pa_kv_cache",
 }
+# Soft caps, which torch_npu lacks, are not drawn.
 CASES = {
     "npu_fusion_attention": ("fusion", dict(version=1)),
-    "npu_fusion_attention_v2": ("fusion", dict(version=2)),
-    "npu_fusion_attention_v3": ("fusion", dict(version=3)),
+    "npu_fusion_attention_v2": ("fusion", dict(version=2, softcap=False)),
+    "npu_fusion_attention_v3": ("fusion", dict(version=3, softcap=False)),
     "npu_fusion_attention_grad": ("fusion_grad", dict(version=1)),
-    "npu_fusion_attention_grad_v2": ("fusion_grad", dict(version=2)),
-    "npu_fusion_attention_grad_v3": ("fusion_grad", dict(version=3)),
+    "npu_fusion_attention_grad_v2": ("fusion_grad", dict(version=2, softcap=False)),
+    "npu_fusion_attention_grad_v3": ("fusion_grad", dict(version=3, softcap=False)),
     "npu_prompt_flash_attention": ("prompt", {}),
     "npu_incre_flash_attention": ("incre", {}),
-    "npu_fused_infer_attention_score": ("fused_infer", dict(cache="float")),
+    "npu_fused_infer_attention_score": ("fused_infer", dict(cache="float", softcap=False)),
     "npu_advance_step_flashattn": ("advance_step", {}),
     "npu_scatter_pa_kv_cache": ("scatter", dict(op="npu_scatter_pa_kv_cache", dtype=torch.float16)),
     "npu_gather_pa_kv_cache": ("gather", dict(op="npu_gather_pa_kv_cache", dtype=torch.float16)),
