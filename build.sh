@@ -16,7 +16,7 @@ usage: ./build.sh <command> [arguments]
                   sources in DIR; headers that it does not have are taken from the next DIR
   wheels [VERSION]...
                   build a wheel for each of these versions of torch, or for every one of tier 1, into dist
-  matrix [--torch VERSION]... [--arch aarch64] [--keep] [pytest's arguments]
+  matrix [--torch VERSION]... [--keep] [pytest's arguments]
                   build and test with other versions of torch and torch_npu, one after the other, each in a copy of the
                   tree and an environment of its own in build/matrix; keeps the table in docs/versions.md
   package [--soc ascend910b|ascend910_93]...

@@ -50,7 +50,7 @@ int aclnnNpufaPromptFlashAttentionGetWorkspaceSize(
     const aclTensor* quant_offset2, const aclTensor* lengths_tensor, const aclTensor* lengths_kv_tensor,
     std::int64_t num_heads, double scale_value, std::int64_t pre_tokens, std::int64_t next_tokens, char* input_layout,
     std::int64_t num_key_value_heads, std::int64_t sparse_mode, std::int64_t inner_precise,
-    const aclTensor* attention_out, std::uint64_t* workspace_size, aclOpExecutor** executor) {
+    bool batch_invariant, const aclTensor* attention_out, std::uint64_t* workspace_size, aclOpExecutor** executor) {
   std::ofstream out(std::getenv("NPUFA_TEST_RECORD"));
   for (const aclTensor* tensor : {query, key, value, pse_shift, atten_mask}) Write(out, tensor);
   for (const aclIntArray* array : {lengths, lengths_kv}) Write(out, array);
@@ -59,7 +59,7 @@ int aclnnNpufaPromptFlashAttentionGetWorkspaceSize(
     Write(out, tensor);
   }
   out << num_heads << ' ' << scale_value << ' ' << pre_tokens << ' ' << next_tokens << ' ' << input_layout << ' '
-      << num_key_value_heads << ' ' << sparse_mode << ' ' << inner_precise << ' ';
+      << num_key_value_heads << ' ' << sparse_mode << ' ' << inner_precise << ' ' << batch_invariant << ' ';
   Write(out, attention_out);
   scale = scale_value;
   *workspace_size = 4096;

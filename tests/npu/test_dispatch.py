@@ -154,5 +154,5 @@ def test_what_reaches_a_package(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split() == (
         "1x4x8x64 1x2x16x64 1x2x16x64 none 1x8x16 1 1 "
-        "none none none none none none none 4 0.5 100 7 BNSD 2 0 0 1x4x8x64".split()
+        "none none none none none none none 4 0.5 100 7 BNSD 2 0 0 0 1x4x8x64".split()
     )

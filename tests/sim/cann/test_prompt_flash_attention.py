@@ -22,7 +22,8 @@ def arguments(
         handle(query), handle(key), handle(value), handle(pse), handle(mask), array("Int", lengths),
         array("Int", kv_lengths), *optional, ctypes.c_int64(heads), ctypes.c_double(scale),
         ctypes.c_int64(pre), ctypes.c_int64(next), layout and ctypes.c_char_p(layout.encode()),
-        ctypes.c_int64(kv_heads), ctypes.c_int64(mode), ctypes.c_int64(inner_precise), handle(out),
+        ctypes.c_int64(kv_heads), ctypes.c_int64(mode), ctypes.c_int64(inner_precise), ctypes.c_bool(False),
+        handle(out),
     )  # fmt: skip
 
 
