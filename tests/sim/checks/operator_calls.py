@@ -10,6 +10,7 @@ from cases import Case, Draw, random_case
 from cases.fusion import forward_case, grad_case
 from cases.inference import inference_case
 from cases.model import one_thread
+from cases.nz import quantised_case
 
 HALF, FLOAT = torch.float16, torch.float32
 
@@ -91,6 +92,7 @@ CALLS: dict[str, dict[str, Builder]] = {
         **_random("fused_infer", (24, 8, 6, 0), cache="float"),
         **_random("fused_infer", (13,), cache="int4"),
         **_random("fused_infer", (3,), kind="int8"),
+        "quantised query": functools.partial(quantised_case, 5, nz=True, kind="rope", layout="TND_NTD", lse=True),
         **_each("inference", _inference, _DECODE),
     },
     "npufa_flash_attention_grad": {
