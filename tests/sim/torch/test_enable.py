@@ -175,13 +175,13 @@ def test_children_simulate(tmp_path, how):
 
 def test_environment_names_the_chip():
     script = "import {}, torch, subprocess, sys; print(torch.npu.get_device_name(0)); {}"
-    child = script.format("torch_npu", "print(torch_npu.npu_fusion_attention)")
+    found = "from npufa import sim; print(torch_npu.npu_fusion_attention, sim.status().check)"
+    child = script.format("torch_npu", found)
     code = script.format("npufa", f"sys.stdout.flush(); subprocess.run([sys.executable, '-c', {child!r}], check=True)")
-    assert run(code, NPUFA_SIM="Ascend910B4") == "Ascend910B4\nAscend910B4\nnpufa.npu_fusion_attention\n"
+    printed = run(code, NPUFA_SIM="Ascend910B4", NPUFA_SIM_CHECK="0")
+    assert printed == "Ascend910B4\nAscend910B4\nnpufa.npu_fusion_attention False\n"
     done = python("-c", "import torch", NPUFA_SIM="Ascend910B9")
     assert "soc is unknown, got 'Ascend910B9'; expected one of Ascend910B1" in done.stderr
-    checked = "import torch; from npufa import sim; print(sim.status().check)"
-    assert run(checked, NPUFA_SIM="Ascend910B3", NPUFA_SIM_CHECK="0") == "False\n"
     assert run("import sys; print('torch' in sys.modules)", NPUFA_SIM="Ascend910B3") == "False\n"
 
 
