@@ -41,7 +41,8 @@ On x86-64 torch_npu's wheels demand CPU builds of torch (`torch==2.10.0+cpu`). W
 
 Tier 1: everything. Tier 2: what this torch lacks is refused by name. Tier 3: eager operators and gradients, without
 torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests in {slice}.
-A row without a date has not been run.
+A row without a date has not been run. Neither has the installation from a source archive, nor
+`./build.sh wheels`.
 
 | torch | torch_npu | Python | tier | machine | run | passed | failed | skipped |
 |---|---|---|---|---|---|---|---|---|
