@@ -19,6 +19,7 @@ usage: ./build.sh <command> [arguments]
   matrix [--torch VERSION]... [--keep] [pytest's arguments]
                   build and test with other versions of torch and torch_npu, one after the other, each in a copy of the
                   tree and an environment of its own in build/matrix; keeps the table in docs/versions.md
+  docs            build the site of docs/ into build/site, links checked
   package [--soc ascend910b|ascend910_93]...
                   build the custom operator package (.run) on a host with a CANN toolkit (ASCEND_HOME_PATH)
   clean           remove everything that was compiled; .venv stays
@@ -185,6 +186,14 @@ case "$command" in
     ;;
   wheels | matrix)
     exec "${PYTHON:-python3}" "scripts/$command.py" "$@"
+    ;;
+  docs)
+    no_arguments docs $#
+    environment
+    compile -- npufa
+    once docs requirements-docs.txt -- pip_install -r requirements-docs.txt
+    python -m sphinx -q -W --keep-going -b html docs build/site
+    say "build/site/index.html"
     ;;
   package)
     exec scripts/package_cann.sh "$@"

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from .ops import npu_fused_infer_attention_score
 
+__all__ = ["AttentionEngine"]
+
 AUTO = "auto"
 _DETECTED = ("BSH", "TND", "BSND", "BNSD")
 _NAMED = (*_DETECTED, "NTD", "NTD_TND", "TND_NTD", "BNSD_BSND", "BSH_NBSD", "BSND_NBSD", "BNSD_NBSD")

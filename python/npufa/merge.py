@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+__all__ = ["merge_lse", "merge_statistics", "statistics_to_lse"]
+
 STATISTIC_WIDTHS = (1, 8)
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 

@@ -1,4 +1,4 @@
-"""The Python blocks of the READMEs and of docs/ run as printed, those of a page in one namespace."""
+"""The Python blocks of the READMEs and of docs/ run as printed, those of a page in one namespace; links lead somewhere."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ BEFORE = {
     "README.zh.md": TINY_MODEL,
     "docs/from_torch_npu.md": SIMULATED,
     "docs/graph_mode.md": SIMULATED,
+    "docs/index.md": "",
 }
-PAGES = sorted(str(path.relative_to(ROOT)) for folder in (ROOT, ROOT / "docs") for path in folder.glob("*.md"))
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
 def blocks(page: str) -> list[str]:
@@ -65,3 +67,9 @@ def test_page_in_a_process(page: str, tmp_path: Path) -> None:
 def test_blocks_are_found() -> None:
     assert "README.md" in WITH_BLOCKS and "docs/graph_mode.md" in WITH_BLOCKS
     assert blocks("docs/graph_mode.md")[0].lstrip().startswith("import torch, npufa")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_within_the_repository(page: str) -> None:
+    missing = [link for link in LINK.findall((ROOT / page).read_text()) if not (ROOT / page).parent.joinpath(link).exists()]
+    assert not missing

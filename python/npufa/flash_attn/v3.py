@@ -25,6 +25,15 @@ from ._cache import Cache, NewTokens, attend_cache
 from ._inputs import Inputs, Settings, Window
 from ._used import UsedTokens
 
+__all__ = [
+    "flash_attn_combine",
+    "flash_attn_func",
+    "flash_attn_qkvpacked_func",
+    "flash_attn_varlen_func",
+    "flash_attn_with_kvcache",
+    "get_scheduler_metadata",
+]
+
 
 def flash_attn_func(
     q: Tensor,

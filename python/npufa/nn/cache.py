@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class ContiguousCache:
-    """Buffers (B, max_tokens, *shape), the first `length` tokens of which are filled.
+    """Buffers `(B, max_tokens, *shape)`, the first `length` tokens of which are filled.
 
     Made by `new_cache` of a module, one for each module. For batches of unlike lengths that come and go there is
     :class:`npufa.PagedKVCache`.
@@ -40,7 +40,7 @@ class ContiguousCache:
         return sum(t.nbytes for t in self.buffers)
 
     def append(self, *new: Tensor) -> tuple[Tensor, ...]:
-        """Writes new tokens (B, S, *shape), a tensor for each buffer; returns all that is held, (B, length, *shape).
+        """Writes new tokens `(B, S, *shape)`, a tensor for each buffer; returns all that is held, `(B, length, *shape)`.
 
         Raises:
             ValueError, TypeError: no room, another shape or dtype, or tensors of a graph; nothing is written then.

@@ -1,5 +1,7 @@
 """Quantised key/value caches: calibration, storage, the operators' arguments, and what quantising costs.
 
+Example::
+
     quantized = quantize_kv(key, value, QuantConfig("int8", "token_head"))
     output, _ = npufa.npu_fused_infer_attention_score(
         query, **quantized.arguments(), num_heads=8, input_layout="BNSD", scale=64**-0.5)

@@ -196,7 +196,7 @@ def quantize_kv(
 ) -> QuantizedKV:
     """Quantises keys and values with scales computed from them.
 
-    |value - dequantised| <= scale / 2 for integers, except that `clip="percentile"` and "mse" saturate what lies
+    `|value - dequantised| <= scale / 2` for integers, except that `clip="percentile"` and "mse" saturate what lies
     outside the range they choose. float8 rounds to 3 (e4m3fn) or 2 (e5m2) bits of mantissa.
 
     Args:
