@@ -20,6 +20,8 @@ usage: ./build.sh <command> [arguments]
                   build and test with other versions of torch and torch_npu, one after the other, each in a copy of the
                   tree and an environment of its own in build/matrix; keeps the table in docs/versions.md
   docs            build the site of docs/ into build/site, links checked
+  lint            check Python (ruff), its types (mypy) and shell scripts (shellcheck)
+  format          mend what ruff can mend: the order of imports, old spellings
   package [--soc ascend910b|ascend910_93]...
                   build the custom operator package (.run) on a host with a CANN toolkit (ASCEND_HOME_PATH)
   clean           remove everything that was compiled; .venv stays
@@ -194,6 +196,15 @@ case "$command" in
     once docs requirements-docs.txt -- pip_install -r requirements-docs.txt
     python -m sphinx -q -W --keep-going -b html docs build/site
     say "build/site/index.html"
+    ;;
+  lint | format)
+    no_arguments "$command" $#
+    environment
+    once lint requirements-lint.txt -- pip_install -r requirements-lint.txt
+    [ "$command" = lint ] || exec ruff check --fix-only .
+    ruff check .
+    shellcheck build.sh .ci/run scripts/*.sh
+    exec mypy
     ;;
   package)
     exec scripts/package_cann.sh "$@"

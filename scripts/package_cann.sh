@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ ${#socs[@]} -gt 0 ] || socs=(ascend910b)
-socs=$(IFS=';'; printf '%s' "${socs[*]}")
+chips=$(IFS=';'; printf '%s' "${socs[*]}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 toolkit=${ASCEND_HOME_PATH-}
@@ -63,7 +63,7 @@ command -v cmake >/dev/null || missing+=("cmake 3.16 or newer (on the host)")
 command -v python3 >/dev/null || missing+=("python3 (on the host)")
 version=$(sed -n 's/^[Vv]ersion\(_dir\)\?=//p' "$toolkit"/*/ascend_toolkit_install.info "$toolkit"/*/version.info \
   2>/dev/null | head -n 1 || true)
-printf 'package: CANN %s in %s; flow: %s; chips: %s\n' "${version:-of unknown version}" "$toolkit" "$flow" "$socs"
+printf 'package: CANN %s in %s; flow: %s; chips: %s\n' "${version:-of unknown version}" "$toolkit" "$flow" "$chips"
 if [ ${#missing[@]} -gt 0 ]; then
   printf 'package: not found in %s:\n' "$toolkit" >&2
   printf '  - %s\n' "${missing[@]}" >&2
@@ -84,15 +84,16 @@ template_project() {
   printf '\ninclude(%s)\n' "$PWD/cann/template.cmake" >>"$project/op_host/CMakeLists.txt"
 }
 
-export PATH="$(dirname "$compiler"):$(dirname "$builder_path"):$PATH" ASCEND_CANN_PACKAGE_PATH="$toolkit"
+PATH="$(dirname "$compiler"):$(dirname "$builder_path"):$PATH"
+export PATH ASCEND_CANN_PACKAGE_PATH="$toolkit"
 rm -rf build/cann
 if [ -n "$config" ]; then
   cmake -S cann -B build/cann -DASC_DIR="$(dirname "$config")" -DASCEND_CANN_PACKAGE_PATH="$toolkit" \
-    -DNPUFA_SOCS="$socs"
+    -DNPUFA_SOCS="$chips"
 else
   template_project build/cann/project
   cmake -S build/cann/project -B build/cann -G "Unix Makefiles" -DASCEND_CANN_PACKAGE_PATH="$toolkit" \
-    -DASCEND_COMPUTE_UNIT="$socs" -Dvendor_name=npufa -DENABLE_SOURCE_PACKAGE=True -DENABLE_BINARY_PACKAGE=True \
+    -DASCEND_COMPUTE_UNIT="$chips" -Dvendor_name=npufa -DENABLE_SOURCE_PACKAGE=True -DENABLE_BINARY_PACKAGE=True \
     -DASCEND_PYTHON_EXECUTABLE=python3 -DCMAKE_INSTALL_PREFIX="$PWD/build/cann"
 fi
 cmake --build build/cann --target binary -j"$(nproc)"

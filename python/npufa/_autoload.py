@@ -7,12 +7,18 @@ Where the environment says `NPUFA_SIM=Ascend910B3`, the simulator and npufa's op
 as torch is imported, in this process and those it starts.
 """
 
+from __future__ import annotations
+
 import importlib
 import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec
 from types import ModuleType
+
+TYPE_CHECKING = False  # typing would be imported by every Python that starts
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SWITCH = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 CHIP, CHECK = "NPUFA_SIM", "NPUFA_SIM_CHECK"
@@ -71,8 +77,8 @@ class _ImportUtilsLoader(SourceFileLoader):
             return torch_npu_can_be_imported() and original(check_device)
 
         is_torch_npu_available.__doc__ = original.__doc__
-        is_torch_npu_available._dynamo_marked_constant = True  # as transformers marks its own
-        module.is_torch_npu_available = is_torch_npu_available
+        is_torch_npu_available._dynamo_marked_constant = True  # type: ignore[attr-defined]  # as its own
+        module.is_torch_npu_available = is_torch_npu_available  # type: ignore[attr-defined]
 
 
 class TransformersFinder:
@@ -81,7 +87,7 @@ class TransformersFinder:
     NAME = "transformers.utils.import_utils"
 
     @classmethod
-    def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(cls, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         if name != cls.NAME:
             return None
         spec = PathFinder.find_spec(name, path)
@@ -104,7 +110,8 @@ class _TorchLoader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
         npufa = sys.modules.get("npufa")
-        if npufa is None or not npufa.__spec__._initializing:  # else npufa imports torch, and asks when it is complete
+        # While npufa imports torch it asks itself, when it is complete.
+        if npufa is None or not getattr(npufa.__spec__, "_initializing", False):
             simulate_if_asked()
 
 
@@ -125,7 +132,7 @@ class SimulatorFinder:
     """Finds torch and torch_npu for those loaders."""
 
     @classmethod
-    def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(cls, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         if name not in ("torch", "torch_npu") or "torch" in sys.modules:
             return None
         spec = PathFinder.find_spec(name, path)

@@ -20,7 +20,7 @@ except ImportError:  # before 2.2, where npufa leaves out what torch.compile nee
 try:
     from torch._subclasses.fake_impls import register_op_impl
 except ImportError:  # before 2.3
-    register_op_impl = None
+    register_op_impl = None  # type: ignore[assignment]
 
 _CAN_OVERRIDE = "allow_override" in inspect.signature(torch.library.Library.impl).parameters  # from 2.9 on
 

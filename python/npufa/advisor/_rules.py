@@ -203,7 +203,7 @@ def padding(call: Call) -> Iterator[Finding]:
 
 
 def captured_lengths(call: Call, graph: bool) -> Iterator[Finding]:
-    capturing = graph or (call.query.device.type == "npu" and torch.npu.is_current_stream_capturing())
+    capturing = graph or (call.query.device.type == "npu" and torch.npu.is_current_stream_capturing())  # type: ignore[attr-defined]
     lengths = [n for n in (call["q_lengths"], _key_lengths(call)) if n is not None]
     if capturing and any(not isinstance(n, Tensor) for n in lengths):
         yield Finding("warning", "captured_lengths", "lengths are numbers: a captured graph keeps those of the capture",

@@ -14,7 +14,7 @@ from ..integrations._rules import UNBOUNDED, Band
 from ..long_context._blocks import Partial, Visibility, gradient
 from ..merge import statistics_to_lse
 from ._call import Rules, settle
-from ._communication import Ring
+from ._communication import Ring, Transfer
 from ._sharding import Piece, pieces
 
 
@@ -156,12 +156,13 @@ class _RingAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, dy: Tensor, dlse: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *whole = ctx.saved_tensors
         plan: _Plan = ctx.plan
         ring = plan.ring
         dq = torch.zeros_like(query, dtype=torch.float32)
-        key_value, gradients = [key, value], None
+        key_value = [key, value]
+        gradients: Transfer | None = None
         for step in range(ring.size):
             owner = (ring.rank - step) % ring.size
             previous = plan.shapes((owner - 1) % ring.size, key, value)

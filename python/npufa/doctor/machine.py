@@ -102,6 +102,6 @@ def torchair() -> list[Finding]:
     for distribution, module in (("protobuf", "google.protobuf"), ("packaging", "packaging")):
         version = version_of(distribution)
         there = version is not None and has_module(module)
-        findings.append(Finding("Python", distribution, OK if there else MISSING, version if there else "not installed",
+        findings.append(Finding("Python", distribution, OK if there else MISSING, (there and version) or "not installed",
                                 "" if there else f"torchair (graph mode) imports it: pip install {distribution}"))
     return findings

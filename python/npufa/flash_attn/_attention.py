@@ -90,7 +90,7 @@ def infer(
     return out, lse.squeeze(-1).t() if layout == "TND" else lse.squeeze(-1)
 
 
-def _v3(inputs: Inputs, settings: Settings, layout: str, **lengths: Tensor) -> Result:
+def _v3(inputs: Inputs, settings: Settings, layout: str, **lengths: Any) -> Result:
     mode, before, after = settings.window.sparse_mode
     results = npu_fusion_attention_v3(
         inputs.query, inputs.key, inputs.value, inputs.heads[0], layout, sparse_mode=mode, pre_tockens=before,
@@ -98,11 +98,12 @@ def _v3(inputs: Inputs, settings: Settings, layout: str, **lengths: Tensor) -> R
     return _with_lse(results, settings, layout)
 
 
-def _v2(inputs: Inputs, settings: Settings, layout: str, shift: int, **lengths: list[int]) -> Result:
+def _v2(inputs: Inputs, settings: Settings, layout: str, shift: int, **lengths: Any) -> Result:
     """The operator that has ALiBi and rope; query row 0 stands `shift` rows after key 0."""
     mode, before, after = settings.window.sparse_mode
-    alibi = {} if settings.slopes is None else {"pse": settings.slopes, "pse_type": 2, "q_start_idx": [shift],
-                                                "kv_start_idx": [0]}
+    alibi: dict[str, Any] = {}
+    if settings.slopes is not None:
+        alibi = {"pse": settings.slopes, "pse_type": 2, "q_start_idx": [shift], "kv_start_idx": [0]}
     results = npu_fusion_attention_v2(
         inputs.query, inputs.key, inputs.value, inputs.heads[0], layout, query_rope=inputs.query_rope,
         key_rope=inputs.key_rope, sparse_mode=mode, pre_tokens=before, next_tokens=after, **alibi,

@@ -36,7 +36,8 @@ class Window(NamedTuple):
         """`sparse_mode`, `pre_tokens` and `next_tokens` of the operators."""
         if self.left is None and self.right in (None, 0):
             return (0 if self.right is None else 3), UNBOUNDED, UNBOUNDED
-        return 4, *(UNBOUNDED if limit is None else limit for limit in self)
+        before, after = (UNBOUNDED if limit is None else limit for limit in self)
+        return 4, before, after
 
 
 class Settings(NamedTuple):

@@ -73,7 +73,7 @@ def _module(name: str) -> ModuleType:
     if name == package:
         module.__version__ = _VERSIONS[package]  # type: ignore[attr-defined]
     for public, function in vars(content).items() if content else ():
-        if inspect.isfunction(function) and function.__module__ == content.__name__ and not public.startswith("_"):
+        if inspect.isfunction(function) and content and function.__module__ == content.__name__ and not public.startswith("_"):
             setattr(module, public, function)
     return module
 
@@ -98,7 +98,7 @@ def install() -> None:
             parent, _, child = name.rpartition(".")
             if parent:
                 setattr(sys.modules[parent], child, module)
-        sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder)
 
 
 def uninstall() -> None:
@@ -110,7 +110,7 @@ def uninstall() -> None:
         for name in _names_taken():
             del sys.modules[name]
         sys.modules.update(_before)
-        sys.meta_path.remove(_Finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(_Finder)
         _before = None
 
 

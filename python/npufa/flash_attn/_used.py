@@ -15,7 +15,7 @@ class UsedTokens(NamedTuple):
     """The tokens that take part, and their cumulative lengths with a leading zero; all of them without an index."""
 
     ends: Tensor
-    index: Tensor | None
+    index: Tensor | None  # type: ignore[assignment]
 
     @classmethod
     def of(cls, name: str, argument: str, cu_seqlens: Tensor, used: Tensor | None) -> UsedTokens:

@@ -44,7 +44,7 @@ def _number(mode: Any, overload: torch._ops.OpOverload, _: torch.Tensor) -> Any:
 def _never_merge(compile_utils: ModuleType) -> None:
     """Two equal calls have two masks; torch goes by a list of its own, whatever the operators' tags say."""
     if hasattr(compile_utils, "rand_ops"):
-        compile_utils.rand_ops += [getattr(torch.ops.npufa, name) for name in _DRAWING]
+        compile_utils.rand_ops += [getattr(torch.ops.npufa, name) for name in _DRAWING]  # type: ignore[attr-defined]
 
 
 def register() -> None:

@@ -20,8 +20,8 @@ _AXES = {"BSH": (0, 1), "SBH": (1, 0), "BSND": (0, 1), "BNSD": (0, 2)}
 
 def make_lengths_cumulative(values: MutableMapping[str, Any]) -> None:
     """Replaces plain lengths by their running sums, the only form that CANN has."""
-    lists = [values.get(name) for name in _LENGTHS]
-    if values["input_layout"] != "TND" or not all(isinstance(lengths, (list, tuple)) for lengths in lists):
+    lists = [lengths for name in _LENGTHS if isinstance(lengths := values.get(name), (list, tuple))]
+    if values["input_layout"] != "TND" or len(lists) < len(_LENGTHS):
         return
     if are_plain(*lists):
         values.update(zip(_LENGTHS, (list(itertools.accumulate(lengths)) for lengths in lists), strict=True))

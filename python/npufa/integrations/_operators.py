@@ -101,8 +101,9 @@ def _inference(
         bias = None if bias is None else bias[..., begin:end]
         padding = padding and padding.clipped(begin, end)
         band, keys = FULL, end - begin
+    lengths: dict[str, Any] = {}
     if padding is None:
-        mode, lengths = band.sparse_mode(keys - rows), {}
+        mode = band.sparse_mode(keys - rows)
     else:
         mode, lengths = _mode_and_lengths(band, rules.shift, padding, rows, keys, query.device)
     return _infer(query, key, value, (query.shape[1], key.shape[1]), mode, settings, input_layout="BNSD_BSND",

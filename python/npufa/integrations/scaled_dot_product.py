@@ -125,7 +125,7 @@ def _current_attention(*args: Any, **kwargs: Any) -> Tensor:
 
 def _check_key_padding_mask(*args: Any) -> None:
     if not is_compiling():  # Dynamo cannot trace the check
-        F._check_key_padding_mask(*args)
+        F._check_key_padding_mask(*args)  # type: ignore[attr-defined]
 
 
 def _copy(function: Callable[..., Any], **names: Callable[..., Any]) -> Callable[..., Any]:

@@ -56,7 +56,7 @@ class BlockStorage:
         for pool, scales, new in ((self.key, self.key_scale, key), (self.value, self.value_scale, value)):
             tokens, scale = (new, None) if scales is None else _quantised(new)
             pool[layer].flatten(0, 1).index_copy_(0, slots, tokens.flatten(1).to(pool.dtype))
-            if scales is not None:
+            if scales is not None and scale is not None:
                 scales[layer][slots // self.block_size, :, slots % self.block_size] = scale
 
     def read(self, layer: int, slots: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

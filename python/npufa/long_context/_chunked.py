@@ -76,11 +76,11 @@ class _ChunkedAttention(torch.autograd.Function):
         dq = torch.empty_like(query)
         dk, dv = (torch.zeros_like(t, dtype=torch.float32) for t in (key, value))
         for rows in _rows(query.shape[2], plan):
-            q, dy_rows, *whole = (_part(t, rows, plan) for t in (query, dy, output, softmax_max, softmax_sum))
+            q, dy_rows, out, *statistics = (_part(t, rows, plan) for t in (query, dy, output, softmax_max, softmax_sum))
             dq_rows = torch.zeros_like(q, dtype=torch.float32)
             for keys, band in plan.visibility.blocks(rows, range(key.shape[2]), plan.tokens):
-                parts = gradient(q, _part(key, keys, plan), _part(value, keys, plan), dy_rows, (whole[0], *whole[1:]),
-                                 band, plan.scale)
+                parts = gradient(q, _part(key, keys, plan), _part(value, keys, plan), dy_rows,
+                                 (out, statistics[0], statistics[1]), band, plan.scale)
                 dq_rows += parts[0]
                 for whole_gradient, part in zip((dk, dv), parts[1:]):
                     whole_gradient[:, :, keys.start:keys.stop] += part.to(whole_gradient.device)

@@ -20,7 +20,7 @@ def registry_of(monitor: Monitor) -> Any:
     except ImportError as error:
         raise ImportError("npufa.monitor: prometheus_client is not installed; pip install npufa[monitor]") from error
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(monitor))
+    registry.register(_Collector(monitor))  # type: ignore[arg-type]  # imported when it is used
     return registry
 
 

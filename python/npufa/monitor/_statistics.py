@@ -44,5 +44,5 @@ class OperatorStatistics:
 def memory_high_water(device: torch.device) -> int:
     """Bytes: the most that was ever allocated on the NPU, or resident of this process."""
     if device.type == "npu":
-        return int(torch.npu.max_memory_allocated(device))
+        return int(torch.npu.max_memory_allocated(device))  # type: ignore[attr-defined]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

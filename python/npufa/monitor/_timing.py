@@ -14,7 +14,7 @@ MAX_PENDING = 4096
 
 def is_capturing(device: torch.device) -> bool:
     """True while the NPU's current stream records a graph: calls do not run then."""
-    return device.type == "npu" and bool(torch.npu.is_current_stream_capturing())
+    return device.type == "npu" and bool(torch.npu.is_current_stream_capturing())  # type: ignore[attr-defined]
 
 
 class HostClock:
@@ -33,7 +33,7 @@ class HostClock:
 
 def _wait(device: torch.device) -> None:
     if device.type == "npu":
-        torch.npu.synchronize(device)
+        torch.npu.synchronize(device)  # type: ignore[attr-defined]
 
 
 class EventClock:
@@ -43,7 +43,7 @@ class EventClock:
         self._pending: deque[tuple[Any, Any, Callable[[float], None]]] = deque()
 
     def begin(self) -> Any:
-        event = torch.npu.Event(enable_timing=True)
+        event = torch.npu.Event(enable_timing=True)  # type: ignore[attr-defined]
         event.record()
         return event
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 from collections.abc import Sequence
 
 import torch
@@ -70,7 +71,7 @@ class MultiheadAttention(nn.Module):
         self.dropout, self.causal, self.window = dropout, causal, window
         self.rope_theta, self.batch_first = rope_theta, batch_first
         self._check_settings()
-        kind = {"device": device, "dtype": dtype}
+        kind: dict[str, Any] = {"device": device, "dtype": dtype}
         rows = (num_heads + 2 * self.num_kv_heads) * self.head_dim
         self.in_proj_weight = nn.Parameter(torch.empty(rows, embed_dim, **kind))
         self.in_proj_bias = nn.Parameter(torch.empty(rows, **kind)) if bias else None

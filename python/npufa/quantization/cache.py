@@ -46,9 +46,9 @@ class QuantizedTensor:
     def dequantize(self) -> Tensor:
         """Returns the values in their dtype and layout before quantisation."""
         stored = self.format.decode(heads_first(self.data, self.input_layout, self.num_heads))
-        factors = [None if t is None else self.granularity.spread(t) for t in (self.scale, self.offset)]
-        assert factors[0] is not None
-        return in_layout(restored_values(stored, *factors).to(self.dtype), self.input_layout)
+        scale = self.granularity.spread(self.scale)
+        offset = None if self.offset is None else self.granularity.spread(self.offset)
+        return in_layout(restored_values(stored, scale, offset).to(self.dtype), self.input_layout)
 
     @property
     def nbytes(self) -> int:
@@ -219,7 +219,7 @@ def quantize_kv(
         groups = granularity.groups(heads_first(tensor, input_layout, heads))
         chosen = choose_range(samples_of(groups), config)
         parts.append(quantize_with(tensor, chosen, config, granularity, input_layout, heads))
-    return QuantizedKV(*parts, paged=paged)
+    return QuantizedKV(parts[0], parts[1], paged)
 
 
 def quantize_with(

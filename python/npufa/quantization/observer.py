@@ -74,11 +74,11 @@ class KVObserver:
         heads = self._check(key, value)
         parts = self._parts(key, value)
         self._check_groups([granularity.groups(heads_first(t, self.input_layout, heads)) for t, granularity in parts])
-        quantized = [
+        key_part, value_part = (
             quantize_with(tensor, choose_range(histogram.samples(), self.config), self.config, granularity,
                           self.input_layout, heads)
-            for histogram, (tensor, granularity) in zip(self._histograms, parts)]
-        return QuantizedKV(*quantized, paged=self.paged)
+            for histogram, (tensor, granularity) in zip(self._histograms, parts))
+        return QuantizedKV(key_part, value_part, self.paged)
 
     def _check(self, key: Tensor, value: Tensor) -> int:
         return check_cache(key, value, self.config, self.input_layout, self.num_key_value_heads, self.paged)

@@ -38,7 +38,7 @@ class Packed(NamedTuple):
 
     starts: list[int]
     lengths: list[int]
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

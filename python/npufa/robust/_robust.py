@@ -99,8 +99,8 @@ class RobustAttention:
                     raise
                 # Frames of a failed attempt hold its tensors.
                 failures.append(error.with_traceback(None))
-        for error in failures[1:]:
-            _add_note(failures[0], f"fallback failed, too: {error}")
+        for failure in failures[1:]:
+            _add_note(failures[0], f"fallback failed, too: {failure}")
         raise failures[0]
 
     def _levels(self, call: Call, expected: tuple[Any, ...]) -> Iterator[tuple[str, Level]]:
@@ -159,7 +159,7 @@ def _through_cpu(call: Call, level: Level) -> tuple[Any, ...]:
 
 def _release(call: Call) -> None:
     if call.query.device.type == "npu":
-        torch.npu.empty_cache()
+        torch.npu.empty_cache()  # type: ignore[attr-defined]
 
 
 def _autocast(call: Call) -> Call:

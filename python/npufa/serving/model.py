@@ -88,8 +88,8 @@ def npufa_paged_attention(
         raise _error(f"attention of {type(module).__name__} was called without paged_batch or has no layer_idx; "
                      "expected a model that hands keyword arguments to its attention layers")
     scale = 1.0 / math.sqrt(query.shape[-1]) if scaling is None else scaling
-    tokens_first = (t[0].transpose(0, 1) for t in (query, key, value))
-    output = paged_batch.attend(layer, *tokens_first, scale, sliding_window, s_aux, softcap or 0.0)
+    q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
+    output = paged_batch.attend(layer, q, k, v, scale, sliding_window, s_aux, softcap or 0.0)
     return output.unsqueeze(0), None
 
 

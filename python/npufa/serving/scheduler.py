@@ -15,7 +15,7 @@ class Chunk(NamedTuple):
     request: Request
     sequence: int
     start: int
-    count: int
+    count: int  # type: ignore[assignment]
 
     @property
     def completes(self) -> bool:

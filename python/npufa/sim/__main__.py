@@ -82,8 +82,9 @@ def _exit_code(script: str, arguments: list[str]) -> Any:
 def _chips() -> None:
     rows = [("chip", "cube cores", "vector cores", "MHz", "HBM GiB", "L2 MiB")]
     for name, facts in chips().items():
-        rows.append((name, f"{facts['aic_count']:.0f}", f"{facts['aiv_count']:.0f}", f"{facts['clock_mhz']:.0f}",
-                     f"{facts['hbm_bytes'] / 2**30:.0f}", f"{facts['l2_bytes'] / 2**20:.0f}"))
+        number = {fact: float(value) for fact, value in facts.items() if not isinstance(value, str)}
+        rows.append((name, f"{number['aic_count']:.0f}", f"{number['aiv_count']:.0f}", f"{number['clock_mhz']:.0f}",
+                     f"{number['hbm_bytes'] / 2**30:.0f}", f"{number['l2_bytes'] / 2**20:.0f}"))
     for first, *rest in rows:
         print(f"{first:<16}" + "".join(f"{cell:>14}" for cell in rest))
 

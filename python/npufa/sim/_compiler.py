@@ -121,7 +121,7 @@ class _Build:
         if library.exists():
             return library
         with tempfile.TemporaryDirectory(dir=self._directory) as scratch:
-            objects = []
+            objects: list[str] = []
             for source, translated in texts.items():
                 objects.append(str(Path(scratch) / f"{len(objects)}.o"))
                 text = Path(scratch) / f"{len(objects)}.ii"

@@ -87,7 +87,7 @@ def _load_cann_libraries() -> None:
 
     The system's loader then takes these for CANN's libraries of the same names.
     """
-    library = native()
+    native()
     folder = LIBRARY_DIR / "sim"
     paths = sorted(folder.glob("lib*.so"))
     if not paths:

@@ -28,6 +28,7 @@ _TASK_TYPES = {
     ("1", "1"): "KERNEL_TYPE_MIX_AIC_1_1",
     ("1", "2"): "KERNEL_TYPE_MIX_AIC_1_2",
 }
+_PROGRAMS = {"KERNEL_TYPE_AIV_ONLY": {"vector"}, "KERNEL_TYPE_AIC_ONLY": {"cube"}}
 
 
 class SourceError(ValueError):
@@ -157,7 +158,7 @@ def _kernel(text: str, mark: re.Match[str], c_names: bool, programs: set[str]) -
     if attribute and task_type is None:
         raise SourceError(f"{_place(text, mark.start())}: {attribute.group()} is not a kind of kernel; expected (1, 0), "
                           "(0, 1), (1, 1) or (1, 2)")
-    programs |= {"KERNEL_TYPE_AIV_ONLY": {"vector"}, "KERNEL_TYPE_AIC_ONLY": {"cube"}}.get(task_type, {"cube", "vector"})
+    programs |= _PROGRAMS.get(task_type or "", {"cube", "vector"})
     body = _PIECE.search(text, after + 1)
     if task_type and body and body.group() == "{":
         declare = f" ::npufa_sim::DeclareDefaultTaskType({task_type});"

@@ -116,7 +116,7 @@ def export(model: bytes, options: Mapping[str, str]) -> None:
         file.write(model)
 
 
-def _replace_engine(native: ModuleType) -> None:
+def _replace_engine(native: Any) -> None:
     native.InitializeGraphEngine = lambda options: None
     native.FinalizeGraphEngine = lambda: None
     native.TorchNpuGraphBase = SimulatedGraph

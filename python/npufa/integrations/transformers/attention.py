@@ -79,7 +79,7 @@ def npufa_attention(
     if bias is not None and rules.segments is not None:
         raise ValueError("npufa attention: position_bias has no operator for packed sequences")
     if rules.padding is not None and _needs_mask(query, key, value, bias, dropout, s_aux):
-        rules, keep = Rules(FULL), attention_mask.dense()
+        rules, keep = Rules(FULL), attention_mask.dense()  # type: ignore[union-attr]  # whose padding it is
     scale = 1.0 / math.sqrt(query.shape[-1]) if scaling is None else scaling
     output = attention(query, key, value, rules, scale=scale, keep=keep, bias=bias, dropout=dropout, sink=s_aux,
                        softcap=softcap or 0.0)

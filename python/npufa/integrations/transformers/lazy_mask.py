@@ -51,11 +51,11 @@ class LazyMask(Tensor):
     def contiguous(self, *args: Any, **kwargs: Any) -> Tensor:
         return self
 
-    def __repr__(self, **_: Any) -> str:
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"LazyMask(shape={tuple(self.shape)}, rules={self._rules})"
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         def read(value: Any) -> Any:

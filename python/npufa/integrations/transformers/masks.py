@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 import torch
@@ -37,8 +38,9 @@ def npufa_mask(
     left, or no rule at all for a bidirectional model, is all there is; otherwise a bool mask (B, 1, Sq, Skv), True
     takes part. The mask is a :class:`LazyMask` where it follows from a band, lengths and packed sequences.
     """
-    build = functools.partial(
-        masking_utils.sdpa_mask, batch_size=batch_size, q_length=q_length, kv_length=kv_length, q_offset=q_offset,
+    build: Callable[..., Any] = functools.partial(
+        masking_utils.sdpa_mask, batch_size=batch_size, q_length=q_length, kv_length=kv_length,
+        q_offset=q_offset,  # type: ignore[arg-type]  # a tensor with a static cache
         kv_offset=kv_offset, mask_function=mask_function, attention_mask=attention_mask, local_size=local_size,
         use_vmap=use_vmap, device=device)
     skip = {"allow_is_causal_skip": allow_is_causal_skip, "allow_is_bidirectional_skip": allow_is_bidirectional_skip}
@@ -82,6 +84,7 @@ def _rules(
     if attention_mask is None:
         return Rules(band, shift)
     tokens = masking_utils.prepare_padding_mask(attention_mask, keys, kv_offset)
+    assert tokens is not None  # only where attention_mask is
     padding = _padding(tokens[:, kv_offset:kv_offset + keys])
     if padding is None or max(padding.ends) > shift + rows and band.upper is not None:
         return None
@@ -126,11 +129,11 @@ _WITHIN_SEQUENCE = masking_utils.remap_positions_for_packed_sequence(
     masking_utils.causal_mask_function, torch.zeros(1, 1)).__code__
 
 
-def _captured(function: Callable[..., Any], code: Any) -> dict[str, Any] | None:
+def _captured(function: Callable[..., Any], code: CodeType) -> dict[str, Any] | None:
     """Returns the variables that a function with this code captured; None for a function with another one."""
     if getattr(function, "__code__", None) is not code:
         return None
-    return dict(zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__)))
+    return dict(zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ())))
 
 
 def _segments(sequences: Tensor) -> Segments:
