@@ -62,6 +62,8 @@ enum class MaskUse {
   kBias,          // added to the scores of a sequence
   kBiasOfTokens,  // added to the scores of the packed tokens
   kCausal,        // the lower triangle in short: the rule is followed, the values are not read
+  kAlibi,         // causal, with a bias that falls with the distance to the last token that a row sees
+  kAlibiOfRoot,   // or with its root
 };
 
 struct MaskRule {
@@ -75,9 +77,14 @@ constexpr MaskRule kMaskRules[] = {
     {"_npu_flash_attention_v2", 1, MaskUse::kBias},
     {"_npu_flash_attention_v2", 2, MaskUse::kBias},
     {"_npu_flash_attention_v2", 3, MaskUse::kCausal},
+    {"_npu_flash_attention_v2", 4, MaskUse::kAlibi},
+    {"_npu_flash_attention_v2", 5, MaskUse::kAlibiOfRoot},
+    {"_npu_flash_attention_v2", 6, MaskUse::kAlibi},  // counted from the first key: a constant less in each row
     {"_npu_flash_attention_v3", 3, MaskUse::kCausal},
     {"_npu_flash_attention_qlens", -1, MaskUse::kCausal},
     {"_npu_flash_attention_prefix_v2", 3, MaskUse::kCausal},
+    {"_npu_flash_attention_prefix_v2", 4, MaskUse::kAlibi},
+    {"_npu_flash_attention_prefix_v2", 5, MaskUse::kAlibiOfRoot},
     {"_npu_paged_attention_v2", 0, MaskUse::kNone},
     {"_npu_paged_attention_v2_get_workspace", 0, MaskUse::kNone},
     {"_npu_paged_attention_v2", 2, MaskUse::kBias},
@@ -102,8 +109,7 @@ MaskUse UseOfMask(const Arguments& own) {
     if (rule.mask_type == type) return rule.use;
     types += (types.empty() ? "" : " or ") + std::to_string(rule.mask_type);
   }
-  Fail(own.Op(), "mask_type", "is not supported", type,
-       types + " (npu_fusion_attention_v2 with pse_type 2 or 3 makes ALiBi of slopes)");
+  Fail(own.Op(), "mask_type", "is not supported", type, types);
 }
 
 std::vector<SymInt> SizesOf(const at::Tensor& t) { return t.sym_sizes().vec(); }
@@ -117,6 +123,25 @@ void RequireShortTriangle(const Arguments& own, const at::Tensor& mask) {
   if (square || fractal) return;
   Fail(own.Op(), "mask", "is not a compressed mask", SizesOf(mask),
        "a lower triangle in short, (128, 128) or another square, whose values are not read");
+}
+
+// The factor of the distance for each head. atb multiplies slopes with the mask, whose step from one key to the next
+// is its unit and its sign.
+at::Tensor SlopesOf(const Arguments& own, std::int64_t heads, const at::Tensor& mask) {
+  constexpr std::int64_t kSide = 256;
+  const at::Tensor& slopes = own.OptionalTensor("slopes");
+  if (!slopes.defined()) Fail(own.Op(), "slopes", "is missing", "None", "a slope for each head");
+  RequireDType(own.Op(), "slopes", Desc<SymInt>(slopes), {DType::kFloat16, DType::kBFloat16, DType::kFloat32});
+  if (slopes.dim() != 1 || KnownNe(slopes.sym_size(0), SymInt(heads))) {
+    Fail(own.Op(), "slopes", "has the wrong shape", SizesOf(slopes), "[" + std::to_string(heads) + "]: one for each head");
+  }
+  if (!mask.defined()) Fail(own.Op(), "mask", "is missing", "None", "the compressed bias, (256, 256)");
+  if (mask.dim() != 2 || KnownNe(mask.sym_size(0), SymInt(kSide)) || KnownNe(mask.sym_size(1), SymInt(kSide))) {
+    Fail(own.Op(), "mask", "is not a compressed bias", SizesOf(mask), "(256, 256)");
+  }
+  RequireDType(own.Op(), "mask", Desc<SymInt>(mask), {DType::kFloat16, DType::kBFloat16, DType::kFloat32});
+  const at::Tensor row = mask.select(0, 1).to(at::kFloat);
+  return slopes.to(at::kFloat) * (row.select(0, 1) - row.select(0, 0));
 }
 
 // (T, heads, D); atb takes (T, heads * D), too.
@@ -265,9 +290,14 @@ void AtbCall::SetLengths() {
 void AtbCall::SetMask() {
   const MaskUse use = UseOfMask(own_);
   const at::Tensor& mask = own_.OptionalTensor("mask");
+  if (use == MaskUse::kAlibi || use == MaskUse::kAlibiOfRoot) {
+    Set("pse_shift", SlopesOf(own_, own_.Integer("num_heads"), mask));
+    Set("pse_layout", std::int64_t{use == MaskUse::kAlibi ? kPseSlopes : kPseSlopesOfRoot});
+    return Set("sparse_mode", std::int64_t{kRightDownCausal});
+  }
   if (own_.OptionalTensor("slopes").defined()) {
-    Fail(own_.Op(), "slopes", "are not supported", "a tensor",
-         "None (npu_fusion_attention_v2 with pse_type 2 or 3 takes them)");
+    Fail(own_.Op(), "slopes", "do not go with mask_type " + std::to_string(MaskType(own_)), "a tensor",
+         "None, or mask_type 4 or 5");
   }
   if (use == MaskUse::kCausal) {
     RequireShortTriangle(own_, mask);

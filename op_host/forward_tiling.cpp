@@ -22,6 +22,7 @@ void SetBias(const Call& call, const Spec& spec, ForwardTiling* tiling) {
       return;
     case PseForm::kSlopes:
       tiling->biasKind = spec.pse_type == 2 ? BIAS_LINEAR : BIAS_SQUARE_ROOT;
+      tiling->biasFromEnd = spec.pse_from_end;
       tiling->bias = {call.pse.Dim() == 2 && call.pse.Size(0) > 1 ? static_cast<std::uint64_t>(spec.heads) : 0, 1, 0};
       return;
     default:

@@ -67,6 +67,7 @@ struct Bias {
   std::int64_t rows_total = 0;                // compressed: length of the sequence that the stored rows end
   bool scaled = false;                        // the scale multiplies the bias, too (pse_type 1)
   std::int64_t distance = 0;                  // generated: kv_start_idx - q_start_idx
+  bool from_end = false;                      // generated: the last row of a sequence lies at its last key
 };
 
 struct Dropout {

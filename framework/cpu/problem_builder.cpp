@@ -182,6 +182,7 @@ void AddBias(const at::Tensor& tensor, const Spec& spec, BuiltProblem* built) {
   bias.scaled = spec.pse_type == 1;
   if (spec.pse == PseForm::kSlopes) {
     bias.kind = spec.pse_type == 2 ? Bias::Kind::kLinear : Bias::Kind::kSquareRoot;
+    bias.from_end = spec.pse_from_end;
     bias.head = t.stride(-1) * size;
     bias.batch = t.dim() == 2 ? stride(0) : 0;
     return;

@@ -182,7 +182,8 @@ float CapBiasAndMask(const Problem& p, const Primitives& primitives, const RowRa
     } else if (biased) {
       float slope;
       __builtin_memcpy(&slope, p.bias.data + s.batch * p.bias.batch + head * p.bias.head, sizeof slope);
-      primitives.alibi_row(keys, scores, scale, slope, first_key + p.bias.distance - i,
+      const std::int64_t distance = p.bias.from_end ? s.q_len - s.kv_len : p.bias.distance;
+      primitives.alibi_row(keys, scores, scale, slope, first_key + distance - i,
                            p.bias.kind == Bias::Kind::kSquareRoot);
     }
     if (p.mask.data) {

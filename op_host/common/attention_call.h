@@ -16,6 +16,8 @@ enum PseLayout : std::int64_t {
   kPsePerHead = 0,    // (B or 1, N, Sq or 1, Skv)
   kPseOfKeys = 1,     // (B or 1, N or 1, Sq or 1, longest sequence of keys)
   kPseOfTokens = 2,   // (1, N or 1, T, longest sequence of keys): rows are those of the packed query
+  kPseSlopes = 3,     // (N,): -slope times the distance is generated, the last row of a sequence at its last key
+  kPseSlopesOfRoot = 4,  // the same with the root of the distance
 };
 
 template <class Int>

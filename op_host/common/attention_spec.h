@@ -49,6 +49,7 @@ struct AttentionSpec {
   SparseRule rule;
   PseForm pse = PseForm::kNone;
   std::int64_t pse_type = 0;
+  bool pse_from_end = false;  // slopes: the last row of a sequence lies at its last key, not the first at the first
   QuantSpec quant;
 
   CacheLayout cache = CacheLayout::kNone;

@@ -217,12 +217,12 @@ void DescribePse(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   const char* op = call.op;
   const char* name = call.names.pse;
   if (call.pse_type < 0 || call.pse_type > 3) Fail(op, "pse_type", "is unknown", call.pse_type, "0..3");
-  const bool slopes = !call.IsInference() && call.pse_type >= 2;
-  spec->pse_type = call.IsInference() ? 0 : call.pse_type;
+  spec->pse_from_end = call.pse_layout >= kPseSlopes;
+  spec->pse_type = !call.IsInference() ? call.pse_type : spec->pse_from_end ? call.pse_layout - kPseSlopes + 2 : 0;
   for (const auto& [arg, list] : {std::pair{"q_start_idx", &call.q_start_idx}, std::pair{"kv_start_idx", &call.kv_start_idx}}) {
     if (*list && (*list)->size() != 1) Fail(op, arg, "has the wrong number of entries", (*list)->size(), "1");
   }
-  if (slopes) return DescribeSlopes(call, spec);
+  if (spec->pse_type >= 2) return DescribeSlopes(call, spec);
   const auto& t = call.pse;
   if (!t) return;
   RequireDType(op, name, t, {spec->float_dtype});

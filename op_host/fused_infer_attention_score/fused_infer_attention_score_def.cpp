@@ -4,9 +4,12 @@ namespace npufa {
 
 namespace {
 
-// int8 queries with bfloat16 ropes.
-std::vector<TypeColumn> WithQuantisedQueries(std::vector<TypeColumn> columns) {
-  columns.push_back({ge::DT_INT8, ge::DT_INT8, ge::DT_BF16, ge::DT_BF16});
+std::vector<TypeColumn> Types() {
+  std::vector<TypeColumn> columns = InferenceTypes(true);
+  columns.push_back({ge::DT_INT8, ge::DT_INT8, ge::DT_BF16, ge::DT_BF16});  // ropes of int8 queries
+  for (const ge::DataType type : {ge::DT_FLOAT16, ge::DT_BF16}) {
+    columns.push_back({type, type, ge::DT_FLOAT, type});  // slopes
+  }
   return columns;
 }
 
@@ -63,7 +66,7 @@ const OperatorParts& FusedInferAttentionScore() {
        {"pse_layout", 0},
        {"value_head_size", 0}},
       {{"attention_out", Role::kOutput}, {"softmax_lse", Role::kFloats}},
-      WithQuantisedQueries(InferenceTypes(true))};
+      Types()};
   return parts;
 }
 

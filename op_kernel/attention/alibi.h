@@ -29,7 +29,7 @@ class Alibi {
     for (uint32_t r = row; r < row + rows; ++r) {
       const uint32_t head = tile.head + (tile.rowsAreHeads ? r : 0);
       const uint32_t token = tile.firstRow + (tile.rowsAreHeads ? 0 : r);
-      const int64_t first = static_cast<int64_t>(step.firstKey) + tiling_->biasDistance - token;
+      const int64_t first = static_cast<int64_t>(step.firstKey) + Distance(tile.sequence) - token;
       AscendC::Adds(distances, columns_.Get<float>(), static_cast<float>(first), count);
       AscendC::PipeBarrier<PIPE_V>();
       AscendC::Abs(distances, distances, count);
@@ -45,6 +45,12 @@ class Alibi {
 
  private:
   static constexpr uint64_t NO_SLOPE = ~static_cast<uint64_t>(0);
+
+  // Of the first key of a sequence from its first row.
+  __aicore__ inline int64_t Distance(const Sequence& sequence) const {
+    if (tiling_->biasFromEnd == 0) return tiling_->biasDistance;
+    return static_cast<int64_t>(sequence.qLength) - sequence.kvLength;
+  }
 
   // Reading a number from global memory is slow: neighbours ask for the same one.
   __aicore__ inline float Slope(uint32_t batch, uint32_t head) {

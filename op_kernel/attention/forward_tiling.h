@@ -73,6 +73,7 @@ struct ForwardTiling {
   uint32_t hasMask;
   uint32_t biasKind;      // BiasKind
   uint32_t biasScaled;    // the scale multiplies the bias, too
+  uint32_t biasFromEnd;   // generated biases: the last row of a sequence lies at its last key
   uint32_t hasDropout;
   uint32_t hasSink;
   uint32_t hasSoftcap;

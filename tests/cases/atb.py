@@ -16,8 +16,8 @@ CHUNKS = ("_npu_paged_attention_splitfuse", "_npu_paged_attention_splitfuse_v2",
 OPERATORS = PACKED + DECODE + CHUNKS
 # Their lengths are numbers.
 WITH_OUT = ("_npu_paged_attention_v2", "_npu_flash_attention_v2", "_npu_flash_attention_prefix_v2")
-MASK_TYPES = {"_npu_flash_attention_v2": (0, 1, 2, 3), "_npu_flash_attention_v3": (3,),
-              "_npu_flash_attention_prefix_v2": (3,), "_npu_paged_attention_v2": (0, 2),
+MASK_TYPES = {"_npu_flash_attention_v2": (0, 1, 2, 3, 4, 5, 6), "_npu_flash_attention_v3": (3,),
+              "_npu_flash_attention_prefix_v2": (3, 4, 5), "_npu_paged_attention_v2": (0, 2),
               "_npu_paged_attention_splitfuse_v2": (5,)}
 
 
@@ -104,6 +104,19 @@ def _add_lengths(d, kw, op, q_lens, kv_lens):
         kw["context_lens"] = given(kv_lens)
 
 
+def compressed_alibi(d, mask_type, heads, dtype):
+    """A bias of 256 rows and keys, of which the later ones are masked, and the slopes that it is multiplied with."""
+    index = torch.arange(256)
+    bias = (index[:, None] - index).clamp(min=0).double()  # from the last token
+    if mask_type == 5:
+        bias = bias.sqrt()
+    if mask_type == 6:  # from the first one
+        bias = -index.double().expand(256, 256)
+    sign = d.pick(1, -1)
+    mask = (sign * bias).masked_fill(index > index[:, None], 60_000.0 * sign)
+    return mask.to(dtype), -sign * d.uniform((heads,), 0.01, 1.0).to(d.pick(torch.float32, torch.float32, dtype))
+
+
 def _add_mask(d, kw, op, mask_type, q_lens, kv_lens, tokens, heads, dtype):
     if op in MASK_TYPES:
         kw["mask_type"] = d.pick(*MASK_TYPES[op]) if mask_type is None else mask_type
@@ -111,6 +124,8 @@ def _add_mask(d, kw, op, mask_type, q_lens, kv_lens, tokens, heads, dtype):
     if use == "causal":
         side = d.pick(128, 16)
         kw["mask"] = d.normal((side, side), dtype)
+    if use in ("alibi", "alibi root"):
+        kw["mask"], kw["slopes"] = compressed_alibi(d, kw["mask_type"], heads, dtype)
     if use not in ("add", "add per token"):
         return
     rows, columns = max(1, *q_lens), max(1, *kv_lens) + d.pick(0, 5)

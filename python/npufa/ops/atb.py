@@ -295,10 +295,13 @@ def _npu_flash_attention_v2(
     Args:
         query, key, value, num_heads, num_kv_heads, scale_value, out: as there.
         seq_len: B numbers.
-        mask: as there for `mask_type` 1 and 2; a lower triangle in short, whose values are not read, for 3.
-        slopes: None; npu_fusion_attention_v2 with `pse_type` 2 or 3 generates ALiBi.
+        mask: as there for `mask_type` 1 and 2; a lower triangle in short, whose values are not read, for 3; the
+            compressed bias (256, 256) for 4 to 6, of which the step `mask[1, 1] - mask[1, 0]` is read: its unit.
+        slopes: (N,) floats for `mask_type` 4 to 6, else None.
         kernel_type: 0 to 2, without effect on results.
-        mask_type: 0 none, 1 and 2 `mask` is added, 3 causal.
+        mask_type: 0 none, 1 and 2 `mask` is added, 3 causal, 4 and 6 causal with ALiBi: slope times that step times
+            the distance to the row's last key is added, 5 the same with the root of the distance. (6 is atb's bias
+            that counts from the first key: after the softmax the same.)
 
     Returns:
         `out`.
@@ -432,11 +435,11 @@ def _npu_flash_attention_prefix_v2(
     """`_npu_flash_attention_qlens` with lengths as numbers.
 
     Args:
-        query, key_cache, value_cache, block_table, mask, num_kv_heads, num_heads, scale_value, out: as there.
+        query, key_cache, value_cache, block_table, num_kv_heads, num_heads, scale_value, out: as there.
+        mask, slopes: as for `_npu_flash_attention_v2`.
         seq_len, context_lens: B numbers each.
-        slopes: None; npu_fusion_attention_v2 with `pse_type` 2 or 3 generates ALiBi.
         kernel_type: 0 to 2, without effect on results.
-        mask_type: 3, causal.
+        mask_type: 3 causal, 4 with ALiBi, 5 with that of the root of the distance.
 
     Returns:
         `out`.
