@@ -3,10 +3,35 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 
 namespace npufa {
+
+// A cache as kernels address it that know no strides.
+struct CacheMemory {
+  at::Tensor tensor;            // dense
+  std::int64_t block_step = 1;  // the cache is every block_step-th of its blocks
+};
+
+// With a tensor that is not dense where the cache is anything else than dense blocks between others of their size.
+inline CacheMemory MemoryOf(const at::Tensor& cache) {
+  if (cache.is_contiguous() || cache.dim() == 0 || cache.stride(0) == 0) return {cache};
+  std::vector<std::int64_t> sizes = cache.sizes().vec(), strides(sizes.size());
+  std::int64_t block = 1;
+  bool dense = true;
+  for (std::int64_t axis = cache.dim() - 1; axis > 0; --axis) {
+    dense = dense && (sizes[axis] == 1 || cache.stride(axis) == block);
+    strides[axis] = block;
+    block *= sizes[axis];
+  }
+  if (!dense || cache.stride(0) % block != 0) return {cache};
+  const std::int64_t step = cache.stride(0) / block;
+  strides[0] = block;
+  sizes[0] = (sizes[0] - 1) * step + 1;
+  return {cache.as_strided(sizes, strides), step};
+}
 
 class InPlace {
  public:
@@ -14,6 +39,12 @@ class InPlace {
   at::Tensor Dense(const at::Tensor& given) {
     written_.emplace_back(given, given.contiguous());
     return written_.back().second;
+  }
+
+  // The same for a paged cache; one between other blocks needs no copy.
+  CacheMemory Cache(const at::Tensor& given) {
+    const CacheMemory memory = MemoryOf(given);
+    return memory.block_step > 1 ? memory : CacheMemory{Dense(given)};
   }
 
   void Finish() const {

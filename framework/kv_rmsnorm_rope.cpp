@@ -63,8 +63,8 @@ LatentRows MakeLatentRows(const Arguments& a, bool wanted) {
   const at::Tensor kv = a.Tensor("kv");
   if (!wanted) return {kv.new_empty({0}), kv.new_empty({0})};
   std::vector<SymInt> rope = kv.sym_sizes().vec(), norm = rope;
-  rope.back() = a.Tensor("cos").sym_size(3);
-  norm.back() = a.Tensor("gamma").sym_size(0);
+  rope.back() = a.Tensor("k_cache").sym_size(3);
+  norm.back() = a.Tensor("ckv_cache").sym_size(3);
   return {kv.new_empty_symint(rope), kv.new_empty_symint(norm)};
 }
 

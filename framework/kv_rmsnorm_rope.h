@@ -10,7 +10,7 @@ struct LatentRows {
   at::Tensor rope, norm;
 };
 
-// (B, 1, S, rotated) and (B, 1, S, normalised) in the type of kv; without `wanted` no elements.
+// (B, 1, S, columns) of k_cache and of ckv_cache in the type of kv; without `wanted` no elements.
 LatentRows MakeLatentRows(const Arguments& a, bool wanted);
 
 // The arguments that no backend takes.

@@ -3,6 +3,7 @@
 #include "rotary.h"
 
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
@@ -36,11 +37,21 @@ void RotaryMeta(const c10::OperatorHandle& op, Stack* stack) {
   stack->emplace_back(result);
 }
 
+// By a matrix of the caller; rounded once.
+at::Tensor TurnBy(const at::Tensor& matrix, const at::Tensor& input, const at::Tensor& r1, const at::Tensor& r2) {
+  const at::Tensor x = input.to(at::kFloat);
+  const at::Tensor turned = at::matmul(x, matrix.to(at::kFloat));
+  return (x * r1.to(at::kFloat) + turned * r2.to(at::kFloat)).to(input.scalar_type());
+}
+
 void RotaryMul(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments a(op, *stack);
   a.RequireOneDevice("input", {});
   ReadRotaryMul<SymInt>(a);
-  const at::Tensor result = Rotary(a.Tensor("input"), a.Tensor("r1"), a.Tensor("r2"), a.Text("rotary_mode"), false);
+  const at::Tensor &input = a.Tensor("input"), &r1 = a.Tensor("r1"), &r2 = a.Tensor("r2");
+  const at::Tensor& matrix = a.OptionalTensor("rotate");
+  const at::Tensor result =
+      matrix.defined() ? TurnBy(matrix, input, r1, r2) : Rotary(input, r1, r2, a.Text("rotary_mode"), false);
   torch::jit::drop(*stack, op.schema().arguments().size());
   stack->emplace_back(result);
 }

@@ -2,6 +2,7 @@
 #include <torch/library.h>
 
 #include "arguments.h"
+#include "compressed_scatter.h"
 #include "in_place.h"
 #include "registration.h"
 #include "scatter_cache.h"
@@ -13,6 +14,7 @@ namespace {
 void ScatterMeta(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const Arguments a(op, *stack);
   a.RequireOneDevice("key", {});
+  if (ScatterCompressed(op, stack)) return;
   ReadScatter<c10::SymInt>(a);
   torch::jit::drop(*stack, op.schema().arguments().size());
 }

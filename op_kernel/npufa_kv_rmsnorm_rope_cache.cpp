@@ -3,13 +3,13 @@
 
 extern "C" __global__ __aicore__ void npufa_kv_rmsnorm_rope_cache(
     GM_ADDR kv, GM_ADDR gamma, GM_ADDR cos, GM_ADDR sin, GM_ADDR index, GM_ADDR kCache, GM_ADDR ckvCache,
-    GM_ADDR kRopeScale, GM_ADDR cKvScale, GM_ADDR kCacheRef, GM_ADDR ckvCacheRef, GM_ADDR kEmbedOut, GM_ADDR yOut,
-    GM_ADDR workspace, GM_ADDR tiling) {
+    GM_ADDR kRopeScale, GM_ADDR cKvScale, GM_ADDR kRopeOffset, GM_ADDR cKvOffset, GM_ADDR v, GM_ADDR kCacheRef,
+    GM_ADDR ckvCacheRef, GM_ADDR kEmbedOut, GM_ADDR yOut, GM_ADDR workspace, GM_ADDR tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   REGISTER_TILING_DEFAULT(npufa::KvRmsnormRopeTiling);
   GET_TILING_DATA_WITH_STRUCT(npufa::KvRmsnormRopeTiling, tilingData, tiling);
-  const npufa::KvRmsnormRopeArguments arguments = {kv,       gamma,      cos,      sin,       index, kCache,
-                                                   ckvCache, kRopeScale, cKvScale, kEmbedOut, yOut};
+  const npufa::KvRmsnormRopeArguments arguments = {
+      kv, v, gamma, cos, sin, index, {kCache, kRopeScale, kRopeOffset, kEmbedOut}, {ckvCache, cKvScale, cKvOffset, yOut}};
   if (TILING_KEY_IS(0)) {
     npufa::KvRmsnormRope<half> kernel;
     kernel.Run(arguments, tilingData);

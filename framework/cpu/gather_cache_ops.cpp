@@ -63,7 +63,8 @@ void Gather(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::vector<std::int64_t> slots = Slots(call, a);
   InPlace results;
   const auto gather = [&](const char* name, const char* cache_name, const PagedRows<std::int64_t>& rows) {
-    const at::Tensor cache = a.Tensor(cache_name).contiguous();
+    CacheMemory cache = MemoryOf(a.Tensor(cache_name));
+    cache.tensor = cache.tensor.contiguous();
     const PagedRowsMove move(results.Dense(a.Tensor(name)), cache, rows);
     const std::int64_t grain = at::internal::GRAIN_SIZE / (rows.row * rows.element_bytes + 1) + 1;
     at::parallel_for(0, static_cast<std::int64_t>(slots.size()), grain, [&](std::int64_t begin, std::int64_t end) {

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -54,8 +55,37 @@ void Rotate(const float* x, const float* cosines, const float* sines, std::int64
 }
 
 // Rows as the cache stores them: in its type, quantised if there is a scale.
-at::Tensor Stored(const at::Tensor& rows, const at::Tensor& scale, at::ScalarType type) {
-  return scale.defined() ? (rows * scale).round().clamp(-128, 127).to(type) : rows.to(type);
+at::Tensor Stored(const at::Tensor& rows, const at::Tensor& scale, const at::Tensor& offset, at::ScalarType type) {
+  if (!scale.defined()) return rows.to(type);
+  const at::Tensor scaled = rows * scale;
+  return (offset.defined() ? scaled + offset : scaled).round().clamp(-128, 127).to(type);
+}
+
+struct Rows {
+  at::Tensor key, value;  // (tokens, columns) of float32
+};
+
+// Of k_cache and ckv_cache, before they are rounded.
+Rows Compute(const Arguments& a, const Call& call) {
+  const auto floats = [&](const char* name) { return a.Tensor(name).to(at::kFloat).contiguous(); };
+  const at::Tensor kv = floats("kv"), gamma = floats("gamma"), cosines = floats("cos"), sines = floats("sin");
+  const std::int64_t norm = call.norm_columns, rope = call.rope_columns, width = call.kv.sizes[3];
+  const Rows rows = {at::empty({call.tokens, call.rope.row}, at::kFloat),
+                     call.v ? floats("v").view({call.tokens, call.norm.row})
+                            : at::empty({call.tokens, call.norm.row}, at::kFloat)};
+  at::parallel_for(0, call.tokens, at::internal::GRAIN_SIZE / width + 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> normalised(norm);
+    for (std::int64_t token = begin; token < end; ++token) {
+      const float* row = kv.const_data_ptr<float>() + token * width;
+      float* key = rows.key.mutable_data_ptr<float>() + token * call.rope.row;
+      float* values = call.v ? normalised.data() : rows.value.mutable_data_ptr<float>() + token * norm;
+      Normalise(row, gamma.const_data_ptr<float>(), norm, call.epsilon, values);
+      Rotate(call.v ? values : row + norm, cosines.const_data_ptr<float>() + token * rope,
+             sines.const_data_ptr<float>() + token * rope, rope, key);
+      if (call.v) std::copy(values + rope, values + norm, key + rope);
+    }
+  });
+  return rows;
 }
 
 void KvRmsnormRope(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
@@ -64,38 +94,24 @@ void KvRmsnormRope(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   RequireNoLatentTypes(a);
   const Call call = ReadKvRmsnormRope<std::int64_t>(a);
   const std::vector<std::int64_t> slots = Slots(call, a.Tensor("index"));
-  const auto floats = [&](const char* name) { return a.Tensor(name).to(at::kFloat).contiguous(); };
-  const at::Tensor kv = floats("kv"), gamma = floats("gamma"), cosines = floats("cos"), sines = floats("sin");
-  const std::int64_t norm = call.norm.row, rope = call.rope.row;
-  const at::Tensor normalised = at::empty({call.tokens, norm}, at::kFloat),
-                   rotated = at::empty({call.tokens, rope}, at::kFloat);
-  at::parallel_for(
-      0, call.tokens, at::internal::GRAIN_SIZE / (norm + rope) + 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t token = begin; token < end; ++token) {
-          const float* row = kv.const_data_ptr<float>() + token * (norm + rope);
-          Normalise(row, gamma.const_data_ptr<float>(), norm, call.epsilon,
-                    normalised.mutable_data_ptr<float>() + token * norm);
-          Rotate(row + norm, cosines.const_data_ptr<float>() + token * rope,
-                 sines.const_data_ptr<float>() + token * rope, rope, rotated.mutable_data_ptr<float>() + token * rope);
-        }
-      });
+  const Rows computed = Compute(a, call);
   InPlace caches;
-  const auto store = [&](const char* name, const char* scale, const at::Tensor& rows,
-                         const PagedRows<std::int64_t>& paged) {
-    const at::Tensor cache = caches.Dense(a.Tensor(name));
-    const at::Tensor stored = Stored(rows, a.OptionalTensor(scale), cache.scalar_type());
+  const auto store = [&](const LatentNames& names, const at::Tensor& rows, const PagedRows<std::int64_t>& paged) {
+    const CacheMemory cache = caches.Cache(a.Tensor(names.cache));
+    const at::Tensor stored =
+        Stored(rows, a.OptionalTensor(names.scale), a.OptionalTensor(names.offset), cache.tensor.scalar_type());
     const PagedRowsMove move(stored, cache, paged);
     for (std::int64_t token = 0; token < call.tokens; ++token) {
       if (slots[token] >= 0) move.Store(token, slots[token]);
     }
   };
-  store("k_cache", "k_rope_scale", rotated, call.rope);
-  store("ckv_cache", "c_kv_scale", normalised, call.norm);
+  store(kRopeNames, computed.key, call.rope);
+  store(kNormNames, computed.value, call.norm);
   caches.Finish();
   LatentRows rows = MakeLatentRows(a, call.returns_rows);
   if (call.returns_rows) {
-    rows.rope.copy_(rotated.view(rows.rope.sizes()));
-    rows.norm.copy_(normalised.view(rows.norm.sizes()));
+    rows.rope.copy_(computed.key.view(rows.rope.sizes()));
+    rows.norm.copy_(computed.value.view(rows.norm.sizes()));
   }
   torch::jit::drop(*stack, op.schema().arguments().size());
   stack->emplace_back(rows.rope);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "compressed_scatter.h"
 #include "in_place.h"
 #include "paged_rows_move.h"
 #include "registration.h"
@@ -45,12 +46,14 @@ std::vector<Move> Moves(const Call& call, const at::Tensor& mapping) {
 void Scatter(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const Arguments a(op, *stack);
   a.RequireOneDevice("key", {});
+  if (ScatterCompressed(op, stack)) return;
   const Call call = ReadScatter<std::int64_t>(a);
   const std::vector<Move> moves = Moves(call, a.Tensor(call.slots_name));
   InPlace caches;
   for (const ScatterSide<std::int64_t>& side : call.sides) {
     const at::Tensor rows = a.Tensor(side.rows_name).contiguous();
-    const PagedRowsMove move(rows, caches.Dense(a.Tensor(side.cache_name)), side.rows);
+    const CacheMemory cache = caches.Cache(a.Tensor(side.cache_name));
+    const PagedRowsMove move(rows, cache, side.rows);
     const std::int64_t row_bytes = side.rows.row * side.rows.element_bytes;
     const std::int64_t grain = at::internal::GRAIN_SIZE / (row_bytes + 1) + 1;
     at::parallel_for(0, static_cast<std::int64_t>(moves.size()), grain, [&](std::int64_t begin, std::int64_t end) {

@@ -26,9 +26,10 @@ void Gather(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   InPlace results;
   const at::Tensor key = results.Dense(rows("key")), value = results.Dense(rows("value"));
   if (call.tokens > 0 && call.sequences > 0) {
-    CallAclnn(a.Op(), "aclnnNpufaGatherPaKvCache", key.device(), rows("key_cache").contiguous(),
-              rows("value_cache").contiguous(), index("block_tables"), index("seq_lens"), key, value,
-              index("seq_offset"), call.cumulative);
+    const CacheMemory keys = MemoryOf(rows("key_cache")), values = MemoryOf(rows("value_cache"));
+    CallAclnn(a.Op(), "aclnnNpufaGatherPaKvCache", key.device(), keys.tensor.contiguous(), values.tensor.contiguous(),
+              index("block_tables"), index("seq_lens"), key, value, index("seq_offset"), call.cumulative,
+              keys.block_step, values.block_step);
   }
   results.Finish();
   torch::jit::drop(*stack, op.schema().arguments().size());

@@ -20,12 +20,13 @@ void KvRmsnormRope(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     return t.defined() ? t.contiguous() : t;
   };
   InPlace caches;
-  const at::Tensor k_cache = caches.Dense(a.Tensor("k_cache")), ckv_cache = caches.Dense(a.Tensor("ckv_cache"));
+  const CacheMemory keys = caches.Cache(a.Tensor("k_cache")), values = caches.Cache(a.Tensor("ckv_cache"));
   LatentRows rows = MakeLatentRows(a, true);
   if (call.tokens > 0) {
-    CallAclnn(a.Op(), "aclnnNpufaKvRmsnormRopeCache", k_cache.device(), dense("kv"), dense("gamma"), dense("cos"),
-              dense("sin"), dense("index"), k_cache, ckv_cache, dense("k_rope_scale"), dense("c_kv_scale"),
-              call.epsilon, a.Text("cache_mode"), call.returns_rows, rows.rope, rows.norm);
+    CallAclnn(a.Op(), "aclnnNpufaKvRmsnormRopeCache", keys.tensor.device(), dense("kv"), dense("gamma"), dense("cos"),
+              dense("sin"), dense("index"), keys.tensor, values.tensor, dense("k_rope_scale"), dense("c_kv_scale"),
+              dense("k_rope_offset"), dense("c_kv_offset"), dense("v"), call.epsilon, a.Text("cache_mode"), call.returns_rows, keys.block_step,
+              values.block_step, rows.rope, rows.norm);
   }
   caches.Finish();
   if (!call.returns_rows) rows = MakeLatentRows(a, false);

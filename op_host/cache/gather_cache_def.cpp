@@ -18,7 +18,7 @@ const PlainOperator& GatherPaKvCache() {
                                     {"key", rows},
                                     {"value", rows},
                                     {"seq_offset", indices, ops::OPTIONAL}},
-                                   {{"is_seq_lens_cumsum", false}},
+                                   {{"is_seq_lens_cumsum", false}, {"key_block_step", 1}, {"value_block_step", 1}},
                                    {{"key", "key"}, {"value", "value"}}};
   return parts;
 }

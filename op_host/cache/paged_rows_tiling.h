@@ -18,7 +18,7 @@ inline PagedRowsTiling TilePagedRows(const PagedRows<std::int64_t>& rows) {
   PagedRowsTiling tiling;
   tiling.rowBytes = rows.row * rows.element_bytes;
   tiling.chunkBytes = rows.chunk * rows.element_bytes;
-  tiling.blockBytes = rows.block_size * tiling.rowBytes;
+  tiling.blockBytes = rows.block_size * tiling.rowBytes * rows.block_step;
   tiling.pieceBytes = std::min(tiling.rowBytes, ROW_BUFFER_BYTES);
   return tiling;
 }

@@ -20,7 +20,7 @@ const PlainOperator& ScatterPaKvCache() {
   static const PlainOperator parts{
       "npu_scatter_pa_kv_cache",
       {{"key", Rows()}, {"value", Rows()}, {"key_cache", Rows()}, {"value_cache", Rows()}, {"slot_mapping", Slots()}},
-      {{"cache_mode", ""}},
+      {{"cache_mode", ""}, {"key_block_step", 1}, {"value_block_step", 1}},
       {{"key_cache", "key_cache"}, {"value_cache", "value_cache"}}};
   return parts;
 }
@@ -28,7 +28,7 @@ const PlainOperator& ScatterPaKvCache() {
 const PlainOperator& ScatterPaCache() {
   static const PlainOperator parts{"npu_scatter_pa_cache",
                                    {{"key", Rows()}, {"key_cache", Rows()}, {"slot_mapping", Slots()}},
-                                   {{"cache_mode", ""}},
+                                   {{"cache_mode", ""}, {"key_block_step", 1}},
                                    {{"key_cache", "key_cache"}}};
   return parts;
 }

@@ -25,6 +25,8 @@ GatherCall<Int> ReadGather(const Reader& a) {
                        a.Flag("is_seq_lens_cumsum")};
   call.keys = DescribePagedRows(op, "", "key", key, "key_cache", desc("key_cache"));
   call.values = DescribePagedRows(op, "", "value", value, "value_cache", value_cache);
+  SetBlockStep(a.Integer("key_block_step"), &call.keys);
+  SetBlockStep(a.Integer("value_block_step"), &call.values);
   RequireSameBlocks(op, "value_cache", value_cache, call.values, "key_cache", call.keys);
   if (KnownNe(value.Size(0), key.Size(0))) {
     Fail(op, "value", "differs from key in its tokens", value.sizes, Show(key.Size(0)) + " tokens");

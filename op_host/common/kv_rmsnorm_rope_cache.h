@@ -10,7 +10,9 @@ struct KvRmsnormRopeCall {
   const char* op;
   TensorDesc<Int> kv;
   Int tokens, sequence_tokens;
-  PagedRows<Int> rope, norm;
+  TensorDesc<Int> v;     // with it kv holds keys alone: normalised as a whole, then turned in their first columns
+  Int norm_columns, rope_columns;
+  PagedRows<Int> rope, norm;  // of k_cache and ckv_cache
   bool rope_quantised, norm_quantised;
   bool index_per_block = false;    // one index for each block of a sequence
   bool index_in_sequence = false;  // caches are (B, 1, L, D), and an index counts within a sequence's L
@@ -42,18 +44,19 @@ inline const LatentMode& LatentModeOf(const char* op, const std::string& name) {
 // blocks (B, 1, L, columns).
 template <class Int>
 PagedRows<Int> DescribeLatentCache(const char* op, const char* name, const TensorDesc<Int>& cache, const Int& columns,
-                                   const LatentMode& mode, const Int& sequences) {
+                                   const LatentMode& mode, const Int& sequences, std::int64_t step) {
+  PagedRows<Int> rows;
+  rows.blocks = cache.Dim() > 0 ? cache.Size(0) : Int(0);
+  SetBlockStep(step, &rows);
   const std::int64_t one = mode.in_sequence ? 1 : 2;
   const bool fits = cache.Dim() == 4 && !KnownNe(cache.Size(one), Int(1)) && !KnownNe(cache.Size(3), columns) &&
-                    (!mode.in_sequence || !KnownNe(cache.Size(0), sequences));
+                    (!mode.in_sequence || !KnownNe(rows.blocks, sequences));
   if (!fits) {
     Fail(op, name, "has the wrong shape", cache.sizes,
          (mode.in_sequence ? "(" + Show(sequences) + ", 1, length, " : "(blocks, block_size, 1, ") + Show(columns) +
              ") for cache_mode " + mode.name);
   }
-  PagedRows<Int> rows;
   rows.form = mode.form;
-  rows.blocks = cache.Size(0);
   rows.block_size = mode.in_sequence ? cache.Size(2) : cache.Size(1);
   rows.row = columns;
   rows.element_bytes = SizeOf(cache.dtype);
@@ -65,18 +68,62 @@ PagedRows<Int> DescribeLatentCache(const char* op, const char* name, const Tenso
   return rows;
 }
 
-// The type of kv, or int8 with a scale for each column.
-template <class Int>
-bool RequireLatentTypes(const char* op, const char* name, const TensorDesc<Int>& cache, const char* scale_name,
-                        const TensorDesc<Int>& scale, DType dtype, const Int& columns) {
-  RequireDType(op, name, cache, {scale ? DType::kInt8 : dtype});
-  if (!scale) return false;
-  RequireDType(op, scale_name, scale, {DType::kFloat32});
-  if (!SameSizes(scale, {columns})) {
-    Fail(op, scale_name, "has the wrong shape", scale.sizes,
-         Show(std::vector<Int>{columns}) + ": a scale for each column");
+// A cache and the names of what it is quantised with.
+struct LatentNames {
+  const char *cache, *scale, *offset;
+};
+
+inline constexpr LatentNames kRopeNames{"k_cache", "k_rope_scale", "k_rope_offset"};
+inline constexpr LatentNames kNormNames{"ckv_cache", "c_kv_scale", "c_kv_offset"};
+
+// The type of kv, or int8 with a scale for each column, and perhaps an offset.
+template <class Int, class Reader>
+bool RequireLatentTypes(const Reader& a, const LatentNames& names, DType dtype, const Int& columns) {
+  const TensorDesc<Int> scale = a.template Desc<Int>(names.scale), offset = a.template Desc<Int>(names.offset);
+  RequireDType(a.Op(), names.cache, a.template Desc<Int>(names.cache), {scale ? DType::kInt8 : dtype});
+  if (offset && !scale) {
+    Fail(a.Op(), names.offset, std::string("is given without ") + names.scale, "a tensor", "None, or both");
   }
-  return true;
+  for (const auto& [name, values] : {std::pair{names.scale, &scale}, std::pair{names.offset, &offset}}) {
+    if (!*values) continue;
+    RequireDType(a.Op(), name, *values, {DType::kFloat32});
+    if (!SameSizes(*values, {columns})) {
+      Fail(a.Op(), name, "has the wrong shape", values->sizes,
+           Show(std::vector<Int>{columns}) + ": a number for each column");
+    }
+  }
+  return scale.defined;
+}
+
+// Normalised and turned columns of the rows of kv.
+template <class Int>
+void SetColumns(const TensorDesc<Int>& gamma, const TensorDesc<Int>& cosines, KvRmsnormRopeCall<Int>* call) {
+  const TensorDesc<Int>&kv = call->kv, &v = call->v;
+  call->norm_columns = gamma.Size(0);
+  call->rope_columns = v ? cosines.Size(-1) : Int(kv.Size(3) - call->norm_columns);
+  if (v) {
+    RequireDType(call->op, "v", v, {kv.dtype});
+    const std::vector<Int> sizes = {kv.Size(0), Int(1), kv.Size(2)};
+    bool fits = v.Dim() == 4;
+    for (std::int64_t axis = 0; fits && axis < 3; ++axis) fits = !KnownNe(v.Size(axis), sizes[axis]);
+    if (!fits) {
+      Fail(call->op, "v", "has the wrong shape", v.sizes,
+           "(" + Show(kv.Size(0)) + ", 1, " + Show(kv.Size(2)) + ", columns)");
+    }
+    if (KnownNe(call->norm_columns, kv.Size(3))) {
+      Fail(call->op, "gamma", "has the wrong shape", gamma.sizes,
+           Show(std::vector<Int>{kv.Size(3)}) + ": with v all columns of kv");
+    }
+  }
+  const Int& rope = call->rope_columns;
+  const bool legal = !KnownLt(rope, Int(2)) && !KnownNe(Int(rope % Int(2)), Int(0));
+  if (v && (!legal || KnownLt(kv.Size(3), rope))) {
+    Fail(call->op, "cos", "has the wrong number of columns", rope, "an even number up to " + Show(kv.Size(3)));
+  }
+  if (!legal) {
+    Fail(call->op, "kv", "has the wrong number of columns", kv.Size(3),
+         Show(call->norm_columns) + " of gamma and an even number of rotated ones");
+  }
 }
 
 // Reader: framework's Arguments, or NamedReader of a context of CANN.
@@ -84,11 +131,7 @@ template <class Int, class Reader>
 KvRmsnormRopeCall<Int> ReadKvRmsnormRope(const Reader& a) {
   const char* op = a.Op();
   const auto desc = [&](const char* name) { return a.template Desc<Int>(name); };
-  const TensorDesc<Int> kv = desc("kv"), gamma = desc("gamma"), cosines = desc("cos"), index = desc("index");
-  const TensorDesc<Int> rope_cache = desc("k_cache"), norm_cache = desc("ckv_cache");
-  for (const char* name : {"k_rope_offset", "c_kv_offset", "v"}) {
-    if (desc(name)) Fail(op, name, "is not supported", "a tensor", "None");
-  }
+  const TensorDesc<Int> kv = desc("kv"), gamma = desc("gamma"), index = desc("index");
   const LatentMode& mode = LatentModeOf(op, a.Text("cache_mode"));
   RequireDType(op, "kv", kv, {DType::kFloat16, DType::kBFloat16, DType::kFloat32});
   if (kv.Dim() != 4 || KnownNe(kv.Size(1), Int(1))) {
@@ -96,24 +139,26 @@ KvRmsnormRopeCall<Int> ReadKvRmsnormRope(const Reader& a) {
   }
   RequireDType(op, "gamma", gamma, {kv.dtype});
   if (gamma.Dim() != 1) Fail(op, "gamma", "has the wrong number of dimensions", gamma.sizes, "1");
-  const Int norm_columns = gamma.Size(0), rope_columns = kv.Size(3) - norm_columns;
-  if (KnownLt(rope_columns, Int(2)) || KnownNe(Int(rope_columns % Int(2)), Int(0))) {
-    Fail(op, "kv", "has the wrong number of columns", kv.Size(3),
-         Show(norm_columns) + " of gamma and an even number of rotated ones");
-  }
   for (const char* name : {"cos", "sin"}) {
     RequireDType(op, name, desc(name), {kv.dtype});
-    const std::vector<Int> sizes = {kv.Size(0), Int(1), kv.Size(2), rope_columns};
+    if (desc(name).Dim() != 4) Fail(op, name, "has the wrong number of dimensions", desc(name).sizes, "4");
+  }
+  KvRmsnormRopeCall<Int> call{op, kv, kv.Size(0) * kv.Size(2), kv.Size(2), desc("v"), Int(0), Int(0), {}, {}, false,
+                              false, mode.per_block, mode.in_sequence, a.Flag("is_output_kv"), a.Number("epsilon")};
+  SetColumns(gamma, desc("cos"), &call);
+  for (const char* name : {"cos", "sin"}) {
+    const std::vector<Int> sizes = {kv.Size(0), Int(1), kv.Size(2), call.rope_columns};
     if (!SameSizes(desc(name), sizes)) Fail(op, name, "has the wrong shape", desc(name).sizes, Show(sizes));
   }
-  KvRmsnormRopeCall<Int> call{op, kv, kv.Size(0) * kv.Size(2), kv.Size(2), {}, {}, false, false, mode.per_block,
-                              mode.in_sequence, a.Flag("is_output_kv"), a.Number("epsilon")};
-  call.rope_quantised =
-      RequireLatentTypes(op, "k_cache", rope_cache, "k_rope_scale", desc("k_rope_scale"), kv.dtype, rope_columns);
-  call.norm_quantised =
-      RequireLatentTypes(op, "ckv_cache", norm_cache, "c_kv_scale", desc("c_kv_scale"), kv.dtype, norm_columns);
-  call.rope = DescribeLatentCache(op, "k_cache", rope_cache, rope_columns, mode, kv.Size(0));
-  call.norm = DescribeLatentCache(op, "ckv_cache", norm_cache, norm_columns, mode, kv.Size(0));
+  const Int rope_columns = call.v ? call.norm_columns : call.rope_columns;
+  const Int norm_columns = call.v ? call.v.Size(3) : call.norm_columns;
+  const TensorDesc<Int> rope_cache = desc("k_cache"), norm_cache = desc("ckv_cache");
+  call.rope_quantised = RequireLatentTypes<Int>(a, kRopeNames, kv.dtype, rope_columns);
+  call.norm_quantised = RequireLatentTypes<Int>(a, kNormNames, kv.dtype, norm_columns);
+  call.rope = DescribeLatentCache(op, "k_cache", rope_cache, rope_columns, mode, kv.Size(0),
+                                  a.Integer("k_block_step"));
+  call.norm = DescribeLatentCache(op, "ckv_cache", norm_cache, norm_columns, mode, kv.Size(0),
+                                  a.Integer("ckv_block_step"));
   RequireSameBlocks(op, "ckv_cache", norm_cache, call.norm, "k_cache", call.rope);
   RequireDType(op, "index", index, {DType::kInt64});
   std::vector<Int> entries = {call.tokens};

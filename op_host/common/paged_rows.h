@@ -21,7 +21,16 @@ struct PagedRows {
   Int row;    // elements of a row
   Int chunk;  // elements that lie together: the row, or the last extent of NZ
   int element_bytes = 0;
+  std::int64_t block_step = 1;  // the cache is every block_step-th of the blocks in memory
 };
+
+// A cache in memory that has other blocks between its own, `step` of 2 or more.
+template <class Int>
+void SetBlockStep(std::int64_t step, PagedRows<Int>* rows) {
+  if (step < 2) return;
+  rows->block_step = step;
+  rows->blocks = (rows->blocks + Int(step - 1)) / Int(step);
+}
 
 // Types that are moved as they are.
 template <class Int>

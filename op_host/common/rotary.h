@@ -69,8 +69,12 @@ RotaryCall<Int> ReadRotaryMul(const Reader& a) {
       a.Op(), "input", desc("input"), desc("r1"), desc("r2"), a.Text("rotary_mode"), a.Flag("transposed")};
   const bool is_work = a.Has("transposed");
   if (!is_work || call.mode != "deinterleave") RequireRotaryMode<Int>(call.op, call.mode);
-  if (desc("rotate")) Fail(call.op, "rotate", "is not supported", "a tensor", "None: the rotation of rotary_mode");
   CheckRotary(call, "r1", "r2");
+  if (const TensorDesc<Int> rotate = desc("rotate")) {
+    RequireDType(call.op, "rotate", rotate, {DType::kFloat16, DType::kBFloat16, DType::kFloat32});
+    const std::vector<Int> square = {call.input.Size(-1), call.input.Size(-1)};
+    if (!SameSizes(rotate, square)) Fail(call.op, "rotate", "has the wrong shape", rotate.sizes, Show(square));
+  }
   return call;
 }
 

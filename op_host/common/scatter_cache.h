@@ -1,6 +1,7 @@
 // Arguments of the operators that write tokens into paged caches (SPEC section 9b), and their checks.
 #pragma once
 
+#include <tuple>
 #include <vector>
 
 #include "paged_rows.h"
@@ -23,24 +24,32 @@ struct ScatterCall {
   std::vector<ScatterSide<Int>> sides;  // keys, and values if there are any
 };
 
+// The operator that does the work of npu_scatter_pa_cache has its name behind an underscore.
+template <class Reader>
+const char* ScatterName(const Reader& a) {
+  return a.Has("compress_lens") && a.Op()[0] == '_' ? a.Op() + 1 : a.Op();
+}
+
 // Reader: framework's Arguments, or NamedReader of a context of CANN.
 template <class Int, class Reader>
 ScatterCall<Int> ReadScatter(const Reader& a) {
-  // The operator that does the work of npu_scatter_pa_cache has its name behind an underscore.
-  const char* op = a.Op();
-  if (a.Has("compress_lens") && op[0] == '_') ++op;
+  const char* op = ScatterName(a);
   for (const char* name : {"compress_lens", "compress_seq_offsets", "seq_lens"}) {
-    if (a.template Desc<Int>(name))
-      Fail(op, name, "is not supported", "a tensor", "None: caches that are not compressed");
+    if (a.template Desc<Int>(name)) {
+      Fail(op, name, "does not go with tokens of three dimensions", "a tensor",
+           "None, or keys of four, (B, S, N, D), for a compressed cache");
+    }
   }
   ScatterCall<Int> call{op, a.Has("slot_indices") ? "slot_indices" : "slot_mapping", {}, Int(0), {}};
   call.slots = a.template Desc<Int>(call.slots_name);
   const std::string mode = a.Has("cache_mode") ? a.Text("cache_mode") : "";
   const TensorDesc<Int> key = a.template Desc<Int>("key");
-  for (const auto& [rows_name, cache_name] : {std::pair{"key", "key_cache"}, std::pair{"value", "value_cache"}}) {
+  for (const auto& [rows_name, cache_name, step_name] :
+       {std::tuple{"key", "key_cache", "key_block_step"}, std::tuple{"value", "value_cache", "value_block_step"}}) {
     if (!a.Has(rows_name)) continue;
     const TensorDesc<Int> rows = a.template Desc<Int>(rows_name), cache = a.template Desc<Int>(cache_name);
     call.sides.push_back({rows_name, cache_name, DescribePagedRows(op, mode, rows_name, rows, cache_name, cache)});
+    SetBlockStep(a.Integer(step_name), &call.sides.back().rows);
     if (KnownNe(rows.Size(0), key.Size(0))) {
       Fail(op, rows_name, "differs from key in its tokens", rows.sizes, Show(key.Size(0)) + " tokens");
     }

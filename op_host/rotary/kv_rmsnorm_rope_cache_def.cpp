@@ -30,9 +30,12 @@ const PlainOperator& KvRmsnormRopeCache() {
        {"k_cache", CacheTypes(1)},
        {"ckv_cache", CacheTypes(2)},
        {"k_rope_scale", floats, ops::OPTIONAL},
-       {"c_kv_scale", floats, ops::OPTIONAL}},
-      {{"epsilon", 1e-5f}, {"cache_mode", "Norm"}, {"is_output_kv", false}},
-      {{"k_cache", "k_cache"}, {"ckv_cache", "ckv_cache"}, {"k_embed_out", "kv", "cos"}, {"y_out", "kv", "gamma"}}};
+       {"c_kv_scale", floats, ops::OPTIONAL},
+       {"k_rope_offset", floats, ops::OPTIONAL},
+       {"c_kv_offset", floats, ops::OPTIONAL},
+       {"v", types, ops::OPTIONAL}},
+      {{"epsilon", 1e-5f}, {"cache_mode", "Norm"}, {"is_output_kv", false}, {"k_block_step", 1}, {"ckv_block_step", 1}},
+      {{"k_cache", "k_cache"}, {"ckv_cache", "ckv_cache"}, {"k_embed_out", "kv", "k_cache"}, {"y_out", "kv", "ckv_cache"}}};
   return parts;
 }
 
@@ -45,13 +48,16 @@ void RequireFits(const char* op, const char* name, std::int64_t columns, std::in
 void Tile(const PlainReader<gert::TilingContext>& reader, gert::TilingContext& context) {
   constexpr std::int64_t kMostNorm = 1024, kMostRope = 256, kWord = 128;
   const auto call = ReadKvRmsnormRope<std::int64_t>(reader);
-  RequireFits(call.op, "gamma", call.norm.row, kMostNorm);
-  RequireFits(call.op, "cos", call.rope.row, kMostRope);
+  RequireFits(call.op, call.v ? "v" : "gamma", call.norm.row, kMostNorm);
+  RequireFits(call.op, call.v ? "gamma" : "cos", call.rope.row, kMostRope);
   auto& tiling = TilingData<KvRmsnormRopeTiling>(context);
   tiling.tokens = static_cast<std::uint64_t>(call.tokens);
   tiling.sequenceTokens = static_cast<std::uint64_t>(call.sequence_tokens);
-  tiling.normColumns = static_cast<std::uint32_t>(call.norm.row);
-  tiling.ropeColumns = static_cast<std::uint32_t>(call.rope.row);
+  tiling.normColumns = static_cast<std::uint32_t>(call.norm_columns);
+  tiling.ropeColumns = static_cast<std::uint32_t>(call.rope_columns);
+  tiling.keyColumns = static_cast<std::uint32_t>(call.rope.row);
+  tiling.valueColumns = static_cast<std::uint32_t>(call.norm.row);
+  tiling.split = call.v ? 1 : 0;
   tiling.hasOutputs = call.returns_rows ? 1 : 0;
   tiling.epsilon = static_cast<float>(call.epsilon);
   tiling.indexPerBlock = call.index_per_block ? 1 : 0;
@@ -60,7 +66,7 @@ void Tile(const PlainReader<gert::TilingContext>& reader, gert::TilingContext& c
   tiling.slots = call.norm.block_size * (call.index_in_sequence ? 1 : call.norm.blocks);
   tiling.rope = TilePagedRows(call.rope);
   tiling.norm = TilePagedRows(call.norm);
-  const std::int64_t pitch = (call.norm.row + kWord - 1) / kWord * kWord;
+  const std::int64_t longest = std::max(call.norm.row, call.rope.row), pitch = (longest + kWord - 1) / kWord * kWord;
   tiling.tileRows = static_cast<std::uint32_t>(std::min<std::int64_t>(RMSNORM_ROWS, RMSNORM_FLOATS / pitch));
   // A few tokens are spread over the cores.
   const std::int64_t cores = LaunchOnVectors(context, call.tokens), share = (call.tokens + cores - 1) / cores;

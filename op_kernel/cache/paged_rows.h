@@ -76,8 +76,11 @@ class PagedRows {
     constexpr int64_t FEW = 8;  // chunks per row for which it takes no longer
     return rows > 1 && piece.bytes / ChunkBytes(piece) <= rows * FEW;
   }
-  // Whether slots go on from one to the next without a gap in a row's chunks.
-  __aicore__ inline bool GoesOn(int64_t slot) const { return !IsCut() || (slot + 1) % blockSize_ != 0; }
+  // Whether slots go on from one to the next without a gap in a row's chunks or between blocks.
+  __aicore__ inline bool GoesOn(int64_t slot) const {
+    const bool apart = tiling_->blockBytes != blockSize_ * tiling_->rowBytes;
+    return (!IsCut() && !apart) || (slot + 1) % blockSize_ != 0;
+  }
 
   __aicore__ inline void LoadFromCache(const Bytes& local, const RowPiece& piece, int64_t slot) const {
     const int64_t chunk = ChunkBytes(piece);

@@ -7,21 +7,26 @@
 
 namespace npufa {
 
+// Where the rows of keys or of values go.
+struct LatentTarget {
+  GM_ADDR cache;
+  GM_ADDR scale;   // null: the cache has the type of kv
+  GM_ADDR offset;  // null: none is added
+  GM_ADDR output;
+};
+
 struct KvRmsnormRopeArguments {
   GM_ADDR kv;
+  GM_ADDR values;
   GM_ADDR gamma;
   GM_ADDR cosines;
   GM_ADDR sines;
   GM_ADDR index;
-  GM_ADDR ropeCache;
-  GM_ADDR normCache;
-  GM_ADDR ropeScale;  // null: the cache has the type of kv
-  GM_ADDR normScale;
-  GM_ADDR ropeOutput;
-  GM_ADDR normOutput;
+  LatentTarget key;
+  LatentTarget value;
 };
 
-// One of the two parts of a row.
+// Rows of keys or of values: without `split` the turned and the normalised part of a row of kv.
 template <typename T>
 struct LatentPart {
   uint32_t columns;
@@ -30,7 +35,9 @@ struct LatentPart {
   PagedRows cache;
   const PagedRowsTiling* rows;
   bool quantised;
+  bool shifted;
   AscendC::TBuf<AscendC::TPosition::VECCALC> scale;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> offset;
 };
 
 template <typename T>
@@ -38,7 +45,9 @@ class KvRmsnormRope {
  public:
   __aicore__ inline void Run(const KvRmsnormRopeArguments& arguments, const KvRmsnormRopeTiling& tiling) {
     tiling_ = &tiling;
+    kvWidth_ = tiling.normColumns + (tiling.split != 0 ? 0 : tiling.ropeColumns);
     kv_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(arguments.kv));
+    valueRows_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(arguments.values));
     angles_[0].SetGlobalBuffer(reinterpret_cast<__gm__ T*>(arguments.cosines));
     angles_[1].SetGlobalBuffer(reinterpret_cast<__gm__ T*>(arguments.sines));
     index_.SetGlobalBuffer(reinterpret_cast<__gm__ int64_t*>(arguments.index));
@@ -50,17 +59,18 @@ class KvRmsnormRope {
     pipe.InitBuffer(halves_, RMSNORM_FLOATS * sizeof(half));
     pipe.InitBuffer(sums_, (PartialFloats(RMSNORM_FLOATS) + FLOATS_PER_REPEAT) * sizeof(float));
     pipe.InitBuffer(blocks_, RMSNORM_ROWS * BLOCK_BYTES);
-    Init(pipe, norm_, tiling.normColumns, tiling.norm, arguments.normCache, arguments.normScale, arguments.normOutput);
-    Init(pipe, rope_, tiling.ropeColumns, tiling.rope, arguments.ropeCache, arguments.ropeScale, arguments.ropeOutput);
-    pipe.InitBuffer(gamma_, norm_.pitch * sizeof(float));
-    for (uint32_t i = 0; i < 2; ++i) pipe.InitBuffer(factors_[i], RMSNORM_ROWS * rope_.pitch * sizeof(float));
-    rotation_.Init(pipe, ROTARY_DEINTERLEAVE, rope_.columns, rope_.pitch, RMSNORM_ROWS * rope_.pitch, false);
+    Init(pipe, value_, tiling.valueColumns, tiling.norm, arguments.value);
+    Init(pipe, key_, tiling.keyColumns, tiling.rope, arguments.key);
+    normPitch_ = RowPitch(tiling.normColumns);
+    pipe.InitBuffer(gamma_, normPitch_ * sizeof(float));
+    for (uint32_t i = 0; i < 2; ++i) pipe.InitBuffer(factors_[i], RMSNORM_ROWS * key_.pitch * sizeof(float));
+    rotation_.Init(pipe, ROTARY_DEINTERLEAVE, tiling.ropeColumns, key_.pitch, RMSNORM_ROWS * key_.pitch, false);
     // Whole blocks of rows are broadcast, also where a tile has fewer.
     AscendC::Duplicate(sums_.Get<float>(), 1.0f, static_cast<int32_t>(FLOATS_PER_REPEAT));
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::GlobalTensor<T> gamma;
     gamma.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(arguments.gamma));
-    Load(gamma_.Get<float>(), gamma, 1, norm_.columns, norm_.columns, norm_.pitch);
+    Load(gamma_.Get<float>(), gamma, 1, tiling.normColumns, tiling.normColumns, normPitch_);
 
     const uint64_t tiles = (tiling.tokens + tiling.tileRows - 1) / tiling.tileRows;
     const uint64_t core = static_cast<uint64_t>(AscendC::GetBlockIdx()), cores = AscendC::GetBlockNum();
@@ -68,8 +78,11 @@ class KvRmsnormRope {
       const uint64_t token = tile * tiling.tileRows;
       const uint32_t rows = static_cast<uint32_t>(Min(static_cast<uint64_t>(tiling.tileRows), tiling.tokens - token));
       FindSlots(token, rows);
-      Normalise(token, rows);
-      Rotate(token, rows);
+      if (tiling.split != 0) {
+        MoveSplit(token, rows);
+      } else {
+        MoveParts(token, rows);
+      }
     }
   }
 
@@ -78,31 +91,39 @@ class KvRmsnormRope {
   static constexpr float INT8_MAX_VALUE = 127.0f;
 
   __aicore__ inline void Init(AscendC::TPipe& pipe, LatentPart<T>& part, uint32_t columns, const PagedRowsTiling& rows,
-                              GM_ADDR cache, GM_ADDR scale, GM_ADDR output) {
+                              const LatentTarget& target) {
     part.columns = columns;
     part.pitch = RowPitch(columns);
     part.rows = &rows;
-    part.cache.Init(nullptr, cache, rows, tiling_->blockSize);
-    part.output.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(output));
-    part.quantised = scale != nullptr;
-    if (!part.quantised) return;
-    pipe.InitBuffer(part.scale, part.pitch * sizeof(float));
-    AscendC::GlobalTensor<float> scales;
-    scales.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(scale));
-    // Columns behind the last take part in nothing.
-    LoadRows(part.scale.template Get<float>(), scales, 1, columns, columns, part.pitch);
+    part.cache.Init(nullptr, target.cache, rows, tiling_->blockSize);
+    part.output.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(target.output));
+    part.quantised = target.scale != nullptr;
+    part.shifted = target.offset != nullptr;
+    if (part.quantised) LoadColumns(pipe, part.scale, target.scale, part);
+    if (part.shifted) LoadColumns(pipe, part.offset, target.offset, part);
+  }
+
+  // A number for each column; those behind the last take part in nothing.
+  __aicore__ inline void LoadColumns(AscendC::TPipe& pipe, AscendC::TBuf<AscendC::TPosition::VECCALC>& buffer,
+                                     GM_ADDR numbers, const LatentPart<T>& part) {
+    pipe.InitBuffer(buffer, part.pitch * sizeof(float));
+    AscendC::GlobalTensor<float> source;
+    source.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(numbers));
+    LoadRows(buffer.template Get<float>(), source, 1, part.columns, part.columns, part.pitch);
     const auto event = GetTPipePtr()->FetchEventID(AscendC::HardEvent::MTE2_V);
     AscendC::SetFlag<AscendC::HardEvent::MTE2_V>(event);
     AscendC::WaitFlag<AscendC::HardEvent::MTE2_V>(event);
   }
 
+  // Columns behind the last are `rest`.
   __aicore__ inline void Load(const AscendC::LocalTensor<float>& result, const AscendC::GlobalTensor<T>& source,
-                              uint32_t rows, uint32_t columns, uint64_t sourcePitch, uint32_t pitch) {
+                              uint32_t rows, uint32_t columns, uint64_t sourcePitch, uint32_t pitch,
+                              float rest = 0.0f) {
     AscendC::LocalTensor<T> raw = inQueue_.template AllocTensor<T>();
     LoadRows(raw, source, rows, columns, sourcePitch, pitch);
     inQueue_.EnQue(raw);
     raw = inQueue_.template DeQue<T>();
-    AscendC::Duplicate(result, 0.0f, static_cast<int32_t>(rows * pitch));
+    AscendC::Duplicate(result, rest, static_cast<int32_t>(rows * pitch));
     AscendC::PipeBarrier<PIPE_V>();
     WidenRows(result, raw, rows, columns, pitch);
     inQueue_.FreeTensor(raw);
@@ -126,17 +147,39 @@ class KvRmsnormRope {
     }
   }
 
-  __aicore__ inline void Normalise(uint64_t token, uint32_t rows) {
-    const AscendC::LocalTensor<float> values = values_.Get<float>(), squares = squares_.Get<float>();
+  // The two parts of rows of kv.
+  __aicore__ inline void MoveParts(uint64_t token, uint32_t rows) {
+    const AscendC::LocalTensor<float> values = values_.Get<float>();
+    Normalise(values, token, rows);
+    Store(value_, values, token, rows);
+    LoadAngles(token, rows);
+    Load(values, kv_[token * kvWidth_ + tiling_->normColumns], rows, key_.columns, kvWidth_, key_.pitch);
+    Rotate(values, rows);
+    Store(key_, values, token, rows);
+  }
+
+  // Keys from kv, values as they are.
+  __aicore__ inline void MoveSplit(uint64_t token, uint32_t rows) {
+    const AscendC::LocalTensor<float> values = values_.Get<float>();
+    LoadAngles(token, rows);
+    Normalise(values, token, rows);
+    Rotate(values, rows);
+    Store(key_, values, token, rows);
+    Load(values, valueRows_[token * value_.columns], rows, value_.columns, value_.columns, value_.pitch);
+    Store(value_, values, token, rows);
+  }
+
+  __aicore__ inline void Normalise(const AscendC::LocalTensor<float>& values, uint64_t token, uint32_t rows) {
+    const AscendC::LocalTensor<float> squares = squares_.Get<float>();
     const AscendC::LocalTensor<float> sums = sums_.Get<float>(), partial = sums[FLOATS_PER_REPEAT];
-    const uint64_t width = tiling_->normColumns + tiling_->ropeColumns;
-    Load(values, kv_[token * width], rows, norm_.columns, width, norm_.pitch);
-    AscendC::Mul(squares, values, values, static_cast<int32_t>(rows * norm_.pitch));
+    const uint32_t columns = tiling_->normColumns;
+    Load(values, kv_[token * kvWidth_], rows, columns, kvWidth_, normPitch_);
+    AscendC::Mul(squares, values, values, static_cast<int32_t>(rows * normPitch_));
     AscendC::PipeBarrier<PIPE_V>();
-    ReduceRows<SumOf>(sums, squares, partial, rows, norm_.pitch);
+    ReduceRows<SumOf>(sums, squares, partial, rows, normPitch_);
     AscendC::PipeBarrier<PIPE_V>();
     const int32_t count = static_cast<int32_t>(rows);
-    AscendC::Muls(sums, sums, 1.0f / static_cast<float>(norm_.columns), count);
+    AscendC::Muls(sums, sums, 1.0f / static_cast<float>(columns), count);
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Adds(sums, sums, tiling_->epsilon, count);
     AscendC::PipeBarrier<PIPE_V>();
@@ -144,24 +187,24 @@ class KvRmsnormRope {
     AscendC::PipeBarrier<PIPE_V>();
     BroadcastRows(blocks_.Get<float>(), sums, rows);
     AscendC::PipeBarrier<PIPE_V>();
-    DivideRows(values, blocks_.Get<float>(), rows, norm_.columns, norm_.pitch);
+    DivideRows(values, blocks_.Get<float>(), rows, columns, normPitch_);
     AscendC::PipeBarrier<PIPE_V>();
-    MultiplyColumns(values, gamma_.Get<float>(), rows, norm_.columns, norm_.pitch);
+    MultiplyColumns(values, gamma_.Get<float>(), rows, columns, normPitch_);
     AscendC::PipeBarrier<PIPE_V>();
-    Store(norm_, values, token, rows);
   }
 
-  __aicore__ inline void Rotate(uint64_t token, uint32_t rows) {
-    const AscendC::LocalTensor<float> values = values_.Get<float>();
-    const uint64_t width = tiling_->normColumns + tiling_->ropeColumns;
+  // Columns behind those that turn stay: their cosine is 1, their sine 0.
+  __aicore__ inline void LoadAngles(uint64_t token, uint32_t rows) {
+    const uint32_t columns = tiling_->ropeColumns;
     for (uint32_t i = 0; i < 2; ++i) {
-      Load(factors_[i].template Get<float>(), angles_[i][token * rope_.columns], rows, rope_.columns, rope_.columns,
-           rope_.pitch);
+      Load(factors_[i].template Get<float>(), angles_[i][token * columns], rows, columns, columns, key_.pitch,
+           i == 0 ? 1.0f : 0.0f);
     }
     rotation_.PrepareSines(factors_[1].template Get<float>(), rows);
-    Load(values, kv_[token * width + tiling_->normColumns], rows, rope_.columns, width, rope_.pitch);
+  }
+
+  __aicore__ inline void Rotate(const AscendC::LocalTensor<float>& values, uint32_t rows) {
     rotation_.Apply(values, factors_[0].template Get<float>(), factors_[1].template Get<float>(), rows, false);
-    Store(rope_, values, token, rows);
   }
 
   __aicore__ inline void Store(LatentPart<T>& part, const AscendC::LocalTensor<float>& values, uint64_t token,
@@ -196,6 +239,10 @@ class KvRmsnormRope {
     const AscendC::LocalTensor<half> halves = halves_.Get<half>();
     MultiplyColumns(values, part.scale.template Get<float>(), rows, part.columns, part.pitch);
     AscendC::PipeBarrier<PIPE_V>();
+    if (part.shifted) {
+      AddColumns(values, part.offset.template Get<float>(), rows, part.columns, part.pitch);
+      AscendC::PipeBarrier<PIPE_V>();
+    }
     AscendC::Maxs(values, values, INT8_MIN_VALUE, count);
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Mins(values, values, INT8_MAX_VALUE, count);
@@ -215,6 +262,7 @@ class KvRmsnormRope {
 
   const KvRmsnormRopeTiling* tiling_;
   AscendC::GlobalTensor<T> kv_;
+  AscendC::GlobalTensor<T> valueRows_;  // values of their own
   AscendC::GlobalTensor<T> angles_[2];
   AscendC::GlobalTensor<int64_t> index_;
   AscendC::TQue<AscendC::TPosition::VECIN, 2> inQueue_;
@@ -226,9 +274,11 @@ class KvRmsnormRope {
   AscendC::TBuf<AscendC::TPosition::VECCALC> blocks_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> gamma_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> factors_[2];
-  LatentPart<T> norm_;
-  LatentPart<T> rope_;
+  LatentPart<T> value_;
+  LatentPart<T> key_;
   Rotation rotation_;
+  uint64_t kvWidth_;
+  uint32_t normPitch_;
   int64_t slots_[RMSNORM_ROWS];
 };
 

@@ -12,8 +12,11 @@ constexpr uint32_t RMSNORM_ROWS = 8;
 struct KvRmsnormRopeTiling {
   uint64_t tokens;
   uint64_t sequenceTokens;
-  uint32_t normColumns;
-  uint32_t ropeColumns;
+  uint32_t split;        // 0 or 1: values have rows of their own, and keys are normalised before they turn
+  uint32_t normColumns;  // of kv that are normalised
+  uint32_t ropeColumns;  // that turn
+  uint32_t keyColumns;   // of a row of k_cache and ckv_cache
+  uint32_t valueColumns;
   uint32_t tileRows;
   uint32_t hasOutputs;  // 0 or 1
   float epsilon;

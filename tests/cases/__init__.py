@@ -2,7 +2,7 @@
 
 from .advance import advance_case
 from .atb import atb_case
-from .cache import gather_case, scatter_case
+from .cache import compressed_case, gather_case, scatter_case
 from .compare import check, tolerance
 from .draw import Draw
 from .fusion import fusion_case, fusion_grad_case
@@ -20,6 +20,7 @@ GENERATORS = {
     "advance_step": advance_case,
     "atb": atb_case,
     "scatter": scatter_case,
+    "compressed": compressed_case,
     "gather": gather_case,
     "attention_update": attention_update_case,
     "ring_update": ring_update_case,
@@ -28,6 +29,7 @@ GENERATORS = {
 }
 
 __all__ = ["Case", "Draw", "GENERATORS", "advance_case", "atb_case", "attention_update_case", "check",
+           "compressed_case",
            "fused_infer_case", "fusion_case", "fusion_grad_case", "gather_case", "incre_case", "latent_case",
            "prompt_case", "random_case", "ring_update_case", "rotary_case", "scatter_case", "tolerance"]
 

@@ -144,7 +144,8 @@ ROTARY = [
     bad("rotary", "input", input=normal(1, 1, 1, 2048), r1=normal(1, 1, 1, 2048), r2=normal(1, 1, 1, 2048)),
     bad("rotary", "rotary_mode", rotary_mode="quarter"),
     bad("rotary", "rotary_mode", rotary_mode="deinterleave"),
-    bad("rotary", "rotate", rotate=normal(16, 16)),
+    bad("rotary", "rotate", rotate=normal(16, 8)),
+    bad("rotary", "rotate", rotate=normal(16, 16, dtype=torch.int32)),
     bad("rotary backward", "grad", grad=normal(2, 3, 4, 8)),
     bad("rotary backward", "grad", grad=normal(2, 3, 4, 16, dtype=F32)),
     bad("interleave", "x", x=normal(3, 4, 16), cos=normal(1, 4, 16), sin=normal(1, 4, 16)),
@@ -182,7 +183,16 @@ def _latent(base):
         bad(base, "epsilon", epsilon=-1.0),
         bad(base, "k_rope_offset", k_rope_offset=torch.ones(16)),
         bad(base, "c_kv_offset", c_kv_offset=torch.ones(32)),
-        bad(base, "v", v=normal(2, 1, 2, 8)),
+        bad(base, "k_rope_offset", k_rope_scale=torch.ones(16), k_rope_offset=torch.ones(8),
+            k_cache=lambda kw: kw["k_cache"].to(torch.int8)),
+        bad(base, "v", v=normal(2, 2, 8)),
+        bad(base, "v", v=normal(2, 1, 3, 8)),
+        bad(base, "v", v=normal(2, 1, 2, 8, dtype=F32)),
+        bad(base, "gamma", v=normal(2, 1, 2, 8)),
+        bad(base, "cos", v=normal(2, 1, 2, 8), gamma=normal(48), cos=normal(2, 1, 2, 64)),
+        bad(base, "cos", v=normal(2, 1, 2, 8), gamma=normal(48), cos=normal(2, 1, 2, 15)),
+        bad(base, "sin", v=normal(2, 1, 2, 8), gamma=normal(48), sin=normal(2, 1, 2, 32)),
+        bad(base, "k_cache", v=normal(2, 1, 2, 32), gamma=normal(48)),
     ]
 
 

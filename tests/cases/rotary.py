@@ -4,7 +4,7 @@ import torch
 
 import reference
 
-from .cache import bits
+from .cache import bits, blocks_apart
 from .draw import FLOATS
 from .merge import close
 from .model import Case
@@ -27,7 +27,9 @@ def rotary_case(d, op=None, mode=None, dtype=None):
     if op == "npu_rotary_mul":
         x = d.normal(shape, dtype)
         kwargs = dict(input=d.strided(x), r1=d.strided(cosines), r2=d.strided(sines), rotary_mode=mode)
-        expected = lambda: reference.rotary(x, cosines, sines, mode)  # noqa: E731
+        if d.chance(0.2):
+            kwargs["rotate"] = d.normal((columns, columns), d.pick(*FLOATS))
+        expected = lambda: reference.rotary(x, cosines, sines, mode, kwargs.get("rotate"))  # noqa: E731
     elif op == "npu_interleave_rope":
         x = d.normal(shape, dtype)
         kwargs = dict(x=d.strided(x), cos=d.strided(cosines), sin=d.strided(sines))
@@ -75,28 +77,37 @@ def latent_index(d, mode, batch, tokens, blocks, block_size):
     return slots, slots
 
 
-def latent_case(d, op=None, mode=None, dtype=None, quantised=None):
+def latent_case(d, op=None, mode=None, dtype=None, quantised=None, split=None):
+    """`split`: keys and values in rows of their own."""
     op, mode, dtype = op or d.pick(*LATENT), mode or d.pick(*LATENT_MODES), dtype or d.pick(*FLOATS)
+    split = d.chance(0.3) if split is None else split
     batch, tokens = d.integer(1, 5), d.integer(1, 60 if d.long else 9)
     nz = mode.endswith("NZ")
     norm = 32 * d.pick(1, 3, 16) if nz else d.pick(1, 24, 64, 512, 600)
     rope = 32 * d.pick(1, 2) if nz else 2 * d.pick(1, 5, 32)
+    key = rope + d.pick(0, 32, 128) if split else rope
     block_size = d.integer(tokens, tokens + 4) if mode == "Norm" else d.pick(1, 4, 16)
     blocks = batch if mode == "Norm" else batch * -(-tokens // block_size) + d.integer(0, 3)
     quantised = [d.chance(0.3), d.chance(0.3)] if quantised is None else quantised
-    kv, gamma = d.normal((batch, 1, tokens, norm + rope), dtype), d.normal((norm,), dtype)
+    width = key if split else norm + rope
+    kv, gamma = d.normal((batch, 1, tokens, width), dtype), d.normal((key if split else norm,), dtype)
     cosines, sines = (d.normal((batch, 1, tokens, rope), dtype) for _ in range(2))
     slots, index = latent_index(d, mode, batch, tokens, blocks, block_size)
     kwargs = dict(kv=d.strided(kv), gamma=gamma, cos=d.strided(cosines), sin=d.strided(sines), index=index,
                   cache_mode=mode, is_output_kv=d.chance(0.5), epsilon=d.pick(1e-5, 1e-2))
-    before = {}
-    for name, scale, columns, int8 in (("k_cache", "k_rope_scale", rope, quantised[0]),
-                                       ("ckv_cache", "c_kv_scale", norm, quantised[1])):
+    v = d.normal((batch, 1, tokens, norm), dtype) if split else None
+    if split:
+        kwargs["v"] = d.strided(v)
+    before, neighbours, apart = {}, [], d.chance(0.2)
+    for name, scale, offset, columns, int8 in (("k_cache", "k_rope_scale", "k_rope_offset", key, quantised[0]),
+                                               ("ckv_cache", "c_kv_scale", "c_kv_offset", norm, quantised[1])):
         shape = (blocks, 1, block_size, columns) if mode == "Norm" else (blocks, block_size, 1, columns)
         before[name] = d.normal(shape, torch.float32, 9.0).to(torch.int8 if int8 else dtype)
-        kwargs[name] = before[name].clone()
+        kwargs[name] = blocks_apart(d, before[name], neighbours) if apart else before[name].clone()
         if int8:
             kwargs[scale] = d.uniform((columns,), 5.0, 40.0)
+            if d.chance(0.5):
+                kwargs[offset] = d.uniform((columns,), -30.0, 30.0)
 
     def rows_of(cache):
         """(slots, columns) of a cache, whatever its form."""
@@ -109,8 +120,8 @@ def latent_case(d, op=None, mode=None, dtype=None, quantised=None):
         results = result[2:] if op == LATENT[0] else result
         if op == LATENT[0]:
             assert all(torch.equal(bits(got), bits(kwargs[name])) for got, name in zip(result, before))
-        scales = ("k_rope_scale", "c_kv_scale")
-        for name, scale, got, rows in zip(before, scales, results, want, strict=True):
+        quantisers = ("k_rope_scale", "k_rope_offset"), ("c_kv_scale", "c_kv_offset")
+        for name, (scale, offset), got, rows in zip(before, quantisers, results, want, strict=True):
             if kwargs["is_output_kv"]:
                 assert got.dtype == dtype
                 close(got, rows, dtype)
@@ -122,9 +133,10 @@ def latent_case(d, op=None, mode=None, dtype=None, quantised=None):
             assert torch.equal(bits(cache[kept]), bits(old[kept])), f"{name} was written elsewhere"
             written, wanted = cache[slots[slots >= 0]], rows.flatten(0, 2)[slots >= 0]
             if kwargs.get(scale) is not None:
-                wanted = reference.stored_rows(wanted, kwargs[scale], torch.int8)
+                wanted = reference.stored_rows(wanted, kwargs[scale], kwargs.get(offset), torch.int8)
                 assert ((written.int() - wanted.int()).abs() <= 1).all(), name
             else:
                 close(written, wanted, dtype)
+        assert all(torch.equal(bits(blocks), content) for blocks, content in neighbours)
 
-    return Case(op, kwargs, lambda: reference.latent_rows(kv, gamma, cosines, sines, kwargs["epsilon"]), compare)
+    return Case(op, kwargs, lambda: reference.latent_rows(kv, gamma, cosines, sines, kwargs["epsilon"], v), compare)

@@ -17,6 +17,7 @@ FILES = (
     "test_custom_ops/test_incre_flash_attention.py",
     "test_custom_ops/test_npu_apply_rotary_pos_emb.py",
     "test_custom_ops/test_npu_attention_update.py",
+    "test_custom_ops/test_npu_kv_rms_norm_rope_cache.py",
     "test_custom_ops/test_npu_ring_attention_update.py",
     "test_custom_ops/test_npu_advance_step_flashattn.py",
     "test_custom_ops/test_npu_dropout_gen_mask.py",
@@ -44,14 +45,8 @@ _FUSED = "test_custom_ops/test_npu_fused_infer_attention_score"
 _LSE = "test_npu_fused_infer_attention_score_ifa_return_lse_softmax_lse"
 _ADVANCE = "test_custom_ops/test_npu_advance_step_flashattn.py"
 
-_ATB = "test_custom_ops/test_atb_flash_attention"
-
-# file::test -> why it cannot pass. All but the first eight are skipped by their file.
+# file::test -> why it cannot pass. All but the first six are skipped by their file.
 CANNOT_PASS = {
-    f"{_ATB}_v2.py::test_flash_attention_case_fa_encoder_nocache_bf16_alibi_compress": "ALiBi from slopes",
-    f"{_ATB}_prefix_v2.py::"
-    "test_flash_attention_case_fa_encoder_withcache_bf16_alibi_sqrt_single_batch_without_tail_block":
-        "ALiBi from slopes",
     "test_base_ops/test_prompt_flash_attention.py::test_op_exec":
         "a scale of 128 with scores rounded to float16 before it: attention in float64 fails the test too",
     f"{_FAKE}::testIncreFlashAttention": "4-D tensors for the layout BSH; npufa checks shapes while it traces",

@@ -18,6 +18,26 @@ def scatter(rows, cache, slots, nz):
     return cache
 
 
+def compressed(rows, cache, starts, lengths, ends, offsets, element):
+    """The Norm cache, of one head, with what is kept of every head's tokens from its slot on; all but the means are
+    copied as bytes, so `rows` and `cache` are bytes, of `element`s."""
+    cache = cache.clone().contiguous()
+    for b, end in enumerate(ends.tolist()):
+        for n in range(rows.shape[2]):
+            start, length, tokens = int(starts[b, n]), int(lengths[b, n]), rows[b, :end, n]
+            offset = -1 if offsets is None else int(offsets[b, n])
+            if offsets is None:
+                kept = list(tokens[max(end - length, 0):])
+            elif offset < 0 or length <= 0:
+                kept = list(tokens)
+            else:
+                mean = tokens[offset:offset + length].contiguous().view(element).double().mean(0)
+                kept = [*tokens[:offset], mean.to(element).view(rows.dtype), *tokens[offset + length:]]
+            for i, row in enumerate(kept if start >= 0 else []):
+                place(cache, start + i, False).copy_(row)
+    return cache
+
+
 def gather(cache, tables, lengths, offsets, rows, nz):
     """The rows with the tokens of the sequences; the arguments are left alone."""
     rows, row = rows.clone().contiguous(), 0

@@ -36,6 +36,11 @@ def npu_scatter_pa_kv_cache(
     Token t goes to slot s = `slot_mapping[t]`: block `s // block_size`, row `s % block_size`. A negative slot is
     skipped. Elements are copied as they are. Of several tokens with one slot one wins (on the CPU the last).
 
+    Compressed caches hold tokens of each head by themselves: keys (B, S, N, D) go to caches (blocks, block_size, 1, D),
+    head n of sequence b to consecutive slots from `slot_mapping[b, n]` on. With L = `compress_lens[b, n]` the last L of
+    its `seq_lens[b]` tokens are stored; with offset o = `compress_seq_offsets[b * N + n]` all tokens are, but for [o, o
+    + L) their mean alone. An offset of -1 or a length of 0 then compresses nothing.
+
     Args:
         key: (T, N, D) of 1, 2 or 4 bytes per element: float16, bfloat16, float32, float8_e4m3fn, float8_e5m2, (u)int8,
             (u)int16, (u)int32. Any strides.
@@ -43,16 +48,21 @@ def npu_scatter_pa_kv_cache(
         key_cache: of the dtype of key; written. "Norm": (blocks, block_size, N, D). "PA_NZ": (blocks, N*D/last,
             block_size, last) or (blocks, N, D/last, block_size, last), last = 16 (32 for types of one byte; 8 or 16 for
             types of four).
-        value_cache: the same for value, with the blocks and block_size of key_cache; written.
-        slot_mapping: (T,) int32 or int64, on the device of the cache.
-        compress_lens, compress_seq_offsets, seq_lens: None; compressed caches are not supported.
+        value_cache: the same for value, with the blocks and block_size of key_cache; written. Caches whose blocks are
+            dense but lie apart, such as those of both in one tensor, are written where they are; others with strides
+            are copied and copied back.
+        slot_mapping: (T,) int32 or int64, on the device of the cache; compressed (B, N).
+        compress_lens: (B, N) or (B * N,), int32 or int64, beside keys of four dimensions, else None.
+        compress_seq_offsets: (B * N,) or (B, N), or None; keys and values are floats of at least 16 bits then.
+        seq_lens: (B,) tokens of each sequence.
         cache_mode: "Norm", "PA_NZ", or None: the form that the shape of the cache has, "Norm" if both.
 
     Raises:
         RuntimeError, ValueError: an illegal argument, or (CPU) a slot beyond the cache; the message names the argument.
             Nothing has been written then. On an NPU a slot beyond the cache ends the kernel with an error.
 
-    Source: SPEC section 9b; torch_npu page `npu_scatter_pa_kv_cache`.
+    Source: SPEC section 9b; torch_npu page `npu_scatter_pa_kv_cache`; for compressed caches also the formula of CANN's
+    aclnnScatterPaCache.
     """
     ...
 

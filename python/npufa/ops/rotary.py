@@ -32,7 +32,7 @@ def npu_rotary_mul(
         r1: cosines: every axis has the extent of input, or 1 (not the last); float16, bfloat16 or float32.
         r2: sines in the shape of r1.
         rotary_mode: "half" or "interleave".
-        rotate: None; matrices are not supported.
+        rotate: (D, D) of floats: `input @ rotate` turns instead of rotary_mode. Products of matrices are torch's own.
 
     Returns:
         Shape and dtype of input.
@@ -134,33 +134,39 @@ def npu_kv_rmsnorm_rope_cache(
     """Normalises one part of MLA's latent rows, rotates the other, and writes both into caches, in place.
 
     The first columns of kv, as many as gamma has, become `x / sqrt(mean(x**2) + epsilon) * gamma` and go to ckv_cache;
-    the others are rotated as by :func:`npu_interleave_rope` and go to k_cache. Arithmetic is float32.
+    the others are rotated as by :func:`npu_interleave_rope` and go to k_cache. With `v` kv is keys alone: (B, 1, S, K),
+    normalised as a whole, then its first D columns rotated, to k_cache; v goes to ckv_cache as it is. Arithmetic is
+    float32.
 
     Args:
-        kv: (B, 1, S, R + D), float16, bfloat16 or float32; D even. On an NPU R is at most 1024 and D at most 256.
-        gamma: (R,) in the dtype of kv.
+        kv: (B, 1, S, R + D), float16, bfloat16 or float32; D even. On an NPU R is at most 1024 and D at most 256; with
+            v K is at most 256.
+        gamma: (R,), with v (K,), in the dtype of kv.
         cos, sin: (B, 1, S, D) in the dtype of kv.
         index: int64. "Norm": (B, S), the row within the sequence's cache. "PA", "PA_BNSD", "PA_NZ": (B * S,), the slot
             of each token. "PA_BLK_BNSD", "PA_BLK_NZ": (B * ceil(S / block_size),), the first slot of each block.
             Negative entries are skipped.
         k_cache: "Norm": (B, 1, L, D); else (blocks, block_size, 1, D), in the modes with NZ stored as (blocks, D /
             last, block_size, last) with last = 16 (32 for int8). In the type of kv, or int8 with k_rope_scale; written.
-        ckv_cache: the same with R columns and c_kv_scale; written.
-        k_rope_scale, c_kv_scale: (D,) and (R,) float32: the int8 cache holds round(value * scale).
-        k_rope_offset, c_kv_offset, v: None; not supported.
+            With v K columns.
+        ckv_cache: the same with R columns and c_kv_scale; with v as many as v has; written.
+        k_rope_scale, c_kv_scale: float32, one for each column: the int8 cache holds round(value * scale).
+        k_rope_offset, c_kv_offset: the same, only beside a scale: round(value * scale + offset).
+        v: (B, 1, S, columns) in the dtype of kv, at most 1024 columns on an NPU, or None.
         epsilon: of the normalisation.
         cache_mode: see index.
         is_output_kv: whether the rows are returned, too.
 
     Returns:
-        k_cache, ckv_cache themselves; with is_output_kv the rotated (B, 1, S, D) and normalised (B, 1, S, R) rows in
-        the dtype of kv, else tensors without elements.
+        k_cache, ckv_cache themselves; with is_output_kv the rows (B, 1, S, columns) of each, not quantised, in the dtype
+        of kv, else tensors without elements.
 
     Raises:
         RuntimeError, ValueError: an illegal argument, or (CPU) an index beyond the cache; the message names the
             argument. Nothing has been written then. On an NPU an index beyond the cache ends the kernel with an error.
 
-    Source: SPEC section 9b; torch_npu page `npu_kv_rmsnorm_rope_cache`.
+    Source: SPEC section 9b; torch_npu page `npu_kv_rmsnorm_rope_cache`; for v and offsets the page of CANN's
+    aclnnKvRmsNormRopeCacheV2.
     """
     ...
 

@@ -7,7 +7,7 @@ from cases.device import on_device
 from cases.on_npu import in_place_on_npu, on_npu
 from sim.ops.random_calls import few_or_all_groups
 
-IN_PLACE = ("scatter", "gather", "latent")
+IN_PLACE = ("scatter", "compressed", "gather", "latent")
 KINDS = (*IN_PLACE, "attention_update", "ring_update", "rotary")
 
 
