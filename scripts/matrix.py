@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import platform
 import subprocess
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from row_tree import ROOT, VERSIONS, build_sh, rows, tree
 
 SLICE = ["tests/ops", "tests/graph", "tests/compat", "tests/sim/torch", "tests/integrations"]
+TIMEOUT = 900  # seconds for a test, unless PYTEST_TIMEOUT says otherwise: a matrix runs for hours, beside other work
 RECORD = ROOT / "docs/versions.json"
 PAGE = ROOT / "docs/versions.md"
 
@@ -94,11 +96,14 @@ def describe(run: dict) -> list[str]:
 
 def run_row(row: object, arguments: list[str], keep: bool) -> dict:
     """Builds and tests one row; raises SystemExit when there is nothing to count."""
-    tests = arguments or SLICE
+    chosen = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
+    tests = chosen or SLICE
+    options = [argument for argument in arguments if argument not in chosen]
+    os.environ.setdefault("PYTEST_TIMEOUT", str(TIMEOUT))
     with tree(ROOT / "build/matrix" / row.torch, keep) as folder:
         report = folder / "build/report.xml"
         began = time.monotonic()
-        build_sh(folder, row, "test", *tests, "-q", "--junitxml", str(report))
+        build_sh(folder, row, "test", *tests, "-q", "--junitxml", str(report), *options)
         if not report.exists():
             raise SystemExit(f"torch {row.torch}: nothing ran")
         done = subprocess.run([folder / ".venv/bin/python", "-c", FACTS], capture_output=True, text=True, check=True,
@@ -111,7 +116,7 @@ def run_row(row: object, arguments: list[str], keep: bool) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="build.sh matrix")
     parser.add_argument("--torch", action="append", default=[], metavar="VERSION", help="a row; default: all of tier 1")
-    parser.add_argument("--keep", action="store_true", 
+    parser.add_argument("--keep", action="store_true",
                         help="leave copy and environment in build/matrix, and use them again")
     options, tests = parser.parse_known_args()
     failed = 0

@@ -13,6 +13,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import multiprocessing
+import os
 import sys
 import traceback
 from multiprocessing.connection import Connection
@@ -21,7 +22,8 @@ from pathlib import Path
 import pytest
 
 SOC = "Ascend910B3"
-TIMEOUT = 60  # seconds; a test of a broken queue or event may never end
+LIMIT = float(os.environ.get("PYTEST_TIMEOUT", 120))  # pytest-timeout's own variable, and the default of pytest.ini
+TIMEOUT = LIMIT / 2  # seconds; a test of a broken queue or event may never end
 START = 300  # seconds until the device is there
 # After a capture that failed torch_npu up to 2.12 counts one as under way until the process ends.
 CAPTURES_RECOVER = tuple(map(int, importlib.metadata.version("torch").split(".")[:2])) >= (2, 13)
@@ -77,7 +79,7 @@ class _Worker:
             if self.connection.poll(TIMEOUT):
                 return self.connection.recv()
             self.process.kill()
-            return f"no answer within {TIMEOUT} s"
+            return f"no answer within {TIMEOUT:.0f} s"
         except (EOFError, OSError):
             self.process.join()
             return f"the process with the device ended with code {self.process.exitcode}"

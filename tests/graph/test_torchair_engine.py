@@ -20,7 +20,7 @@ SAID = "there is no graph engine on the simulated chip"
 
 
 def run(folder, *command):
-    result = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=100)
+    result = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result
 

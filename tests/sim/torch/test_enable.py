@@ -7,13 +7,11 @@ import sys
 
 import pytest
 
-TIMEOUT = 60
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TORCH_DEVICE_BACKEND_AUTOLOAD"}
 
 
-def python(*arguments, timeout=TIMEOUT, **environment):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout,
-                          env=ENVIRONMENT | environment)
+def python(*arguments, **environment):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=ENVIRONMENT | environment)
 
 
 def run(code, **environment):
@@ -148,7 +146,7 @@ if __name__ == "__main__":
         queue = context.Queue()
         process = context.Process(target=work, args=(queue,))
         process.start()
-        print(method, *queue.get(timeout=50))
+        print(method, *queue.get())
         process.join()
     grandchild = "import torch_npu as t, flash_attn as f; print(t.npu.get_device_name(0), f.flash_attn_func.__module__)"
     subprocess.run([sys.executable, "-c", grandchild], check=True)
@@ -163,13 +161,13 @@ Ascend910B1 npufa.npu_fusion_attention
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", ["npufa.sim", "npufa", "environment"])
 def test_children_simulate(tmp_path, how):
     (script := tmp_path / "script.py").write_text(CHILDREN)
     command = [] if how == "environment" else ["-m", how, "run", "--children", "--soc", "Ascend910B1"]
     environment = {"NPUFA_SIM": "Ascend910B1"} if how == "environment" else {}
-    done = python(*command, str(script), timeout=150, **environment)
+    done = python(*command, str(script), **environment)
     assert (done.returncode, done.stdout) == (0, REACHED), done.stderr
 
 
