@@ -72,9 +72,8 @@ class Graph:
 def value_of(const):
     """Values of a Const node."""
     tensor = const.attr["value"].t
-    names = dict(zip(tensor.desc.DESCRIPTOR.fields_by_name["dtype"].enum_type.values_by_number,
-                     tensor.desc.DESCRIPTOR.fields_by_name["dtype"].enum_type.values, strict=True))
-    dtype = _NUMPY[names[tensor.desc.dtype].name]
+    types = tensor.desc.DESCRIPTOR.fields_by_name["dtype"].enum_type
+    dtype = _NUMPY[types.values_by_number[tensor.desc.dtype].name]
     return np.frombuffer(tensor.data, dtype).reshape(list(tensor.desc.shape.dim))
 
 

@@ -92,14 +92,26 @@ def test_gaps_and_two_sided_padding_are_a_matrix():
         assert torch.equal(mask, masking_utils.sdpa_mask(**arguments))
 
 
+def packed(sequences, function, positions):
+    """What versions of transformers make: a pair in either order, with and without positions within the sequence."""
+    functions = [function]
+    if hasattr(masking_utils, "remap_positions_for_packed_sequence"):
+        functions.append(masking_utils.remap_positions_for_packed_sequence(function, positions))
+    within = masking_utils.packed_sequence_mask_function(sequences)
+    return [masking_utils.and_masks(*pair) for inner in functions for pair in ((within, inner), (inner, within))]
+
+
 @pytest.mark.parametrize("pattern", ["causal", "window"])
 def test_packed_sequences(pattern):
     positions = torch.tensor([[0, 1, 2, 0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5, 0, 1]])
     sequences = masking_utils.find_packed_sequence_indices(positions)
-    function = masking_utils.packed_sequence_compatibility_function(PATTERNS[pattern], positions, sequences)
-    mask = npufa_mask(batch_size=2, q_length=8, kv_length=8, mask_function=function, allow_is_causal_skip=False)
-    assert mask.rules.segments.query == mask.rules.segments.key == (3, 8, 14, 16)
-    assert mask.rules.band == ((None, 0) if pattern == "causal" else (-3, 0))
+    for function in packed(sequences, PATTERNS[pattern], positions):
+        arguments = {"batch_size": 2, "q_length": 8, "kv_length": 8, "mask_function": function}
+        expected = masking_utils.sdpa_mask(**arguments, allow_is_causal_skip=False, use_vmap=True)
+        mask = npufa_mask(**arguments, allow_is_causal_skip=False)
+        assert mask.rules.segments.query == mask.rules.segments.key == (3, 8, 14, 16)
+        assert mask.rules.band == ((None, 0) if pattern == "causal" else (-3, 0))
+        assert torch.equal(mask.dense(), expected)
 
 
 def test_unknown_functions_are_a_matrix():

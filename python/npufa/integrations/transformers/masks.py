@@ -112,11 +112,12 @@ def _pattern(mask_function: Callable[..., Any]) -> tuple[Band, Tensor | None] | 
     if window := _captured(first, _BIDIRECTIONAL_WINDOW):
         if second is masking_utils.bidirectional_mask_function:
             return Band(-window["sliding_window"], window["sliding_window"]), None
-    packed, within = _captured(first, _PACKED), _captured(second, _WITHIN_SEQUENCE)
-    if packed and within:
-        inner = _pattern(within["mask_function"])
-        if inner is not None and inner[1] is None:
-            return inner[0], packed["packed_sequence_mask"]
+    for packed, within in ((first, second), (second, first)):
+        if sequences := _captured(packed, _PACKED):
+            remapped = _captured(within, _WITHIN_SEQUENCE)
+            inner = _pattern(remapped["mask_function"] if remapped else within)
+            if inner is not None and inner[1] is None:
+                return inner[0], sequences["packed_sequence_mask"]
     return None
 
 
@@ -125,13 +126,15 @@ _AND = masking_utils.and_masks(masking_utils.causal_mask_function).__code__
 _WINDOW = masking_utils.sliding_window_overlay(1).__code__
 _BIDIRECTIONAL_WINDOW = masking_utils.sliding_window_bidirectional_overlay(1).__code__
 _PACKED = masking_utils.packed_sequence_mask_function(torch.zeros(1, 1)).__code__
-_WITHIN_SEQUENCE = masking_utils.remap_positions_for_packed_sequence(
-    masking_utils.causal_mask_function, torch.zeros(1, 1)).__code__
+# Positions count within each sequence; those of older versions count through the row, where a band is the same.
+_WITHIN_SEQUENCE = (
+    masking_utils.remap_positions_for_packed_sequence(masking_utils.causal_mask_function, torch.zeros(1, 1)).__code__
+    if hasattr(masking_utils, "remap_positions_for_packed_sequence") else None)
 
 
-def _captured(function: Callable[..., Any], code: CodeType) -> dict[str, Any] | None:
-    """Returns the variables that a function with this code captured; None for a function with another one."""
-    if getattr(function, "__code__", None) is not code:
+def _captured(function: Callable[..., Any], code: CodeType | None) -> dict[str, Any] | None:
+    """Returns the variables that a function with this code captured; None where it has another one."""
+    if code is None or getattr(function, "__code__", None) is not code:
         return None
     return dict(zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ())))
 
