@@ -7,6 +7,7 @@ import npufa
 import pytest
 import torch
 from cases.device import fails_a_capture, on_device
+from cases.versions import aliases_raise
 
 HEADS, KV_HEADS, HEAD_DIM, HIDDEN, BLOCK = 4, 2, 16, 64, 16
 
@@ -83,8 +84,7 @@ def test_decode_is_captured_once_and_follows_the_lengths(name):
     model = DecodeStep().half().npu()
     compiled = torch.compile(model, backend=backend(name), dynamic=True, fullgraph=True)
     eager_cache, cache = caches(), caches()
-    # As in an environment with CI: results that are taken for new tensors raise.
-    with torch.no_grad(), torch._functorch.config.patch(error_on_custom_op_aliasing=True):
+    with torch.no_grad(), aliases_raise():
         expected = decode(model, eager_cache, 4)
         actual = decode(compiled, cache, 4)
     assert torch.equal(actual, expected) and expected.isfinite().all()

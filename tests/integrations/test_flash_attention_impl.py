@@ -3,6 +3,9 @@
 import pytest
 import torch
 from cases.device import on_device
+from cases.versions import needs
+
+pytestmark = needs("torch.nn.attention", "restore_flash_attention_impl")
 
 Q_ENDS, K_ENDS = [0, 10, 10, 31], [0, 17, 20, 41]
 HEADS, KV_HEADS, DIM = 4, 2, 24
@@ -91,6 +94,7 @@ def test_varlen_attn_compiles():
     assert torch.equal(got, want) and all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
 
 
+@needs("torch.nn.attention.varlen", "varlen_attn_out")
 @on_device
 def test_used_keys_and_a_given_output():
     from torch.nn.attention.varlen import varlen_attn_out

@@ -5,6 +5,7 @@ import torch
 from cases import random_case
 from cases.model import operator
 from cases.variants import as_v2
+from cases.versions import aliases_raise
 from functorch.compile import aot_function, nop
 
 
@@ -151,8 +152,7 @@ def test_compiled(v2, lse, backend):
 
     out = [torch.full_like(t, 77) for t in want]
     torch._dynamo.reset()
-    # As in an environment with CI: results that are taken for new tensors raise.
-    with torch._functorch.config.patch(error_on_custom_op_aliasing=True):
+    with aliases_raise():
         got = torch.compile(step, backend=backend, fullgraph=True)(out)
     assert torch.equal(got, want[0] + 1)
     assert all(torch.equal(a, b) for a, b in zip(out, want, strict=True))

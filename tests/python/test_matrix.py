@@ -40,6 +40,16 @@ def test_outcomes():
     assert found["refusals"] == ["torch before 2.6: no such thing"]
 
 
+def test_failures_that_ran_once_more():
+    before = run(refusals=["torch 2.10 has no a"])
+    assert [matrix.address(name) for name in before["failures"]] == ["tests/ops/test_a.py::test_three",
+                                                                     "tests/ops/test_a.py::test_two[x]"]
+    again = run(date="2026-12-01", passed=1, failed=0, skipped=1, failures=[], refusals=["torch 2.10 has no b"])
+    found = matrix.corrected(before, again)
+    assert (found["passed"], found["failed"], found["skipped"], found["failures"]) == (2, 0, 3, [])
+    assert found["refusals"] == ["torch 2.10 has no a", "torch 2.10 has no b"] and found["tests"] == matrix.SLICE
+
+
 def run(**changes):
     facts = {"torch": "2.10.0+cu128", "torch_npu": "2.10.0.post4", "python": "3.11.7"}
     return {"row": "2.10.0", "machine": "x86_64", "date": "2026-11-30", "tests": matrix.SLICE, **facts,
