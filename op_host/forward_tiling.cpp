@@ -114,27 +114,37 @@ std::uint64_t ItemBytes(const Spec& spec) {
   return spec.float_dtype == DType::kFloat32 ? sizeof(float) : sizeof(std::uint16_t);
 }
 
-// How keys and values reach the cube.
-enum class Operands { kStored, kConverted, kDigits };
+// How keys and values reach the cube. kWidened: float8 as halves without their scales.
+enum class Operands { kStored, kConverted, kWidened, kDigits };
 
-// int8 keys and values can be multiplied as they are, with queries and probabilities as digits, where the scales do not
-// vary with the key.
-bool DigitsFit(const Spec& spec, const ForwardTiling& tiling) {
+// Queries and output can take the scales of keys and values where they do not vary with the key.
+bool ScalesCanBeApart(const Spec& spec, const ForwardTiling& tiling) {
   const auto fits = [](const AntiquantTiling& a) { return a.kind == SCALE_ONE || a.kind == SCALE_PER_CHANNEL; };
-  return spec.quant.antiquant && !spec.int4_cache && spec.rope_dim == 0 && fits(tiling.keyAntiquant) &&
-         fits(tiling.valueAntiquant);
+  return spec.quant.antiquant && spec.rope_dim == 0 && fits(tiling.keyAntiquant) && fits(tiling.valueAntiquant);
+}
+
+// int8 keys and values can be multiplied as they are, with queries and probabilities as digits.
+bool DigitsFit(const Spec& spec, const ForwardTiling& tiling) {
+  return spec.kv_dtype == DType::kInt8 && ScalesCanBeApart(spec, tiling);
+}
+
+bool HasFewRows(const Spec& spec, const ForwardTiling& tiling) {
+  constexpr std::int64_t kFewRows = 64;
+  const bool guess = spec.q_lens_on_device && spec.IsPackedBatch();  // as many tokens in every sequence
+  const std::int64_t tokens = guess ? (spec.q_tokens + spec.batch - 1) / spec.batch : tiling.sequences.longestQuery;
+  return spec.heads / spec.kv_heads * tokens <= kFewRows;
 }
 
 // Digits are worth it where the rows are few.
 Operands OperandsOf(const Spec& spec, const ForwardTiling& tiling) {
-  constexpr std::int64_t kFewRows = 64;
   if (!spec.quant.antiquant && !spec.quant.Int8Query()) return Operands::kStored;
+  if (IsFloat8(spec.kv_dtype)) {
+    const bool apart = spec.float_dtype != DType::kFloat32 && ScalesCanBeApart(spec, tiling);
+    return apart ? Operands::kWidened : Operands::kConverted;
+  }
   // Longer sequences in the batch must not change how a short one is multiplied.
   if (tiling.batchInvariant && spec.IsPackedBatch()) return Operands::kConverted;
-  const bool guess = spec.q_lens_on_device && spec.IsPackedBatch();  // as many tokens in every sequence
-  const std::int64_t tokens = guess ? (spec.q_tokens + spec.batch - 1) / spec.batch : tiling.sequences.longestQuery;
-  const bool few = spec.heads / spec.kv_heads * tokens <= kFewRows;
-  return few && DigitsFit(spec, tiling) ? Operands::kDigits : Operands::kConverted;
+  return HasFewRows(spec, tiling) && DigitsFit(spec, tiling) ? Operands::kDigits : Operands::kConverted;
 }
 
 // Bytes of a vector core's memory that a tiling takes: queues, accumulated rows, and what each feature adds.
@@ -154,7 +164,11 @@ std::uint64_t VectorBytes(const Spec& spec, Operands operands, const ForwardTili
   if (operands == Operands::kStored) return bytes;
   bytes += 4 * 1024 + 2 * (pitch + key_pitch) * sizeof(float);
   if (tiling.hasQueryScale) bytes += 4352;
-  return bytes + (operands == Operands::kConverted ? chunk * 8 : chunk * 10 + chunk * 9 / 16 + 4608);
+  if (tiling.float8 == FLOAT8_E4M3) bytes += 256;
+  if (operands == Operands::kConverted) return bytes + chunk * 8;
+  const std::uint64_t queries = operands == Operands::kDigits ? chunk : 8 * RoundUp(tiling.headDim, 128);
+  bytes += queries * 8 + queries * 9 / 16 + 4608;
+  return bytes + (operands == Operands::kDigits ? chunk * 2 : chunk * 4);
 }
 
 // Bytes of a cube core's L1: two tiles of queries beside the operands in flight.
@@ -166,12 +180,15 @@ std::uint64_t CubeBytes(const Spec& spec, const ForwardTiling& tiling) {
 // Rows and columns of tiles, as large as the cores' memories allow.
 void SetTileSizes(const Spec& spec, Operands operands, ForwardTiling* tiling) {
   constexpr std::uint64_t kCubeMemory = 512 * 1024 - 256;  // the rest is the system's
-  constexpr std::uint32_t kDigitRows = 32;
+  constexpr std::uint32_t kFewTileRows = 32;
+  // Smaller tiles leave room for longer steps beside the converted keys.
+  const bool few = operands == Operands::kWidened && HasFewRows(spec, *tiling);
   // Selections (of masks and dropout) take the last 8 KiB.
   const std::uint64_t vector_memory = tiling->hasMask || tiling->hasDropout ? 184 * 1024 : 192 * 1024;
-  const std::uint64_t widest = RoundUp(std::max(tiling->valueDim, operands == Operands::kDigits ? tiling->headDim : 0), 64);
+  const bool apart = operands == Operands::kDigits || operands == Operands::kWidened;
+  const std::uint64_t widest = RoundUp(std::max(tiling->valueDim, apart ? tiling->headDim : 0), 64);
   for (const std::uint32_t rows : {128u, 64u, 32u, 16u}) {
-    if (operands == Operands::kDigits && rows > kDigitRows) continue;
+    if ((operands == Operands::kDigits || few) && rows > kFewTileRows) continue;
     for (const std::uint32_t chunk : {8192u, 6144u, 4096u}) {
       tiling->tileRows = rows;
       tiling->slotRows = operands == Operands::kDigits ? DIGITS * rows : rows;
@@ -194,12 +211,12 @@ void SetWorkspace(const Spec& spec, Operands operands, ForwardTiling* tiling) {
   tiling->scoreBytes = rows * tiling->stepColumns * sizeof(float);
   tiling->probabilityBytes = rows * tiling->stepColumns * item;
   tiling->productBytes = rows * tiling->productPitch * sizeof(float);
-  if (operands == Operands::kConverted) {
+  if (operands == Operands::kConverted || operands == Operands::kWidened) {
     const std::uint64_t keys = std::uint64_t{KEY_SLOTS} * tiling->stepColumns;
     tiling->keyBytes = keys * tiling->keyPitch * item;
     tiling->valueBytes = keys * tiling->valuePitch * item;
   }
-  if (operands == Operands::kDigits || tiling->int8Products) {
+  if (operands == Operands::kDigits || operands == Operands::kWidened || tiling->int8Products) {
     tiling->queryBytes = std::uint64_t{KEY_SLOTS} * tiling->slotRows * tiling->keyPitch * item;
   }
   const std::uint64_t group = tiling->sequences.groupSize;
@@ -252,6 +269,7 @@ std::uint64_t TilingKeyOf(const Spec& spec, Operands operands) {
                                                                    : KEY_HALF;
   if (operands == Operands::kStored) return type;
   if (operands == Operands::kDigits) return type + KEY_INT8_DIGITS;
+  if (operands == Operands::kWidened) return type + KEY_FLOAT8_STORED;
   return type + (spec.int4_cache ? KEY_INT4_STORED : KEY_INT8_STORED);
 }
 
@@ -262,17 +280,15 @@ bool WaitsForAll(const ForwardTiling& tiling) {
   return std::any_of(tiling.start + 1, tiling.start + tiling.cores, cut);
 }
 
-void RequireSupported(const Call& call, const Spec& spec) {
-  if (spec.kv_dtype == DType::kFloat8E4M3 || spec.kv_dtype == DType::kFloat8E5M2) {
-    Fail(call.op, "key", "has a dtype that this chip cannot convert", NameOf(spec.kv_dtype), "an int8 or int4 cache");
-  }
+std::uint32_t Float8FormatOf(DType type) {
+  if (type == DType::kFloat8E4M3) return FLOAT8_E4M3;
+  return type == DType::kFloat8E5M2 ? FLOAT8_E5M2 : FLOAT8_NONE;
 }
 
 }  // namespace
 
 ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const ChipLimits& chip,
                          ForwardTiling& tiling) {
-  RequireSupported(call, spec);
   std::memset(&tiling, 0, sizeof tiling);
   FillSequences(call, spec, tiling.sequences);
   tiling.headDim = static_cast<std::uint32_t>(spec.head_dim);
@@ -281,6 +297,7 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   tiling.scale = scale;
   SetSoftcap(call, &tiling);
   tiling.int8Products = spec.quant.Int8Query();
+  tiling.float8 = Float8FormatOf(spec.kv_dtype);
   tiling.hasQueryScale = spec.quant.quantised_query;
   tiling.batchInvariant = call.batch_invariant;
   SetPieces(spec, &tiling);

@@ -78,8 +78,9 @@ std::vector<TypeColumn> InferenceTypes(bool quantised_cache) {
   for (const ge::DataType query : {ge::DT_FLOAT16, ge::DT_BF16, ge::DT_FLOAT}) {
     add(query, query);
     if (!quantised_cache) continue;
-    add(query, ge::DT_INT8);
-    add(query, ge::DT_INT32);  // eight int4 each
+    for (const ge::DataType cache : {ge::DT_INT8, ge::DT_INT32, ge::DT_FLOAT8_E4M3FN, ge::DT_FLOAT8_E5M2}) {
+      add(query, cache);  // int32: eight int4 each
+    }
   }
   add(ge::DT_INT8, ge::DT_INT8);
   return columns;

@@ -47,5 +47,6 @@ extern "C" __global__ __aicore__ void npufa_fused_infer_attention_score(
   arguments.workspace = AscendC::GetUserWorkspace(workspace);
   NPUFA_RUN_FORWARD(arguments, tilingData);
   NPUFA_RUN_FORWARD_INT8(arguments, tilingData);
+  NPUFA_RUN_FORWARD_FLOAT8(arguments, tilingData);
   NPUFA_RUN_FORWARD_INT4(arguments, tilingData);
 }

@@ -31,5 +31,6 @@ extern "C" __global__ __aicore__ void npufa_incre_flash_attention(
   arguments.workspace = AscendC::GetUserWorkspace(workspace);
   NPUFA_RUN_FORWARD(arguments, tilingData);
   NPUFA_RUN_FORWARD_INT8(arguments, tilingData);
+  NPUFA_RUN_FORWARD_FLOAT8(arguments, tilingData);
   NPUFA_RUN_FORWARD_INT4(arguments, tilingData);
 }

@@ -64,13 +64,6 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
       scales);
 }
 
-// Entry points refuse types that the kernels do not know; this says why.
-void RequireConvertibleCache(const Call& call) {
-  if (!IsFloat8(call.key.dtype)) return;
-  Fail(call.op, "key", "has a dtype that the NPU cannot convert", NameOf(call.key.dtype),
-       "an int8 or int4 (int32) cache, or tensors on the CPU");
-}
-
 // Block ids are values of the device, at which the host looks where a kernel has failed: the likely cause comes first.
 template <OpKind kind>
 void LaunchPaged(const Arguments& a, const Call& call, const std::vector<at::Tensor>& results, const Task& task) {
@@ -94,7 +87,6 @@ std::vector<at::Tensor> RunInference(const Arguments& a, const Task& task) {
   const Call call = InferenceCall<std::int64_t>(a, kind, LengthValuesOf(a, "pse_shift"));
   a.RequireOneDevice("query", {call.names.q_lens, call.names.kv_lens});
   const Spec spec = Describe(call);
-  RequireConvertibleCache(call);
   std::vector<at::Tensor> results = MakeResults(a, InferenceResults(call, spec));
   if (results[0].numel() == 0) return results;
   if (call.block_table) {

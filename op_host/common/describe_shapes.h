@@ -215,7 +215,7 @@ void DescribeContiguousCache(const AttentionCall<Int>& call, const Extents<Int>&
 
 // Elements in 32 bytes, the columns that an NZ cache keeps together; 0 for types that have no such cache.
 constexpr std::int64_t NzColumns(DType dtype) {
-  if (dtype == DType::kInt8) return 32;
+  if (dtype == DType::kInt8 || IsFloat8(dtype)) return 32;
   return dtype == DType::kFloat16 || dtype == DType::kBFloat16 ? 16 : 0;
 }
 

@@ -14,7 +14,7 @@ class Accumulator {
   using OutQueue = AscendC::TQue<AscendC::TPosition::VECOUT, 1>;
 
   // `inQueue` and `outQueue` hold tiles of chunkFloats floats and elements of T.
-  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const GroupWorkspace<T>& workspace,
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const Workspace<T, Stored>& workspace,
                               InQueue& inQueue, OutQueue& outQueue, RowOutput<T, Stored>& output) {
     tiling_ = &tiling;
     workspace_ = &workspace;
@@ -147,7 +147,7 @@ class Accumulator {
   }
 
   const ForwardTiling* tiling_;
-  const GroupWorkspace<T>* workspace_;
+  const Workspace<T, Stored>* workspace_;
   InQueue* inQueue_;
   OutQueue* outQueue_;
   RowOutput<T, Stored>* rowOutput_;

@@ -12,7 +12,7 @@ class Combine {
   using InQueue = AscendC::TQue<AscendC::TPosition::VECIN, 1>;
 
   __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const SequenceArguments& sequences,
-                              const GroupWorkspace<T>& workspace, InQueue& inQueue, RowOutput<T, Stored>& output) {
+                              const Workspace<T, Stored>& workspace, InQueue& inQueue, RowOutput<T, Stored>& output) {
     tiling_ = &tiling;
     workspace_ = &workspace;
     inQueue_ = &inQueue;
@@ -160,7 +160,7 @@ class Combine {
   }
 
   const ForwardTiling* tiling_;
-  const GroupWorkspace<T>* workspace_;
+  const Workspace<T, Stored>* workspace_;
   InQueue* inQueue_;
   RowOutput<T, Stored>* rowOutput_;
   Schedule schedule_;

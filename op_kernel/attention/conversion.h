@@ -1,7 +1,9 @@
-// Stored int8 or int4 rows to rows of T in the workspace, from where the cube reads them: value = (stored + offset) * scale.
+// Stored int8, float8 or int4 rows to rows of T in the workspace, from where the cube reads them: value = (stored +
+// offset) * scale, or Float8 without scales.
 #pragma once
 
 #include "antiquant_scales.h"
+#include "float8.h"
 #include "workspace.h"
 
 namespace npufa {
@@ -16,6 +18,16 @@ __aicore__ inline uint64_t StoredBytes(uint64_t elements) {
   }
 }
 
+// What a byte is for the vector unit.
+template <typename Stored>
+struct StoredElement {
+  using Type = Stored;
+};
+template <>
+struct StoredElement<Float8> {
+  using Type = int8_t;
+};
+
 template <typename T, typename Stored>
 class Conversion {
  public:
@@ -27,12 +39,14 @@ class Conversion {
     outQueue_ = &outQueue;
     pipe.InitBuffer(rawQueue_, 2, tiling.chunkFloats);
     pipe.InitBuffer(halves_, tiling.chunkFloats * sizeof(half));
-    pipe.InitBuffer(floats_, tiling.chunkFloats * sizeof(float));
+    if constexpr (!SCALES_APART) pipe.InitBuffer(floats_, tiling.chunkFloats * sizeof(float));
+    if (tiling.float8 != FLOAT8_NONE) float8_.Init(pipe, tiling);
   }
 
   // Rows of at most this many can be converted at once.
   __aicore__ inline uint32_t RowsAtOnce(uint32_t channels) const {
-    return Min(tiling_->chunkFloats / AlignUp(channels, FLOATS_PER_REPEAT), AntiquantScales::MAX_ROWS);
+    constexpr uint32_t most = SCALES_APART ? MOST_REPEATS : AntiquantScales::MAX_ROWS;
+    return Min(tiling_->chunkFloats / AlignUp(channels, FLOATS_PER_REPEAT), most);
   }
 
   __aicore__ inline AscendC::LocalTensor<uint8_t> Alloc() { return rawQueue_.template AllocTensor<uint8_t>(); }
@@ -66,16 +80,24 @@ class Conversion {
     const uint32_t pitch = AlignUp(channels, FLOATS_PER_REPEAT);
     rawQueue_.EnQue(raw);
     raw = rawQueue_.template DeQue<uint8_t>();
-    const AscendC::LocalTensor<half> halves = halves_.Get<half>();
-    ToHalf(halves, raw, rows, channels, pitch);
-    rawQueue_.FreeTensor(raw);
-    AscendC::PipeBarrier<PIPE_V>();
-    const AscendC::LocalTensor<float> floats = floats_.Get<float>();
-    WidenRows(floats, halves, rows, channels, pitch);
-    AscendC::PipeBarrier<PIPE_V>();
-    if (scales != nullptr) scales->Apply(floats, sequence, head, key, rows, pitch);
     AscendC::LocalTensor<T> out = outQueue_->template AllocTensor<T>();
-    NarrowRows(out, floats, rows, channels, pitch);
+    if constexpr (SCALES_APART) {
+      ToHalf(out, raw, halves_.Get<half>(), rows, channels, pitch);
+      rawQueue_.FreeTensor(raw);
+    } else {
+      const AscendC::LocalTensor<half> halves = halves_.Get<half>();
+      const AscendC::LocalTensor<float> floats = floats_.Get<float>();
+      ToHalf(halves, raw, floats.ReinterpretCast<half>(), rows, channels, pitch);
+      rawQueue_.FreeTensor(raw);
+      WidenRows(floats, halves, rows, channels, pitch);
+      AscendC::PipeBarrier<PIPE_V>();
+      if (tiling_->float8 == FLOAT8_E4M3) {
+        MultiplyAll(floats, Float8Unit(*tiling_), rows, channels, pitch);
+        AscendC::PipeBarrier<PIPE_V>();
+      }
+      if (scales != nullptr) scales->Apply(floats, sequence, head, key, rows, pitch);
+      NarrowRows(out, floats, rows, channels, pitch);
+    }
     outQueue_->EnQue(out);
     out = outQueue_->template DeQue<T>();
     StoreRows(target, out, rows, channels, targetPitch, pitch);
@@ -83,22 +105,29 @@ class Conversion {
   }
 
  private:
+  using Element = typename StoredElement<Stored>::Type;
+  static constexpr bool SCALES_APART = ScalesApart<Stored>::value;
   static constexpr uint32_t HALVES_PER_REPEAT = 128;
+  static constexpr uint32_t MOST_REPEATS = 255;
 
-  __aicore__ inline static void ToHalf(const AscendC::LocalTensor<half>& halves,
-                                       const AscendC::LocalTensor<uint8_t>& raw, uint32_t rows, uint32_t channels,
-                                       uint32_t pitch) {
-    const AscendC::LocalTensor<Stored> stored = raw.ReinterpretCast<Stored>();
+  // `scratch` is as large as `halves`.
+  __aicore__ inline void ToHalf(const AscendC::LocalTensor<half>& halves, const AscendC::LocalTensor<uint8_t>& raw,
+                                const AscendC::LocalTensor<half>& scratch, uint32_t rows, uint32_t channels,
+                                uint32_t pitch) {
+    const AscendC::LocalTensor<Element> stored = raw.ReinterpretCast<Element>();
     const AscendC::UnaryRepeatParams params(1, 1, static_cast<uint8_t>(pitch / FRACTAL),
                                             static_cast<uint8_t>(StoredBytes<Stored>(pitch) / BLOCK_BYTES));
     for (uint32_t word = 0; word < channels; word += HALVES_PER_REPEAT) {
       const uint64_t width = Min(HALVES_PER_REPEAT, channels - word);
       AscendC::Cast(halves[word], stored[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows), params);
     }
+    AscendC::PipeBarrier<PIPE_V>();
+    if (tiling_->float8 != FLOAT8_NONE) float8_.Widen(halves, scratch, rows, channels, pitch);
   }
 
   const ForwardTiling* tiling_;
   OutQueue* outQueue_;
+  Float8Fields float8_;
   AscendC::TQue<AscendC::TPosition::VECIN, 1> rawQueue_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> halves_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> floats_;

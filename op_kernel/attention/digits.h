@@ -4,21 +4,9 @@
 
 #include "forward_tiling.h"
 #include "row_ops.h"
+#include "stored_types.h"
 
 namespace npufa {
-
-// Stored type of keys and values that the cube reads as int8; queries and probabilities come as digits.
-struct Int8Digits {};
-
-// What the cube multiplies.
-template <typename T, typename Stored>
-struct CubeOperand {
-  using Type = T;
-};
-template <typename T>
-struct CubeOperand<T, Int8Digits> {
-  using Type = int8_t;
-};
 
 // A number of magnitude at most 1 is (d0 + d1 / DIGIT_BASE + d2 / DIGIT_BASE^2) / DIGIT_MOST.
 constexpr float DIGIT_MOST = 127.0f;

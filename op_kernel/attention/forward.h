@@ -67,7 +67,7 @@ __aicore__ inline bool HasCuts(const ForwardTiling& tiling) {
 
 template <typename T, typename Stored>
 __aicore__ inline void RunCombine(AscendC::TPipe& pipe, const ForwardArguments& arguments, const ForwardTiling& tiling,
-                                  const GroupWorkspace<T>& workspace) {
+                                  const Workspace<T, Stored>& workspace) {
   AscendC::SyncAll();
   AscendC::PipeBarrier<PIPE_ALL>();
   pipe.Reset();
@@ -100,7 +100,7 @@ __aicore__ inline void RunForward(const ForwardArguments& arguments, const Forwa
   if ASCEND_IS_AIV {
     group /= VECTORS_PER_CUBE;
   }
-  GroupWorkspace<T> workspace;
+  Workspace<T, Stored> workspace;
   workspace.Init(arguments.workspace, tiling, group);
   Schedule schedule;
   schedule.Init(tiling, arguments.sequences, group);

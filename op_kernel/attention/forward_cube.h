@@ -13,7 +13,7 @@ class ForwardCube {
   using Product = typename CubeTiles<C>::Product;
 
   __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const CubeArguments& arguments,
-                              const GroupWorkspace<T>& workspace) {
+                              const Workspace<T, Stored>& workspace) {
     tiling_ = &tiling;
     workspace_ = &workspace;
     source_.Init(tiling, arguments, workspace);
@@ -130,7 +130,7 @@ class ForwardCube {
   __aicore__ inline bool OneDepth() const { return tiling_->headDim <= DEPTH && tiling_->ropeDim == 0; }
 
   const ForwardTiling* tiling_;
-  const GroupWorkspace<T>* workspace_;
+  const Workspace<T, Stored>* workspace_;
   Source source_;
   CubeTiles<C> tiles_;
   typename CubeTiles<C>::L1Queue queryQueue_;

@@ -13,7 +13,7 @@
     npufa::RunForward<float, float>(arguments, tilingData);                  \
   }
 
-// Keys and values stored as int8.
+// Keys and values stored as int8 or float8.
 #define NPUFA_RUN_FORWARD_INT8(arguments, tilingData)                        \
   if (TILING_KEY_IS(10)) {                                                   \
     npufa::RunForward<half, int8_t>(arguments, tilingData);                  \
@@ -27,6 +27,14 @@
     npufa::RunForward<bfloat16_t, npufa::Int8Digits>(arguments, tilingData); \
   } else if (TILING_KEY_IS(32)) {                                            \
     npufa::RunForward<float, npufa::Int8Digits>(arguments, tilingData);      \
+  }
+
+// Keys and values stored as float8, with scales that do not change from key to key.
+#define NPUFA_RUN_FORWARD_FLOAT8(arguments, tilingData)                      \
+  if (TILING_KEY_IS(40)) {                                                   \
+    npufa::RunForward<half, npufa::Float8>(arguments, tilingData);           \
+  } else if (TILING_KEY_IS(41)) {                                            \
+    npufa::RunForward<bfloat16_t, npufa::Float8>(arguments, tilingData);     \
   }
 
 // Keys and values stored as int4.

@@ -31,6 +31,12 @@ enum ScaleKind : uint32_t {
   SCALE_PER_TOKEN = 3,
 };
 
+enum Float8Format : uint32_t {
+  FLOAT8_NONE = 0,
+  FLOAT8_E4M3 = 1,
+  FLOAT8_E5M2 = 2,
+};
+
 // value = (stored + offset) * scale. Strides in elements.
 struct AntiquantTiling {
   uint32_t kind;   // ScaleKind
@@ -82,6 +88,7 @@ struct ForwardTiling {
   uint32_t hasLse;
   uint32_t int8Products;  // int8 query, key and value
   uint32_t hasQueryScale;  // one for each of their rows; else int8 probabilities, too
+  uint32_t float8;        // Float8Format of keys and values
   uint32_t blockSize;     // of a paged cache, 0 without
   uint32_t tableStride;   // entries of the block table per sequence
   float scale;
@@ -131,8 +138,9 @@ struct ForwardTiling {
 constexpr uint64_t KEY_HALF = 0;
 constexpr uint64_t KEY_BFLOAT16 = 1;
 constexpr uint64_t KEY_FLOAT = 2;
-constexpr uint64_t KEY_INT8_STORED = 10;
+constexpr uint64_t KEY_INT8_STORED = 10;  // or float8
 constexpr uint64_t KEY_INT4_STORED = 20;
 constexpr uint64_t KEY_INT8_DIGITS = 30;  // int8 keys and values multiplied as they are stored
+constexpr uint64_t KEY_FLOAT8_STORED = 40;  // float8 keys and values multiplied as halves without their scales
 
 }  // namespace npufa

@@ -7,8 +7,8 @@
 #include "dropout.h"
 #include "mask.h"
 #include "preparation.h"
-#include "query_digits.h"
 #include "query_scale.h"
+#include "scaled_queries.h"
 #include "softcap.h"
 
 namespace npufa {
@@ -27,11 +27,13 @@ struct VectorArguments {
 template <typename T, typename Stored>
 class ForwardVector {
  public:
+  using C = typename CubeOperand<T, Stored>::Type;
   static constexpr bool DIGITAL = SameType<Stored, Int8Digits>::value;
+  static constexpr bool SCALES_APART = ScalesApart<Stored>::value;
   static constexpr bool CONVERTS = !DIGITAL && !SameType<T, Stored>::value;
 
   __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const VectorArguments& arguments,
-                              const GroupWorkspace<T>& workspace, uint32_t subBlock) {
+                              const Workspace<T, Stored>& workspace, uint32_t subBlock) {
     tiling_ = &tiling;
     workspace_ = &workspace;
     subBlock_ = subBlock;
@@ -58,9 +60,9 @@ class ForwardVector {
         probabilityScale_ = ScalarOf(arguments.quantScale);
       }
     }
-    if constexpr (DIGITAL) {
-      queryDigits_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant,
-                        arguments.stored.blockTable, workspace, inQueue_, outQueue_, reader_);
+    if constexpr (SCALES_APART) {
+      queries_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant,
+                    arguments.stored.blockTable, workspace, inQueue_, outQueue_, reader_);
     }
     if constexpr (CONVERTS) preparation_.Init(pipe, tiling, arguments.stored, workspace, outQueue_, reader_, subBlock);
   }
@@ -77,15 +79,11 @@ class ForwardVector {
   }
 
   __aicore__ inline void Prepare(const Step& step) {
-    if constexpr (DIGITAL) {
-      if (!step.IsFirst()) return;
-      queryDigits_.Run(step, FirstRow(step.tile), RowCount(step.tile));
-      AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(FLAG_KEYS);
+    if constexpr (SCALES_APART) {
+      if (step.IsFirst()) queries_.Run(step, FirstRow(step.tile), RowCount(step.tile));
     }
-    if constexpr (CONVERTS) {
-      preparation_.Run(step);
-      AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(FLAG_KEYS);
-    }
+    if constexpr (CONVERTS) preparation_.Run(step);
+    if (CONVERTS || (DIGITAL && step.IsFirst())) AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(FLAG_KEYS);
   }
 
   __aicore__ inline void First(const Step& step) {
@@ -130,8 +128,8 @@ class ForwardVector {
         AddDigitProducts(scores, next, digit, step.columns, rows, pitch);
         inQueue_.FreeTensor(next);
       }
-      queryDigits_.Apply(scores, step.tileNumber, row, rows, step.columns, pitch);
     }
+    if constexpr (SCALES_APART) queries_.Apply(scores, step.tileNumber, row, rows, step.columns, pitch);
     ClearTail(scores, step.columns, rows, pitch);
     AscendC::Muls(scores, scores, scale_, static_cast<int32_t>(rows * pitch));
     AscendC::PipeBarrier<PIPE_V>();
@@ -147,15 +145,20 @@ class ForwardVector {
     if constexpr (DIGITAL) {
       StoreDigits(step, tileRow, rows, scores, pitch);
       inQueue_.FreeTensor(scores);
-      return;
+    } else {
+      AscendC::LocalTensor<C> probabilities = outQueue_.AllocTensor<C>();
+      Narrow(probabilities, scores, rows * pitch);
+      inQueue_.FreeTensor(scores);
+      StoreProbabilities(step, tileRow, rows, probabilities, pitch);
     }
-    AscendC::LocalTensor<T> probabilities = outQueue_.AllocTensor<T>();
-    Narrow(probabilities, scores, rows * pitch);
-    inQueue_.FreeTensor(scores);
+  }
+
+  __aicore__ inline void StoreProbabilities(const Step& step, uint32_t row, uint32_t rows,
+                                            AscendC::LocalTensor<C>& probabilities, uint32_t pitch) {
     outQueue_.EnQue(probabilities);
-    probabilities = outQueue_.DeQue<T>();
-    StoreRows(workspace_->Probabilities(step.Slot(), tileRow), probabilities, rows, step.columns,
-              workspace_->ScorePitch(), pitch);
+    probabilities = outQueue_.DeQue<C>();
+    StoreRows(workspace_->Probabilities(step.Slot(), row), probabilities, rows, step.columns, workspace_->ScorePitch(),
+              pitch);
     outQueue_.FreeTensor(probabilities);
   }
 
@@ -179,12 +182,8 @@ class ForwardVector {
     AscendC::PipeBarrier<PIPE_V>();
     for (uint32_t digit = 0; digit < DIGITS; ++digit) {
       AscendC::LocalTensor<int8_t> out = outQueue_.AllocTensor<int8_t>();
-      TakeDigit(out, probabilities, queryDigits_.Rounded(), queryDigits_.Halves(), rows * pitch);
-      outQueue_.EnQue(out);
-      out = outQueue_.DeQue<int8_t>();
-      StoreRows(workspace_->ProbabilityDigits(step.Slot(), digit * step.tile.rows + row), out, rows, step.columns,
-                workspace_->ScorePitch(), pitch);
-      outQueue_.FreeTensor(out);
+      TakeDigit(out, probabilities, queries_.Rounded(), queries_.Halves(), rows * pitch);
+      StoreProbabilities(step, digit * step.tile.rows + row, rows, out, pitch);
     }
   }
 
@@ -236,7 +235,7 @@ class ForwardVector {
   }
 
   const ForwardTiling* tiling_;
-  const GroupWorkspace<T>* workspace_;
+  const Workspace<T, Stored>* workspace_;
   uint32_t subBlock_;
   float scale_;
   float probabilityScale_;
@@ -251,8 +250,8 @@ class ForwardVector {
   Bias<T> bias_;
   Alibi alibi_;
   Dropout dropout_;
-  Preparation<T, Stored> preparation_;
-  QueryDigits<T> queryDigits_;
+  Preparation<C, Stored> preparation_;
+  ScaledQueries<T, Stored> queries_;
   QueryScale queryScale_;
 };
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "cube_tiles.h"
-#include "digits.h"
 #include "row_source.h"
 #include "schedule.h"
 #include "workspace.h"
@@ -59,8 +58,8 @@ class OperandRows {
   uint32_t groupSize_;
 };
 
-// Stored other than T: queries of int8 products, keys and values are read converted from the workspace, or everything
-// that is multiplied with int8 keys and values as digits.
+// Stored other than T: queries of int8 products, keys and values are read converted from the workspace, or only what is
+// multiplied with int8 keys and values, as digits.
 template <typename T, typename Stored>
 class OperandSource {
  public:
@@ -69,7 +68,7 @@ class OperandSource {
   static constexpr bool CONVERTED = !DIGITAL && !SameType<T, Stored>::value;
 
   __aicore__ inline void Init(const ForwardTiling& tiling, const CubeArguments& arguments,
-                              const GroupWorkspace<T>& workspace) {
+                              const Workspace<T, Stored>& workspace) {
     tiling_ = &tiling;
     workspace_ = &workspace;
     query_.SetGlobalBuffer(reinterpret_cast<__gm__ C*>(arguments.query));
@@ -88,10 +87,7 @@ class OperandSource {
     const Tile& tile = step.tile;
     const uint32_t rows = Rows(tile), token = tile.sequence.qFirst + tile.firstRow;
     const AscendC::LocalTensor<C> result = CubeTiles<C>::AllocFrom(queue, rows, RopeColumn() + tiling_->ropeDim);
-    if constexpr (DIGITAL) {
-      CubeTiles<C>::CopyRows(result, rows, 0, 0, workspace_->QueryDigits(step.KeySlot(), 0), rows, tiling_->headDim,
-                             tiling_->keyPitch);
-    } else if (CONVERTED && tiling_->int8Products) {
+    if (ScalesApart<Stored>::value || (CONVERTED && tiling_->int8Products)) {
       CubeTiles<C>::CopyRows(result, rows, 0, 0, workspace_->Queries(step.KeySlot(), 0), rows, tiling_->headDim,
                              tiling_->keyPitch);
     } else {
@@ -123,7 +119,7 @@ class OperandSource {
   __aicore__ inline AscendC::LocalTensor<C> Values(CubeTiles<C>& tiles, const Step& step, uint32_t first,
                                                    uint32_t rows, uint32_t channel, uint32_t columns) {
     if constexpr (CONVERTED) {
-      const AscendC::GlobalTensor<T> values =
+      const AscendC::GlobalTensor<C> values =
           valuesAreKeys_ ? workspace_->Keys(step.KeySlot(), first) : workspace_->Values(step.KeySlot(), first);
       return tiles.Load(values[channel], rows, columns, tiling_->valuePitch);
     } else {
@@ -134,13 +130,8 @@ class OperandSource {
   }
   __aicore__ inline AscendC::LocalTensor<C> Probabilities(CubeTiles<C>& tiles, const Step& step, uint32_t first,
                                                           uint32_t columns) {
-    if constexpr (DIGITAL) {
-      return tiles.Load(workspace_->ProbabilityDigits(step.Slot(), 0)[first], Rows(step.tile), columns,
-                        workspace_->ScorePitch());
-    } else {
-      return tiles.Load(workspace_->Probabilities(step.Slot(), 0)[first], Rows(step.tile), columns,
-                        workspace_->ScorePitch());
-    }
+    return tiles.Load(workspace_->Probabilities(step.Slot(), 0)[first], Rows(step.tile), columns,
+                      workspace_->ScorePitch());
   }
 
   // Where products go.
@@ -154,7 +145,7 @@ class OperandSource {
 
  private:
   const ForwardTiling* tiling_;
-  const GroupWorkspace<T>* workspace_;
+  const Workspace<T, Stored>* workspace_;
   AscendC::GlobalTensor<C> query_;
   AscendC::GlobalTensor<C> queryRope_;
   OperandRows<C> keys_;

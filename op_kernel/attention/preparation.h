@@ -31,6 +31,7 @@ class Preparation {
     conversion_.Init(pipe, tiling, outQueue);
     keys_.Init(tiling, tiling.key, arguments.blockTable);
     values_.Init(tiling, tiling.value, arguments.blockTable);
+    if constexpr (ScalesApart<Stored>::value) return;
     keyScales_.Init(pipe, tiling, tiling.keyAntiquant, arguments.keyAntiquant, tiling.headDim, arguments.blockTable,
                     reader);
     valueScales_.Init(pipe, tiling, tiling.valueAntiquant, arguments.valueAntiquant, tiling.valueDim,
@@ -59,7 +60,8 @@ class Preparation {
     const uint32_t atOnce = conversion_.RowsAtOnce(channels);
     for (uint32_t row = begin; row < end;) {
       const uint32_t key = step.firstKey + row;
-      const uint32_t rows = scales.RowsAtOnce(key, Min(atOnce, end - row));
+      uint32_t rows = Min(atOnce, end - row);
+      if constexpr (!ScalesApart<Stored>::value) rows = scales.RowsAtOnce(key, rows);
       AscendC::LocalTensor<uint8_t> raw = conversion_.Alloc();
       for (uint32_t done = 0; done < rows;) {
         const RowRun run = source.Run(sequence, head, key + done, rows - done);

@@ -3,6 +3,7 @@
 
 #include "antiquant_scales.h"
 #include "digits.h"
+#include "float8.h"
 #include "row_statistics.h"
 
 namespace npufa {
@@ -16,7 +17,7 @@ struct OutputArguments {
   GM_ADDR scale;  // of an int8 output
   GM_ADDR offset;
   GM_ADDR dequantScale;  // of int8 products
-  AntiquantArguments valueAntiquant;  // applied to the output where values are multiplied as they are stored
+  AntiquantArguments valueAntiquant;  // applied to the output where scales are apart
 };
 
 // One float, or the low half of a 64-bit integer that holds its bits.
@@ -41,8 +42,9 @@ class RowOutput {
     pitch_ = AlignUp(tiling.valueDim, FLOATS_PER_REPEAT);
     factor_ = tiling.keepScale;
     if (tiling.int8Products) factor_ *= ScalarOf(arguments.dequantScale);
-    if constexpr (DIGITAL) {
-      factor_ /= DIGIT_MOST;
+    if constexpr (SameType<Stored, Int8Digits>::value) factor_ /= DIGIT_MOST;
+    if constexpr (SCALES_APART) {
+      factor_ *= Float8Unit(tiling);
       valueScales_.Init(pipe, tiling, tiling.valueAntiquant, arguments.valueAntiquant, tiling.valueDim, nullptr, reader);
     }
     statistics_.Init(pipe, tiling, arguments.softmaxMax, arguments.softmaxSum, arguments.softmaxLse, arguments.sink,
@@ -71,7 +73,7 @@ class RowOutput {
       MultiplyAll(sums, factor_, rows, tiling_->valueDim, pitch_);
       AscendC::PipeBarrier<PIPE_V>();
     }
-    if constexpr (DIGITAL) {
+    if constexpr (SCALES_APART) {
       valueScales_.Apply(sums, tile.sequence, tile.head / tiling_->sequences.groupSize, 0, rows, pitch_);
       if (tiling_->valueAntiquant.hasOffset) {
         MultiplyRows(sums, statistics_.Validity(rows), rows, tiling_->valueDim, pitch_);
@@ -104,7 +106,7 @@ class RowOutput {
   }
 
  private:
-  static constexpr bool DIGITAL = SameType<Stored, Int8Digits>::value;
+  static constexpr bool SCALES_APART = ScalesApart<Stored>::value;
   static constexpr float INT8_MIN_VALUE = -128.0f;
   static constexpr float INT8_MAX_VALUE = 127.0f;
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "forward_tiling.h"
-#include "utils.h"
+#include "stored_types.h"
 
 namespace npufa {
 
@@ -13,6 +13,7 @@ struct PartialRows {
   AscendC::GlobalTensor<float> sum;
 };
 
+// T: what the cube multiplies.
 template <typename T>
 class GroupWorkspace {
  public:
@@ -23,12 +24,10 @@ class GroupWorkspace {
     scores_.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(next), tiling.scoreBytes / sizeof(float));
     next += tiling.scoreBytes;
     probabilities_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(next), tiling.probabilityBytes / sizeof(T));
-    probabilityDigits_.SetGlobalBuffer(reinterpret_cast<__gm__ int8_t*>(next), tiling.probabilityBytes);
     next += tiling.probabilityBytes;
     products_.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(next), tiling.productBytes / sizeof(float));
     next += tiling.productBytes;
     queries_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(next), tiling.queryBytes / sizeof(T));
-    queryDigits_.SetGlobalBuffer(reinterpret_cast<__gm__ int8_t*>(next), tiling.queryBytes);
     next += tiling.queryBytes;
     keys_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(next), tiling.keyBytes / sizeof(T));
     next += tiling.keyBytes;
@@ -50,21 +49,13 @@ class GroupWorkspace {
 
   // Converted rows of a step.
   __aicore__ inline AscendC::GlobalTensor<T> Queries(uint32_t slot, uint32_t row) const {
-    return queries_[static_cast<uint64_t>(slot * tiling_->tileRows + row) * tiling_->keyPitch];
+    return queries_[static_cast<uint64_t>(slot * tiling_->slotRows + row) * tiling_->keyPitch];
   }
   __aicore__ inline AscendC::GlobalTensor<T> Keys(uint32_t slot, uint32_t row) const {
     return keys_[static_cast<uint64_t>(slot * tiling_->stepColumns + row) * tiling_->keyPitch];
   }
   __aicore__ inline AscendC::GlobalTensor<T> Values(uint32_t slot, uint32_t row) const {
     return values_[static_cast<uint64_t>(slot * tiling_->stepColumns + row) * tiling_->valuePitch];
-  }
-
-  // The same memory where the cube multiplies digits: rows of int8, and sums in int32.
-  __aicore__ inline AscendC::GlobalTensor<int8_t> QueryDigits(uint32_t slot, uint32_t row) const {
-    return DigitRows(queryDigits_, slot, row, tiling_->keyPitch);
-  }
-  __aicore__ inline AscendC::GlobalTensor<int8_t> ProbabilityDigits(uint32_t slot, uint32_t row) const {
-    return DigitRows(probabilityDigits_, slot, row, tiling_->stepColumns);
   }
 
   // Row `row` of a part of a cut tile, of any group.
@@ -84,21 +75,17 @@ class GroupWorkspace {
            tiling.valueBytes;
   }
 
-  __aicore__ inline AscendC::GlobalTensor<int8_t> DigitRows(const AscendC::GlobalTensor<int8_t>& rows, uint32_t slot,
-                                                            uint32_t row, uint32_t pitch) const {
-    return rows[static_cast<uint64_t>(slot * tiling_->slotRows + row) * pitch];
-  }
-
   const ForwardTiling* tiling_;
   GM_ADDR parts_;
   AscendC::GlobalTensor<float> scores_;
   AscendC::GlobalTensor<T> probabilities_;
   AscendC::GlobalTensor<float> products_;
-  AscendC::GlobalTensor<int8_t> queryDigits_;
-  AscendC::GlobalTensor<int8_t> probabilityDigits_;
   AscendC::GlobalTensor<T> queries_;
   AscendC::GlobalTensor<T> keys_;
   AscendC::GlobalTensor<T> values_;
 };
+
+template <typename T, typename Stored>
+using Workspace = GroupWorkspace<typename CubeOperand<T, Stored>::Type>;
 
 }  // namespace npufa

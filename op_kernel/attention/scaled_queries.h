@@ -1,23 +1,25 @@
-// Queries of a tile as digits in the workspace. The key's scales go into them, so that
-// query . ((key + offset) * scale) = factor * (digits . key) + constant, with a factor and a constant per row.
+// Queries of a tile in the workspace, as the cube multiplies them with stored keys. The key's scales go into them, so
+// that query . ((key + offset) * scale) = factor * (queries . key) + constant, with a factor and a constant per row.
 #pragma once
 
 #include "antiquant_scales.h"
 #include "digits.h"
+#include "float8.h"
 #include "softmax.h"
 #include "workspace.h"
 
 namespace npufa {
 
-template <typename T>
-class QueryDigits {
+template <typename T, typename Stored>
+class ScaledQueries {
  public:
+  using C = typename CubeOperand<T, Stored>::Type;
   using InQueue = AscendC::TQue<AscendC::TPosition::VECIN, 1>;
   using OutQueue = AscendC::TQue<AscendC::TPosition::VECOUT, 1>;
 
   __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, GM_ADDR query,
                               const AntiquantArguments& arguments, GM_ADDR blockTable,
-                              const GroupWorkspace<T>& workspace, InQueue& inQueue, OutQueue& outQueue,
+                              const GroupWorkspace<C>& workspace, InQueue& inQueue, OutQueue& outQueue,
                               NumberReader& reader) {
     tiling_ = &tiling;
     workspace_ = &workspace;
@@ -26,10 +28,11 @@ class QueryDigits {
     query_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(query));
     pitch_ = RowPitch(tiling.headDim);
     scales_.Init(pipe, tiling, tiling.keyAntiquant, arguments, tiling.headDim, blockTable, reader);
-    pipe.InitBuffer(values_, tiling.chunkFloats * sizeof(float));
-    pipe.InitBuffer(rounded_, tiling.chunkFloats * sizeof(float));
-    pipe.InitBuffer(halves_, tiling.chunkFloats * sizeof(half));
-    pipe.InitBuffer(partial_, PartialFloats(tiling.chunkFloats) * sizeof(float));
+    chunk_ = DIGITAL ? tiling.chunkFloats : FLOATS_PER_BLOCK * pitch_;
+    pipe.InitBuffer(values_, chunk_ * sizeof(float));
+    pipe.InitBuffer(rounded_, chunk_ * sizeof(float));
+    if constexpr (DIGITAL) pipe.InitBuffer(halves_, chunk_ * sizeof(half));
+    pipe.InitBuffer(partial_, PartialFloats(chunk_) * sizeof(float));
     pipe.InitBuffer(vectors_, (2 * KEY_SLOTS + 1) * MAX_CORE_ROWS * sizeof(float));
     pipe.InitBuffer(blocks_, MAX_CORE_ROWS * BLOCK_BYTES);
     AscendC::Duplicate(vectors_.Get<float>(), 0.0f, (2 * KEY_SLOTS + 1) * MAX_CORE_ROWS);
@@ -38,7 +41,7 @@ class QueryDigits {
 
   // Rows [firstRow, firstRow + rows) of the step's tile.
   __aicore__ inline void Run(const Step& step, uint32_t firstRow, uint32_t rows) {
-    const uint32_t atOnce = tiling_->chunkFloats / pitch_ / FLOATS_PER_BLOCK * FLOATS_PER_BLOCK;
+    const uint32_t atOnce = chunk_ / pitch_ / FLOATS_PER_BLOCK * FLOATS_PER_BLOCK;
     for (uint32_t row = 0; row < rows; row += atOnce) RunChunk(step, firstRow, row, Min(atOnce, rows - row));
   }
 
@@ -57,6 +60,7 @@ class QueryDigits {
   __aicore__ inline AscendC::LocalTensor<half> Halves() { return halves_.Get<half>(); }
 
  private:
+  static constexpr bool DIGITAL = SameType<Stored, Int8Digits>::value;
   static constexpr float SMALLEST = 1.175494351e-38f;
 
   __aicore__ inline void RunChunk(const Step& step, uint32_t firstRow, uint32_t row, uint32_t rows) {
@@ -81,17 +85,21 @@ class QueryDigits {
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Maxs(largest, largest, SMALLEST, count);
     AscendC::PipeBarrier<PIPE_V>();
-    AscendC::Muls(factor, largest, 1.0f / DIGIT_MOST, count);
+    AscendC::Muls(factor, largest, Float8Unit(*tiling_) / DIGIT_MOST, count);
     DivideRows(values, Blocks(largest, rows), rows, pitch_, pitch_);
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Muls(values, values, DIGIT_MOST, floats);
     AscendC::PipeBarrier<PIPE_V>();
-    for (uint32_t digit = 0; digit < DIGITS; ++digit) {
-      AscendC::LocalTensor<int8_t> out = outQueue_->template AllocTensor<int8_t>();
-      TakeDigit(out, values, scratch, halves_.Get<half>(), rows * pitch_);
+    for (uint32_t digit = 0; digit < (DIGITAL ? DIGITS : 1); ++digit) {
+      AscendC::LocalTensor<C> out = outQueue_->template AllocTensor<C>();
+      if constexpr (DIGITAL) {
+        TakeDigit(out, values, scratch, halves_.Get<half>(), rows * pitch_);
+      } else {
+        Narrow(out, values, rows * pitch_);
+      }
       outQueue_->EnQue(out);
-      out = outQueue_->template DeQue<int8_t>();
-      StoreRows(workspace_->QueryDigits(step.KeySlot(), digit * tile.rows + firstRow + row), out, rows, tiling_->headDim,
+      out = outQueue_->template DeQue<C>();
+      StoreRows(workspace_->Queries(step.KeySlot(), digit * tile.rows + firstRow + row), out, rows, tiling_->headDim,
                 tiling_->keyPitch, pitch_);
       outQueue_->FreeTensor(out);
     }
@@ -124,7 +132,7 @@ class QueryDigits {
   }
 
   const ForwardTiling* tiling_;
-  const GroupWorkspace<T>* workspace_;
+  const GroupWorkspace<C>* workspace_;
   InQueue* inQueue_;
   OutQueue* outQueue_;
   AscendC::GlobalTensor<T> query_;
@@ -136,6 +144,7 @@ class QueryDigits {
   AscendC::TBuf<AscendC::TPosition::VECCALC> vectors_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> blocks_;
   uint32_t pitch_;
+  uint32_t chunk_;  // floats at once
 };
 
 }  // namespace npufa
