@@ -75,10 +75,10 @@ setup(
     install_requires=[torch, "packaging"],
     extras_require={
         # torchair, which is part of torch_npu, imports protobuf; the metadata of torch_npu does not name it.
-        "npu": [torch_npu, "protobuf"],
+        "npu": [torch_npu, "protobuf>=3.20,<8"],
         "sim": ["npufa[npu]", "pillow"],
         "monitor": ["prometheus_client"],
-        "serving": ["transformers==5.23.0", "tqdm"],
+        "serving": ["transformers>=5.4,<6", "tqdm"],
     },
     ext_modules=[Extension("npufa.lib.libnpufa_torch", sources=[])],
     cmdclass={"build_ext": CMakeBuild, "bdist_wheel": PlatformWheel},

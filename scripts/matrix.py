@@ -43,8 +43,13 @@ On x86-64 torch_npu's wheels demand CPU builds of torch (`torch==2.10.0+cpu`). W
 
 Tier 1: everything. Tier 2: what this torch lacks is refused by name. Tier 3: eager operators and gradients, without
 torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests in {slice}.
-A row without a date has not been run. Neither has the installation from a source archive, nor
-`./build.sh wheels`.
+A row without a date has not been run.
+
+Python 3.10 is the oldest everywhere: the package uses what came with it (`zip(strict=True)`, `itertools.pairwise`,
+`typing.ParamSpec`, `sys.orig_argv`), and Python 3.9 has been without updates since October 2025.
+
+Beside torch, `npufa[serving]` takes transformers 5.4 to 5.x and `npufa[npu]` protobuf 3.20 to 7.x (for torchair). Run
+with torch 2.13.0 were transformers 5.4.0, 5.23.0 and 5.24.0, protobuf 3.20.3 and 7.36.2.
 
 | torch | torch_npu | Python | tier | machine | run | passed | failed | skipped |
 |---|---|---|---|---|---|---|---|---|
@@ -61,7 +66,7 @@ def outcomes(report: str) -> dict:
     skips = [skip for case in cases if (skip := case.find("skipped")) is not None]
     reasons = {skip.get("message", "") for skip in skips if skip.get("message", "").startswith("torch ")}
     return {"passed": len(cases) - len(failed) - len(skips), "failed": len(failed), "skipped": len(skips),
-            "failures": sorted(failed), "refusals": sorted(reasons)}
+            "failures": failed, "refusals": sorted(reasons)}
 
 
 def page(record: dict[str, dict]) -> str:

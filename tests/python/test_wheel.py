@@ -150,7 +150,8 @@ def test_metadata(wheel):
         "Description-Content-Type: text/markdown",
         f"Requires-Dist: {torch}",
         f'Requires-Dist: {torch_npu}; extra == "npu"',
-        'Requires-Dist: protobuf; extra == "npu"',
+        'Requires-Dist: protobuf<8,>=3.20; extra == "npu"',
+        'Requires-Dist: transformers<6,>=5.4; extra == "serving"',
         'Requires-Dist: pillow; extra == "sim"',
     } <= set(headers.splitlines())
     assert description.strip() == (ROOT / "README.md").read_text().strip()
