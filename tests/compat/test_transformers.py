@@ -1,12 +1,13 @@
-"""transformers' own flash_attention_2 on NPU tensors: its windows count while compat is installed."""
+"""transformers' own flash_attention_2 while compat is installed: windows, soft caps and sinks count."""
 
 import pytest
 from cases.device import on_device
 
 
-@pytest.mark.parametrize("name", ["llama", "mistral"])
+@pytest.mark.parametrize("device", ["cpu", "npu"])
+@pytest.mark.parametrize("name", ["llama", "mistral", "gemma2", "gpt_oss"])
 @on_device
-def test_flash_attention_2_is_eager_attention(name):
+def test_flash_attention_2_is_eager_attention(name, device):
     import npufa.compat
     import torch
     from integrations.tiny_models import batch, build
@@ -14,9 +15,9 @@ def test_flash_attention_2_is_eager_attention(name):
     ids, mask = batch()
     with torch.no_grad():
         expected = build(name)(ids, attention_mask=mask).logits
-        model = build(name, attn_implementation="flash_attention_2").half().npu()
         with npufa.compat.routed():
-            got = model(ids.npu(), attention_mask=mask.npu()).logits.cpu().float()
+            model = build(name, attn_implementation="flash_attention_2").half().to(device)
+            got = model(ids.to(device), attention_mask=mask.to(device)).logits.cpu().float()
     torch.testing.assert_close(got[mask.bool()], expected[mask.bool()], atol=2e-2, rtol=2e-2)
 
 

@@ -15,11 +15,11 @@ from torch._ops import OpOverloadPacket
 
 from .. import _autoload
 from ..graph._on_import import on_import
-from . import _diffusers, _kernels, _mindspeed, _transformers
+from . import _diffusers, _kernels, _mindspeed, _transformers, _transformers_kernels
 from ._torch import TorchKernels
 
 # Libraries with functions of their own that are bound as soon as they are imported.
-_CLIENTS = (_transformers, _diffusers, _mindspeed)
+_CLIENTS = (_transformers, _transformers_kernels, _diffusers, _mindspeed)
 
 _lock = threading.RLock()
 _installed = False
