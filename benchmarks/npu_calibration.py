@@ -69,9 +69,10 @@ def device(shape: int | tuple[int, ...], dtype: type = np.float16) -> np.ndarray
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def launch(source: str, kernel: str, arguments: list, numbers: tuple[int, ...], cores: int) -> KernelReport:
+def launch(source: str, kernel: str, arguments: list, numbers: tuple[int, ...], cores: int,
+           soc: str = SOC) -> KernelReport:  # fmt: skip
     tiling = struct.pack(f"{len(numbers)}I", *numbers)
-    report = npufa.sim.profile(library(source).launch, kernel, arguments, tiling=tiling, block_dim=cores, soc=SOC,
+    report = npufa.sim.profile(library(source).launch, kernel, arguments, tiling=tiling, block_dim=cores, soc=soc,
                                check=False)  # fmt: skip
     return report.kernels[0]
 

@@ -164,7 +164,7 @@ std::uint64_t VectorBytes(const Spec& spec, Operands operands, const ForwardTili
   if (operands == Operands::kStored) return bytes;
   bytes += 4 * 1024 + 2 * (pitch + key_pitch) * sizeof(float);
   if (tiling.hasQueryScale) bytes += 4352;
-  if (tiling.float8 == FLOAT8_E4M3) bytes += 256;
+  if (tiling.float8 == FLOAT8_E4M3) bytes += 512;
   if (operands == Operands::kConverted) return bytes + chunk * 8;
   const std::uint64_t queries = operands == Operands::kDigits ? chunk : 8 * RoundUp(tiling.headDim, 128);
   bytes += queries * 8 + queries * 9 / 16 + 4608;

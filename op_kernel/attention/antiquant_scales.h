@@ -14,15 +14,16 @@ struct AntiquantArguments {
 
 class AntiquantScales {
  public:
-  __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const AntiquantTiling& antiquant,
-                              const AntiquantArguments& arguments, uint32_t channels, GM_ADDR blockTable,
+  // `table`: null where scales do not vary with the key.
+  __aicore__ inline void Init(AscendC::TPipe& pipe, const AntiquantTiling& antiquant,
+                              const AntiquantArguments& arguments, uint32_t channels, BlockTable* table,
                               NumberReader& reader) {
     reader_ = &reader;
     antiquant_ = &antiquant;
     arguments_ = arguments;
     channels_ = channels;
     head_ = NO_HEAD;
-    table_.Init(tiling, blockTable);
+    table_ = table;
     if (antiquant.kind == SCALE_NONE) return;
     const uint32_t capacity = AlignUp(Max(channels, MAX_ROWS), FLOATS_PER_REPEAT);
     pipe.InitBuffer(scale_, capacity * sizeof(float));
@@ -40,7 +41,7 @@ class AntiquantScales {
   // Rows from `key` on whose scales are stored together.
   __aicore__ inline uint32_t RowsAtOnce(uint32_t key, uint32_t rows) const {
     return antiquant_->kind == SCALE_PER_TOKEN && antiquant_->paged
-               ? Min(rows, table_.BlockSize() - key % table_.BlockSize())
+               ? Min(rows, table_->BlockSize() - key % table_->BlockSize())
                : rows;
   }
 
@@ -93,7 +94,7 @@ class AntiquantScales {
     const TensorStrides& strides = antiquant_->strides;
     const uint64_t first = antiquant_->first + head * strides.head;
     if (antiquant_->paged) {
-      Read(first + table_.Block(sequence.index, key) * strides.batch + key % table_.BlockSize(), rows);
+      Read(first + table_->Block(sequence.index, key) * strides.batch + key % table_->BlockSize(), rows);
     } else {
       Read(first + sequence.batch * strides.batch + sequence.maskColumn + key, rows);
     }
@@ -114,7 +115,7 @@ class AntiquantScales {
 
   const AntiquantTiling* antiquant_;
   AntiquantArguments arguments_;
-  BlockTable table_;
+  BlockTable* table_;
   NumberReader* reader_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> scale_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> offset_;

@@ -38,7 +38,7 @@ class Conversion {
     tiling_ = &tiling;
     outQueue_ = &outQueue;
     pipe.InitBuffer(rawQueue_, 2, tiling.chunkFloats);
-    pipe.InitBuffer(halves_, tiling.chunkFloats * sizeof(half));
+    pipe.InitBuffer(halves_, (tiling.chunkFloats + Float8Fields::SCRATCH_GAP) * sizeof(half));
     if constexpr (!SCALES_APART) pipe.InitBuffer(floats_, tiling.chunkFloats * sizeof(float));
     if (tiling.float8 != FLOAT8_NONE) float8_.Init(pipe, tiling);
   }
@@ -110,7 +110,7 @@ class Conversion {
   static constexpr uint32_t HALVES_PER_REPEAT = 128;
   static constexpr uint32_t MOST_REPEATS = 255;
 
-  // `scratch` is as large as `halves`.
+  // `scratch` is larger than `halves` by SCRATCH_GAP.
   __aicore__ inline void ToHalf(const AscendC::LocalTensor<half>& halves, const AscendC::LocalTensor<uint8_t>& raw,
                                 const AscendC::LocalTensor<half>& scratch, uint32_t rows, uint32_t channels,
                                 uint32_t pitch) {

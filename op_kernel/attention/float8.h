@@ -20,12 +20,16 @@ class Float8Fields {
     AscendC::PipeBarrier<PIPE_V>();
   }
 
-  // `halves`: the bytes as signed numbers, `pitch` apart from row to row. `scratch` is as large.
+  // Between rows of halves and their scratch, which then lie in other banks.
+  static constexpr uint32_t SCRATCH_GAP = 128;
+
+  // `halves`: the bytes as signed numbers, `pitch` apart from row to row. `scratch` is larger by SCRATCH_GAP.
   __aicore__ inline void Widen(const AscendC::LocalTensor<half>& halves, const AscendC::LocalTensor<half>& scratch,
                                uint32_t rows, uint32_t channels, uint32_t pitch) {
     const AscendC::LocalTensor<int16_t> bits = halves.ReinterpretCast<int16_t>();
     const uint8_t repeats = static_cast<uint8_t>(rows), stride = static_cast<uint8_t>(pitch / FRACTAL);
     const AscendC::UnaryRepeatParams unary(1, 1, stride, stride);
+    const AscendC::LocalTensor<half> apart = scratch[SCRATCH_GAP];
     const int16_t shift = e4m3_ ? E4M3_SHIFT : E5M2_SHIFT;
     for (uint32_t word = 0; word < channels; word += HALVES_PER_REPEAT) {
       const uint64_t width = Min(HALVES_PER_REPEAT, channels - word);
@@ -38,9 +42,9 @@ class Float8Fields {
                    AscendC::BinaryRepeatParams(1, 1, 1, stride, stride, 0));
       AscendC::PipeBarrier<PIPE_V>();
       // 480 alone overflows; 0 * inf makes it NaN.
-      AscendC::Muls(scratch[word], halves[word], static_cast<half>(E4M3_OVERFLOW), width, repeats, unary);
+      AscendC::Muls(apart[word], halves[word], static_cast<half>(E4M3_OVERFLOW), width, repeats, unary);
       AscendC::PipeBarrier<PIPE_V>();
-      AscendC::Axpy(halves[word], scratch[word], static_cast<half>(0.0f), width, repeats, unary);
+      AscendC::Axpy(halves[word], apart[word], static_cast<half>(0.0f), width, repeats, unary);
       AscendC::PipeBarrier<PIPE_V>();
     }
   }

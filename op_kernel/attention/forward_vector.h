@@ -61,8 +61,8 @@ class ForwardVector {
       }
     }
     if constexpr (SCALES_APART) {
-      queries_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant,
-                    arguments.stored.blockTable, workspace, inQueue_, outQueue_, reader_);
+      queries_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant, workspace, inQueue_,
+                    outQueue_, reader_);
     }
     if constexpr (CONVERTS) preparation_.Init(pipe, tiling, arguments.stored, workspace, outQueue_, reader_, subBlock);
   }

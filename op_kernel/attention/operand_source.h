@@ -24,10 +24,10 @@ template <typename T>
 class OperandRows {
  public:
   __aicore__ inline void Init(const ForwardTiling& tiling, const RowsTiling& rows, GM_ADDR stored, GM_ADDR prefix,
-                              GM_ADDR blockTable) {
+                              BlockTable& table) {
     stored_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(stored));
     prefix_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(prefix));
-    source_.Init(tiling, rows, blockTable);
+    source_.Init(tiling, rows, table);
     groupSize_ = tiling.sequences.groupSize;
   }
 
@@ -73,9 +73,10 @@ class OperandSource {
     workspace_ = &workspace;
     query_.SetGlobalBuffer(reinterpret_cast<__gm__ C*>(arguments.query));
     queryRope_.SetGlobalBuffer(reinterpret_cast<__gm__ C*>(arguments.queryRope));
-    keys_.Init(tiling, tiling.key, arguments.key, arguments.keyPrefix, arguments.blockTable);
-    values_.Init(tiling, tiling.value, arguments.value, arguments.valuePrefix, arguments.blockTable);
-    keyRopes_.Init(tiling, tiling.keyRope, arguments.keyRope, nullptr, arguments.blockTable);
+    table_.Init(tiling, arguments.blockTable);
+    keys_.Init(tiling, tiling.key, arguments.key, arguments.keyPrefix, table_);
+    values_.Init(tiling, tiling.value, arguments.value, arguments.valuePrefix, table_);
+    keyRopes_.Init(tiling, tiling.keyRope, arguments.keyRope, nullptr, table_);
     valuesAreKeys_ = OneConversion(tiling, arguments.key, arguments.value);
   }
 
@@ -148,6 +149,7 @@ class OperandSource {
   const Workspace<T, Stored>* workspace_;
   AscendC::GlobalTensor<C> query_;
   AscendC::GlobalTensor<C> queryRope_;
+  BlockTable table_;
   OperandRows<C> keys_;
   OperandRows<C> values_;
   OperandRows<C> keyRopes_;

@@ -29,13 +29,12 @@ class Preparation {
     workspace_ = &workspace;
     subBlock_ = subBlock;
     conversion_.Init(pipe, tiling, outQueue);
-    keys_.Init(tiling, tiling.key, arguments.blockTable);
-    values_.Init(tiling, tiling.value, arguments.blockTable);
+    table_.Init(tiling, arguments.blockTable);
+    keys_.Init(tiling, tiling.key, table_);
+    values_.Init(tiling, tiling.value, table_);
     if constexpr (ScalesApart<Stored>::value) return;
-    keyScales_.Init(pipe, tiling, tiling.keyAntiquant, arguments.keyAntiquant, tiling.headDim, arguments.blockTable,
-                    reader);
-    valueScales_.Init(pipe, tiling, tiling.valueAntiquant, arguments.valueAntiquant, tiling.valueDim,
-                      arguments.blockTable, reader);
+    keyScales_.Init(pipe, tiling.keyAntiquant, arguments.keyAntiquant, tiling.headDim, &table_, reader);
+    valueScales_.Init(pipe, tiling.valueAntiquant, arguments.valueAntiquant, tiling.valueDim, &table_, reader);
   }
 
   // This vector core's half of the rows.
@@ -101,6 +100,7 @@ class Preparation {
   const GroupWorkspace<T>* workspace_;
   uint32_t subBlock_;
   Conversion<T, Stored> conversion_;
+  BlockTable table_;
   RowSource keys_;
   RowSource values_;
   AntiquantScales keyScales_;

@@ -45,7 +45,7 @@ class RowOutput {
     if constexpr (SameType<Stored, Int8Digits>::value) factor_ /= DIGIT_MOST;
     if constexpr (SCALES_APART) {
       factor_ *= Float8Unit(tiling);
-      valueScales_.Init(pipe, tiling, tiling.valueAntiquant, arguments.valueAntiquant, tiling.valueDim, nullptr, reader);
+      valueScales_.Init(pipe, tiling.valueAntiquant, arguments.valueAntiquant, tiling.valueDim, nullptr, reader);
     }
     statistics_.Init(pipe, tiling, arguments.softmaxMax, arguments.softmaxSum, arguments.softmaxLse, arguments.sink,
                      reader);

@@ -20,30 +20,48 @@ class BlockTable {
   __aicore__ inline void Init(const ForwardTiling& tiling, GM_ADDR table) {
     blockSize_ = tiling.blockSize;
     stride_ = tiling.tableStride;
-    table_.SetGlobalBuffer(reinterpret_cast<__gm__ int32_t*>(table));
-    entry_ = NO_ENTRY;
+    table_ = table;
+    for (uint32_t slot = 0; slot < KEPT; ++slot) entries_[slot] = NO_ENTRY;
   }
   __aicore__ inline bool IsPaged() const { return blockSize_ > 0; }
   __aicore__ inline uint32_t BlockSize() const { return blockSize_; }
 
-  // The block of a token. Reading the table is slow: neighbours ask for the same entry.
+  // The block of a token. Reading the table is slow: values ask for the entries of the keys some steps before.
   __aicore__ inline uint64_t Block(uint32_t sequence, uint32_t token) {
-    const uint64_t entry = static_cast<uint64_t>(sequence) * stride_ + token / blockSize_;
-    if (entry != entry_) {
-      entry_ = entry;
-      block_ = static_cast<uint64_t>(table_.GetValue(entry));
-    }
-    return block_;
+    const uint32_t column = token / blockSize_;
+    const uint64_t entry = static_cast<uint64_t>(sequence) * stride_ + column;
+    if (entries_[entry % KEPT] != entry) Read(entry, column);
+    return blocks_[entry % KEPT];
   }
 
  private:
   static constexpr uint64_t NO_ENTRY = ~static_cast<uint64_t>(0);
+  static constexpr uint32_t KEPT = 256;
 
-  AscendC::GlobalTensor<int32_t> table_;
+  // Two entries in one access, where they share eight bytes and both are of this row.
+  __aicore__ inline void Read(uint64_t entry, uint32_t column) {
+    const uint64_t address = reinterpret_cast<uint64_t>(table_) + entry * sizeof(int32_t);
+    if (address % sizeof(uint64_t) != 0 || column + 1 == stride_) {
+      AscendC::GlobalTensor<uint32_t> one;
+      one.SetGlobalBuffer(reinterpret_cast<__gm__ uint32_t*>(address));
+      return Keep(entry, one.GetValue(0));
+    }
+    AscendC::GlobalTensor<uint64_t> two;
+    two.SetGlobalBuffer(reinterpret_cast<__gm__ uint64_t*>(address));
+    const uint64_t blocks = two.GetValue(0);
+    Keep(entry, static_cast<uint32_t>(blocks));
+    Keep(entry + 1, static_cast<uint32_t>(blocks >> 32));
+  }
+  __aicore__ inline void Keep(uint64_t entry, uint32_t block) {
+    entries_[entry % KEPT] = entry;
+    blocks_[entry % KEPT] = block;
+  }
+
+  GM_ADDR table_;
   uint32_t blockSize_;
   uint32_t stride_;
-  uint64_t entry_;
-  uint64_t block_;
+  uint64_t entries_[KEPT];
+  uint32_t blocks_[KEPT];
 };
 
 // Whether converted keys serve as values, too: one latent cache is both.
@@ -53,10 +71,11 @@ __aicore__ inline bool OneConversion(const ForwardTiling& tiling, GM_ADDR key, G
 
 class RowSource {
  public:
-  __aicore__ inline void Init(const ForwardTiling& tiling, const RowsTiling& rows, GM_ADDR blockTable) {
+  // `table`: shared by all rows of a step.
+  __aicore__ inline void Init(const ForwardTiling& tiling, const RowsTiling& rows, BlockTable& table) {
     tiling_ = &tiling;
     rows_ = &rows;
-    table_.Init(tiling, blockTable);
+    table_ = &table;
   }
 
   __aicore__ inline uint64_t ColumnPitch() const { return rows_->columnPitch; }
@@ -70,19 +89,19 @@ class RowSource {
     }
     const TensorStrides& strides = rows_->rows;
     const uint32_t token = key - prefixTokens;
-    if (!table_.IsPaged()) {
+    if (!table_->IsPaged()) {
       return {sequence.batch * strides.batch + head * strides.head + (sequence.kvFirst + token) * strides.token,
               strides.token, count, false};
     }
-    const uint32_t inBlock = token % table_.BlockSize();
-    return {table_.Block(sequence.index, token) * strides.batch + head * strides.head + inBlock * strides.token,
-            strides.token, Min(count, table_.BlockSize() - inBlock), false};
+    const uint32_t inBlock = token % table_->BlockSize();
+    return {table_->Block(sequence.index, token) * strides.batch + head * strides.head + inBlock * strides.token,
+            strides.token, Min(count, table_->BlockSize() - inBlock), false};
   }
 
  private:
   const ForwardTiling* tiling_;
   const RowsTiling* rows_;
-  BlockTable table_;
+  BlockTable* table_;
 };
 
 }  // namespace npufa

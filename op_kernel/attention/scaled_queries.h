@@ -18,16 +18,15 @@ class ScaledQueries {
   using OutQueue = AscendC::TQue<AscendC::TPosition::VECOUT, 1>;
 
   __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, GM_ADDR query,
-                              const AntiquantArguments& arguments, GM_ADDR blockTable,
-                              const GroupWorkspace<C>& workspace, InQueue& inQueue, OutQueue& outQueue,
-                              NumberReader& reader) {
+                              const AntiquantArguments& arguments, const GroupWorkspace<C>& workspace, InQueue& inQueue,
+                              OutQueue& outQueue, NumberReader& reader) {
     tiling_ = &tiling;
     workspace_ = &workspace;
     inQueue_ = &inQueue;
     outQueue_ = &outQueue;
     query_.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(query));
     pitch_ = RowPitch(tiling.headDim);
-    scales_.Init(pipe, tiling, tiling.keyAntiquant, arguments, tiling.headDim, blockTable, reader);
+    scales_.Init(pipe, tiling.keyAntiquant, arguments, tiling.headDim, nullptr, reader);
     chunk_ = DIGITAL ? tiling.chunkFloats : FLOATS_PER_BLOCK * pitch_;
     pipe.InitBuffer(values_, chunk_ * sizeof(float));
     pipe.InitBuffer(rounded_, chunk_ * sizeof(float));

@@ -52,13 +52,6 @@ def strided():
     return [query, key.mT.contiguous().mT, value], INFER
 
 
-def float8():
-    query, *cache = tensors()
-    scale = torch.ones(1, dtype=torch.float16)
-    return [query, *(t.to(torch.float8_e4m3fn) for t in cache)], {
-        **INFER, "key_antiquant_scale": scale, "value_antiquant_scale": scale.clone()}
-
-
 def with_mask(mask, **more):
     return lambda: (tensors(), {**INFER, "atten_mask": mask, **more})
 
@@ -79,7 +72,6 @@ CASES = [
     ("additive_mask", "warning", with_bias(NO_MASK.masked_fill(causal(8, 8), -torch.inf)), with_bias(NO_MASK + 1)),
     ("block_size", "warning", lambda: paged(24), lambda: paged(16)),
     ("float32", "info", lambda: (tensors(dtype=torch.float32), INFER), lambda: (tensors(), INFER)),
-    ("float8", "warning", float8, lambda: (tensors(), INFER)),
     ("scale", "warning", lambda: (tensors(), {**INFER, "scale": 1.0}), lambda: (tensors(), INFER)),
     ("repeated_heads", "warning", repeated, lambda: (tensors(), INFER)),
     ("dropout", "warning", lambda: (tensors(), {**TRAIN, "keep_prob": 0.9}), lambda: (tensors(), TRAIN)),
@@ -214,6 +206,3 @@ def test_on_the_npu():
     inputs = [t.npu() for t in tensors(dtype=torch.float32)]
     found = {f.code: f.severity for f in advise(*inputs, **INFER, atten_mask=causal(8, 8).npu())}
     assert found == {"float32": "warning", "dense_mask": "warning"}
-    inputs, call = float8()
-    call |= {n: t.npu() for n, t in call.items() if isinstance(t, torch.Tensor)}
-    assert {f.code: f.severity for f in advise(*(t.npu() for t in inputs), **call)} == {"float8": "error"}

@@ -13,19 +13,10 @@ from .device import SOC
 from .model import Case
 from .on_npu import call_on_npu
 
-FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
-
 # Files of tests/ops that make their calls with Case.
 FILES = ("corners", "dropout", "fused_infer", "fusion_forward", "fusion_grad", "incre", "prompt", "quantisation")
 # These compare with a call of their own on the CPU, or are about its threads.
 ABOUT_THE_CPU = ("positional_arguments", "older_spelling", "huge_strides", "threads_at_once", "thread_counts")
-
-
-def _call(case, **changes):
-    for value in {**case.kwargs, **changes}.values():
-        if isinstance(value, torch.Tensor) and value.dtype in FLOAT8:
-            pytest.skip("float8 caches raise on the NPU")
-    return call_on_npu(case, **changes)
 
 
 def _enable():
@@ -47,7 +38,7 @@ def _enable():
 
 def pytest_configure(config):
     config.npu = _enable()
-    Case.call = _call
+    Case.call = call_on_npu
 
 
 def pytest_sessionstart(session):

@@ -138,7 +138,8 @@ def exact_case(lengths, block_size=128, head_dim=128, rope=0, cache=torch.float1
                layout="BSND", seed=1):
     """A call with an NZ cache of these sizes, NaN (or 99) where no token is stored."""
     d = Draw(seed)
-    dtype = torch.bfloat16 if cache == torch.int8 else cache
+    quantised = cache.itemsize == 1
+    dtype = torch.bfloat16 if quantised else cache
     batch, per_sequence = len(lengths), max(-(-max(lengths) // block_size), 1)
     order = torch.randperm(batch * per_sequence + 1, generator=d.generator)[:batch * per_sequence]
     table = order.view(batch, per_sequence).to(torch.int32)
@@ -156,16 +157,17 @@ def exact_case(lengths, block_size=128, head_dim=128, rope=0, cache=torch.float1
             continue
         kind = dtype if name == "key_rope" else cache
         size = (len(order) + 1, block_size, kv_heads, width)
-        pool = d.integers(size, -99, 99) if kind == torch.int8 else d.normal(size, kind)
+        pool = d.integers(size, -99, 99) if kind == torch.int8 else d.normal(size, torch.float32).to(kind)
         used = torch.zeros(size[:2], dtype=torch.bool)
         for b, length in enumerate(lengths):
             tokens = torch.arange(length)
             used[table[b].long()[tokens // block_size], tokens % block_size] = True
-        pool[~used] = 99 if kind == torch.int8 else torch.nan
+        pool[~used] = torch.tensor(99 if kind == torch.int8 else torch.nan).to(kind)
         kw[name] = pool
-    if cache == torch.int8:
-        kw |= {f"{n}_antiquant_scale": d.uniform((kv_heads, head_dim), 0.01, 0.02, dtype) for n in ("key", "value")}
-    return in_nz(inference_case("fused_infer", kw, antiquant=cache == torch.int8), Draw(0))
+    if quantised:
+        low, high = (0.01, 0.02) if cache == torch.int8 else (0.5, 1.0)
+        kw |= {f"{n}_antiquant_scale": d.uniform((kv_heads, head_dim), low, high, dtype) for n in ("key", "value")}
+    return in_nz(inference_case("fused_infer", kw, antiquant=quantised), Draw(0))
 
 
 def int8_products_case():

@@ -110,17 +110,6 @@ def test_a_block_id_beyond_the_cache_is_named_first(name, block):
     torch.testing.assert_close(call("npu")[0].cpu(), call("cpu")[0], atol=2e-3, rtol=2e-3)
 
 
-@on_device
-def test_what_the_kernel_does_not_support():
-    q, k, v = (t.npu() for t in draw(1, 2, 8, 64))
-    k, v = (t.cpu().to(torch.float8_e4m3fn).npu() for t in (k, v))
-    scale = torch.ones(1, device="npu")
-    with pytest.raises(RuntimeError, match=r"npufa::npu_fused_infer_attention_score: key has a dtype that the NPU cannot "
-                       "convert, got float8_e4m3fn; expected an int8 or int4"):
-        npufa.npu_fused_infer_attention_score(q, k, v, num_heads=2, input_layout="BNSD", key_antiquant_scale=scale,
-                                              value_antiquant_scale=scale)
-
-
 PACKAGE_CALLS = """
 import os, npufa.sim, pytest, torch
 npufa.sim.enable()

@@ -208,21 +208,6 @@ def test_training_on_the_npu_goes_on_by_cpu_and_by_halves():
 
 
 @on_device
-def test_a_cache_type_that_only_the_cpu_has():
-    from npufa.robust import RobustAttention
-
-    query, key, value = inputs()
-    cache = [t.to(torch.float8_e4m3fn) for t in (key, value)]
-    scales = {n: torch.ones(1) for n in ("key_antiquant_scale", "value_antiquant_scale")}
-    want = npufa.npu_fused_infer_attention_score(query, *cache, **SETTINGS, **scales)[0]
-    robust = RobustAttention()
-    scales = {name: scale.npu() for name, scale in scales.items()}
-    got = robust(INFER, query.npu(), *(t.npu() for t in cache), **SETTINGS, **scales)[0]
-    torch.testing.assert_close(got.cpu(), want, atol=1e-5, rtol=1e-4)
-    assert robust.counts == {(INFER, "cpu"): 1}
-
-
-@on_device
 def test_a_wrong_call_of_npu_tensors_stays_an_error():
     from npufa.robust import RobustAttention
 

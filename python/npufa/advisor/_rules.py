@@ -12,7 +12,6 @@ from ._finding import Finding
 from ._masks import recognise
 
 Rule = Callable[[Call], Iterator[Finding]]
-_FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 # A cache that fits into the 192 MB of L2 of these chips gains less.
 QUANTISE_FROM = 64 << 20
 PADDING_FROM = 0.3
@@ -108,9 +107,6 @@ def dtype(call: Call) -> Iterator[Finding]:
         yield Finding("warning" if on_npu else "info", "float32", "query is float32: the NPU's cube multiplies it at a "
                       "quarter of the rate of float16, and tensors take twice the memory", "use bfloat16 or float16",
                       "query", _bytes(call.query, call["key"], call["value"]) // 2)
-    if call["key"].dtype in _FLOAT8:
-        yield Finding("error" if on_npu else "warning", "float8", f"key is {call['key'].dtype}: the Ascend 910B cannot "
-                      "convert it, such a call runs on the CPU only", "store the cache as int8", "key")
 
 
 def scale(call: Call) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ def test_long_calls():
         verify(quantised_case, seed, long=True)
 
 
-@pytest.mark.parametrize("cache", [torch.float16, torch.int8])
+@pytest.mark.parametrize("cache", [torch.float16, torch.int8, torch.float8_e4m3fn])
 @pytest.mark.parametrize("block_size", [16, 100, 128])
 @pytest.mark.parametrize("head_dim,rope", [(64, 0), (128, 0), (512, 64)])
 @on_device
