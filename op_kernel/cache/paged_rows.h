@@ -58,13 +58,13 @@ class PagedRows {
                                                     static_cast<uint32_t>(chunk), 0, ChunkGap(chunk), 0));
   }
 
-  // Rows of a piece, `pitch` bytes apart, that go to consecutive slots; of form NZ to those of one block.
+  // Rows of a piece, `pitch` bytes apart, that go to consecutive slots; of form NZ to those of one block. Of several
+  // rows a piece is all.
   __aicore__ inline void StoreRunToCache(const Bytes& local, const RowPiece& piece, int64_t slot, int64_t rows,
                                          int64_t pitch) const {
     const int64_t chunk = ChunkBytes(piece);
-    const uint32_t gap = IsCut() ? 0 : static_cast<uint32_t>(tiling_->rowBytes - piece.bytes);
     const AscendC::DataCopyExtParams params(static_cast<uint16_t>(rows), static_cast<uint32_t>(chunk),
-                                            static_cast<uint32_t>((pitch - Pitch(chunk)) / BLOCK), gap, 0);
+                                            static_cast<uint32_t>((pitch - Pitch(chunk)) / BLOCK), 0, 0);
     const int64_t first = Offset(piece, slot);
     for (int64_t i = 0; i < piece.bytes / chunk; ++i) {
       AscendC::DataCopyPad(cache_[first + i * blockSize_ * chunk], local[static_cast<uint32_t>(i * chunk)], params);

@@ -20,7 +20,7 @@ def attention_update_case(d, parts=None, dtype=None, update_type=None):
     """Rows without keys in some parts or in all."""
     parts, dtype = parts or d.integer(1, 6), dtype or d.pick(*FLOATS)
     rows, columns = d.integer(0, 900 if d.long else 90), d.pick(1, 7, 8, 64, 128, 200, 512, 600)
-    lse = [d.normal((rows,), std=5.0) for _ in range(parts)]
+    lse = [d.normal((rows,), std=d.pick(5.0, 5.0, 100.0)) for _ in range(parts)]
     for part in lse:
         part[torch.rand(rows, generator=d.generator) < 0.3] = d.pick(torch.inf, -torch.inf)
     outputs = [d.strided(d.normal((rows, columns), dtype)) for _ in range(parts)]

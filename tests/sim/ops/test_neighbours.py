@@ -3,7 +3,7 @@
 import pytest
 import torch
 from cases import random_case
-from cases.device import on_device
+from cases.device import core_groups, on_device
 from cases.on_npu import in_place_on_npu, on_npu
 from sim.ops.random_calls import few_or_all_groups
 
@@ -53,6 +53,62 @@ def test_rows_longer_than_a_buffer():
         npufa.npu_scatter_pa_cache(key.npu(), slots.npu(), key_cache=on_device)
         npufa.npu_scatter_pa_cache(key, slots, key_cache=cache)
         assert cache.any() and torch.equal(on_device.cpu(), cache)
+
+
+@on_device
+def test_more_slots_than_a_core_holds():
+    """3000 tokens on two vector cores."""
+    import npufa
+
+    slots = torch.randperm(4096)[:3000]
+    slots[::7] = -1
+    rows, cache = torch.randn(3000, 1, 16).half(), torch.zeros(32, 128, 1, 16).half()
+    on_device = cache.npu()
+    with core_groups(1):
+        npufa.npu_scatter_pa_cache(rows.npu(), slots.npu(), key_cache=on_device)
+    npufa.npu_scatter_pa_cache(rows, slots, key_cache=cache)
+    assert torch.equal(on_device.cpu(), cache)
+
+
+@on_device
+def test_a_cache_between_other_blocks_is_not_copied():
+    """Keys and values of one tensor (blocks, 2, block_size, N, D) take no more memory than two dense ones."""
+    import npufa
+
+    cache = torch.zeros(128, 2, 16, 8, 128, dtype=torch.float16, device="npu")
+    rows, slots = torch.ones(3, 8, 128, dtype=torch.float16, device="npu"), torch.tensor([5, 17, 2000]).npu()
+    lengths, table = torch.tensor([3]).npu(), torch.tensor([[0]]).npu()
+
+    def peak(call, *caches):
+        torch.npu.synchronize()
+        torch.npu.reset_peak_memory_stats()
+        before = torch.npu.memory_allocated()
+        call(*caches)
+        return torch.npu.max_memory_allocated() - before
+
+    def scatter(keys, values):
+        npufa.npu_scatter_pa_kv_cache(rows, rows, keys, values, slots, cache_mode="Norm")
+
+    def gather(keys, values):
+        npufa.npu_gather_pa_kv_cache(keys, values, table, lengths, rows.clone(), rows.clone())
+
+    dense = [cache[:, i].clone() for i in range(2)]
+    for call in (scatter, gather):
+        assert peak(call, cache[:, 0], cache[:, 1]) <= peak(call, *dense)
+    assert cache.cpu().count_nonzero() == 2 * rows.numel() and torch.equal(cache[:, 1].cpu(), dense[1].cpu())
+
+
+@on_device
+def test_gather_of_impossible_numbers():
+    """Negative lengths and offsets count as 0; tokens behind the block table are 0."""
+    import npufa
+
+    cache = torch.arange(1, 257, dtype=torch.float16).view(4, 4, 1, 16)
+    rows = [torch.full((8, 1, 16), 7, dtype=torch.float16, device="npu") for _ in range(2)]
+    npufa.npu_gather_pa_kv_cache(cache.npu(), cache.npu(), torch.tensor([[2], [3], [1]]).npu(),
+                                 torch.tensor([-1, 3, 5]).npu(), *rows, seq_offset=torch.tensor([0, -5, 1]).npu())
+    expected = torch.cat([cache[3, :3], cache[1, 1:], torch.zeros(2, 1, 16).half()])
+    assert all(torch.equal(got.cpu(), expected) for got in rows)
 
 
 @pytest.mark.parametrize("mode", ["half", "interleave"])
