@@ -116,6 +116,8 @@ std::vector<SymInt> SizesOf(const at::Tensor& t) { return t.sym_sizes().vec(); }
 
 void RequireShortTriangle(const Arguments& own, const at::Tensor& mask) {
   if (!mask.defined()) return;
+  RequireDType(own.Op(), "mask", own.Desc<SymInt>("mask"),
+               {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kBool, DType::kInt8, DType::kUInt8});
   const bool square = mask.dim() >= 2 && mask.dim() <= 3 && KnownEq(mask.sym_size(-1), mask.sym_size(-2));
   constexpr std::int64_t kFractal = 16;  // (1, n / 16, n, 16) on some chips
   const bool fractal = mask.dim() == 4 && KnownEq(mask.sym_size(3), SymInt(kFractal)) &&

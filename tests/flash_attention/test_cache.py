@@ -108,6 +108,13 @@ def test_random_calls_of_version_2(seed: int) -> None:
     close(torch.stack([case.tokens(case.k_cache, b) for b in range(case.batch)]), torch.stack(keys))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 3000, 100))
+def test_many_random_calls_of_version_2(first: int) -> None:
+    for seed in range(first, first + 100):
+        test_random_calls_of_version_2(seed)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_random_packed_calls_of_version_3(seed: int) -> None:
     rng = random.Random(seed)
@@ -144,6 +151,13 @@ def test_random_packed_calls_of_version_3(seed: int) -> None:
     close(lse[:, :tokens], wanted.masked_fill(wanted == torch.inf, -torch.inf))
     assert (out[tokens:] == 0).all() and (lse[:, tokens:] == -torch.inf).all()
     close(torch.stack([case.tokens(case.k_cache, b) for b in range(case.batch)]), torch.stack(keys))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 3000, 100))
+def test_many_random_packed_calls_of_version_3(first: int) -> None:
+    for seed in range(first, first + 100):
+        test_random_packed_calls_of_version_3(seed)
 
 
 def test_nothing_beyond_the_lengths_reaches_the_result() -> None:

@@ -49,6 +49,13 @@ def test_random_calls(seed: int) -> None:
             torch.testing.assert_close(a, b, atol=4 * TOLERANCE[dtype], rtol=4 * TOLERANCE[dtype])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 3000, 100))
+def test_many_random_calls(first: int) -> None:
+    for seed in range(first, first + 100):
+        test_random_calls(seed)
+
+
 def test_causal_is_aligned_to_the_last_key() -> None:
     q, k, v = torch.randn(1, 5, 1, 8), torch.randn(1, 2, 1, 8), torch.eye(2)[None, :, None].contiguous()
     out = fa.flash_attn_func(q, k, v, causal=True)

@@ -40,11 +40,30 @@ SIGNATURES = {
         f"q k_cache v_cache k v qv {CACHE} page_table cu_seqlens_q cu_seqlens_k_new max_seqlen_q rotary_seqlens "
         f"{DESCALE} softmax_scale causal window_size attention_chunk softcap rotary_interleaved scheduler_metadata "
         "num_splits pack_gqa sm_margin return_softmax_lse",
+    ("flash_attn_npu_v3", "get_scheduler_metadata"):
+        "batch_size max_seqlen_q max_seqlen_k num_heads_q num_heads_kv headdim cache_seqlens qkv_dtype headdim_v "
+        "cu_seqlens_q cu_seqlens_k_new cache_leftpad page_size max_seqlen_k_new causal window_size attention_chunk "
+        "has_softcap num_splits pack_gqa sm_margin",
     ("flash_attn.bert_padding", "unpad_input"): "hidden_states attention_mask unused_mask",
     ("flash_attn.bert_padding", "pad_input"): "hidden_states indices batch seqlen",
     ("flash_attn.bert_padding", "index_first_axis"): "input indices",
     ("flash_attn.layers.rotary", "apply_rotary_emb"):
         "x cos sin interleaved inplace seqlen_offsets cu_seqlens max_seqlen",
+    ("flash_attn.layers.rotary", "apply_rotary_emb_qkv_"):
+        "qkv cos sin cos_k sin_k interleaved seqlen_offsets num_heads_q",
+    ("flash_attn.layers.rotary", "apply_rotary_emb_kv_"): "kv cos sin interleaved seqlen_offsets",
+}
+# What the arguments that need not be given are without; None for those not listed.
+DEFAULTS = {
+    "dropout_p": 0.0, "softcap": 0.0, "causal": False, "window_size": (-1, -1), "deterministic": False,
+    "return_attn_probs": False, "return_softmax_lse": False, "attention_chunk": 0, "num_splits": 0, "sm_margin": 0,
+    "rotary_interleaved": True, "interleaved": False, "inplace": False, "seqlen_offsets": 0, "has_softcap": False,
+    "max_seqlen_k_new": 0, "qkv_dtype": torch.bfloat16,
+}
+FIRST_OPTIONAL = {  # from here on arguments need not be given
+    "flash_attn_with_kvcache": "k", "unpad_input": "unused_mask", "apply_rotary_emb": "interleaved",
+    "apply_rotary_emb_qkv_": "cos_k", "apply_rotary_emb_kv_": "interleaved", "get_scheduler_metadata": "qkv_dtype",
+    "pad_input": None, "index_first_axis": None,
 }
 
 
@@ -61,6 +80,19 @@ def test_positional_arguments_have_their_order(module: str, function: str) -> No
     parameters = inspect.signature(found).parameters.values()
     positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert positional == SIGNATURES[module, function].split()
+
+
+@pytest.mark.parametrize("module, function", SIGNATURES)
+def test_defaults(module: str, function: str) -> None:
+    parameters = inspect.signature(getattr(importlib.import_module(module), function)).parameters
+    names = SIGNATURES[module, function].split()
+    of_version_3 = module == "flash_attn_npu_v3"
+    of_attention = ("seqused_q" if "varlen" in function else "softmax_scale") if of_version_3 else "dropout_p"
+    first = FIRST_OPTIONAL.get(function, of_attention)
+    required = names if first is None else names[:names.index(first)]
+    defaults = DEFAULTS | ({"num_splits": 1} if of_version_3 and function.endswith("_func") else {})
+    expected = {n: inspect.Parameter.empty if n in required else defaults.get(n) for n in names}
+    assert {n: parameters[n].default for n in names} == expected
 
 
 def test_imports() -> None:

@@ -67,6 +67,13 @@ def test_random_calls(seed: int) -> None:
         close(lse, expected_lse, dtype)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 3000, 100))
+def test_many_random_calls(first: int) -> None:
+    for seed in range(first, first + 100):
+        test_random_calls(seed)
+
+
 @pytest.mark.parametrize("lengths, tokens", [
     ([1, 1, 1], 6), ([2, 3, 5], 10), ([0, 0], 0), ([3, 0, 0], 3), ([0, 4], 4), ([1, 1], 3)])
 def test_lengths_have_one_reading(lengths: list[int], tokens: int) -> None:

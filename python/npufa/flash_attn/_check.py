@@ -91,6 +91,15 @@ def extras(name: str, q: Tensor, batch: int, window_size: Sequence[int], softcap
         tensor(name, "learnable_sink", learnable_sink, [heads], DTYPES, q.device)
 
 
+def packed_heads(name: str, heads: int, num_heads_q: int) -> list[int]:
+    """Heads of query, key and value in a tensor of all of them."""
+    others = heads - num_heads_q
+    if others < 2 or others % 2:
+        fail(name, "num_heads_q", f"does not leave heads for k and v of the {heads} of qkv", num_heads_q,
+             "N of N + 2 * Nkv heads")
+    return [num_heads_q, others // 2, others // 2]
+
+
 def integers(name: str, argument: str, value: Any, shape: Sequence[int | str], device: torch.device) -> None:
     tensor(name, argument, value, shape, _INTEGERS, device)
 

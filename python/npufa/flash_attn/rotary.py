@@ -53,6 +53,45 @@ def apply_rotary_emb(
     return x.copy_(rotated) if inplace else rotated
 
 
+def apply_rotary_emb_qkv_(
+    qkv: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    cos_k: Tensor | None = None,
+    sin_k: Tensor | None = None,
+    interleaved: bool = False,
+    seqlen_offsets: int | Tensor = 0,
+    num_heads_q: int | None = None,
+) -> Tensor:
+    """:func:`apply_rotary_emb` of the queries and keys in `qkv`, in place.
+
+    Args:
+        qkv: (B, S, 3, N, D), or (B, S, N + 2 * Nkv, D) with `num_heads_q` N.
+        cos_k, sin_k: tables of the keys, by default those of the queries.
+    """
+    name = "apply_rotary_emb_qkv_"
+    if num_heads_q is None:
+        _check.tensor(name, "qkv", qkv, ("B", "S", 3, "N", "D"), _check.DTYPES, qkv.device)
+        q, k = qkv[:, :, 0], qkv[:, :, 1]
+    else:
+        _check.tensor(name, "qkv", qkv, ("B", "S", "N + 2 * Nkv", "D"), _check.DTYPES, qkv.device)
+        n, others, _ = _check.packed_heads(name, qkv.shape[2], num_heads_q)
+        q, k = qkv[:, :, :n], qkv[:, :, n:n + others]
+    apply_rotary_emb(q, cos, sin, interleaved, True, seqlen_offsets)
+    apply_rotary_emb(k, cos if cos_k is None else cos_k, sin if sin_k is None else sin_k, interleaved, True,
+                     seqlen_offsets)
+    return qkv
+
+
+def apply_rotary_emb_kv_(
+    kv: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False, seqlen_offsets: int | Tensor = 0
+) -> Tensor:
+    """:func:`apply_rotary_emb` of the keys in `kv` (B, S, 2, Nkv, D), in place."""
+    _check.tensor("apply_rotary_emb_kv_", "kv", kv, ("B", "S", 2, "Nkv", "D"), _check.DTYPES, kv.device)
+    apply_rotary_emb(kv[:, :, 0], cos, sin, interleaved, True, seqlen_offsets)
+    return kv
+
+
 def check(name: str, cos_name: str, sin_name: str, x: Tensor, cos: Tensor | None, sin: Tensor | None) -> None:
     """Checks the tables of angles for heads like those of x."""
     _check.tensor(name, cos_name, cos, ["positions", "R / 2"], _check.DTYPES, x.device)

@@ -13,7 +13,6 @@ What :mod:`npufa.flash_attn.interface` says holds here, except:
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,11 +89,7 @@ def flash_attn_qkvpacked_func(
         q, k, v = qkv.unbind(2)
     else:
         _check.tensor(name, "qkv", qkv, ("B", "S", "N + 2 * Nkv", "D"), _check.DTYPES, qkv.device)
-        others = qkv.shape[2] - num_heads_q
-        if others < 2 or others % 2:
-            _check.fail(name, "num_heads_q", f"does not leave heads for k and v of the {qkv.shape[2]} of qkv",
-                        num_heads_q, "N of N + 2 * Nkv heads")
-        q, k, v = qkv.split([num_heads_q, others // 2, others // 2], 2)
+        q, k, v = qkv.split(_check.packed_heads(name, qkv.shape[2], num_heads_q), 2)
     return flash_attn_func(q, k, v, softmax_scale, causal, None, q_descale, k_descale, v_descale, window_size,
                            attention_chunk, softcap, return_attn_probs=return_attn_probs)
 
@@ -247,7 +242,29 @@ def flash_attn_combine(
     return merged, torch.where(lse == torch.inf, -torch.inf, lse).squeeze(-1)
 
 
-def get_scheduler_metadata(*args: Any, **kwargs: Any) -> Tensor:
+def get_scheduler_metadata(
+    batch_size: int,
+    max_seqlen_q: int,
+    max_seqlen_k: int,
+    num_heads_q: int,
+    num_heads_kv: int,
+    headdim: int,
+    cache_seqlens: Tensor,
+    qkv_dtype: torch.dtype = torch.bfloat16,
+    headdim_v: int | None = None,
+    cu_seqlens_q: Tensor | None = None,
+    cu_seqlens_k_new: Tensor | None = None,
+    cache_leftpad: Tensor | None = None,
+    page_size: int | None = None,
+    max_seqlen_k_new: int = 0,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+    attention_chunk: int = 0,
+    has_softcap: bool = False,
+    num_splits: int = 0,
+    pack_gqa: bool | None = None,
+    sm_margin: int = 0,
+) -> Tensor:
     """What flash_attn 3 plans ahead of a call; the operators plan inside of it, so it is an empty int32 tensor."""
     return torch.empty(0, dtype=torch.int32)
 
