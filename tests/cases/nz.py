@@ -157,13 +157,13 @@ def exact_case(lengths, block_size=128, head_dim=128, rope=0, cache=torch.float1
             continue
         kind = dtype if name == "key_rope" else cache
         size = (len(order) + 1, block_size, kv_heads, width)
-        pool = d.integers(size, -99, 99) if kind == torch.int8 else d.normal(size, torch.float32).to(kind)
+        pool = d.integers(size, -99, 99) if kind == torch.int8 else d.normal(size, torch.float32)
         used = torch.zeros(size[:2], dtype=torch.bool)
         for b, length in enumerate(lengths):
             tokens = torch.arange(length)
             used[table[b].long()[tokens // block_size], tokens % block_size] = True
-        pool[~used] = torch.tensor(99 if kind == torch.int8 else torch.nan).to(kind)
-        kw[name] = pool
+        pool[~used] = 99 if kind == torch.int8 else torch.nan
+        kw[name] = pool.to(kind)
     if quantised:
         low, high = (0.01, 0.02) if cache == torch.int8 else (0.5, 1.0)
         kw |= {f"{n}_antiquant_scale": d.uniform((kv_heads, head_dim), low, high, dtype) for n in ("key", "value")}
