@@ -37,8 +37,10 @@ class ForwardVector {
     tiling_ = &tiling;
     workspace_ = &workspace;
     subBlock_ = subBlock;
-    pipe.InitBuffer(inQueue_, 2, tiling.chunkFloats * sizeof(float));
+    // In this order, and before buffers of odd sizes, instructions of the preparation find their operands in other banks.
     pipe.InitBuffer(outQueue_, 2, tiling.chunkFloats * sizeof(T));
+    pipe.InitBuffer(inQueue_, 2, tiling.chunkFloats * sizeof(float));
+    if constexpr (CONVERTS) preparation_.Init(pipe, tiling, arguments.stored, workspace, outQueue_, reader_, subBlock);
     softmax_.Init(pipe, tiling.chunkFloats);
     if (tiling.hasSoftcap) pipe.InitBuffer(softcap_, SoftcapScratch(tiling) * sizeof(float));
     reader_.Init(pipe, NumberCapacity(tiling));
@@ -64,7 +66,6 @@ class ForwardVector {
       queries_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant, workspace, inQueue_,
                     outQueue_, reader_);
     }
-    if constexpr (CONVERTS) preparation_.Init(pipe, tiling, arguments.stored, workspace, outQueue_, reader_, subBlock);
   }
 
   // Rows without keys are stored at once.
