@@ -66,7 +66,7 @@ void Tile(const PlainReader<gert::TilingContext>& reader, gert::TilingContext& c
   tiling.slots = call.norm.block_size * (call.index_in_sequence ? 1 : call.norm.blocks);
   tiling.rope = TilePagedRows(call.rope);
   tiling.norm = TilePagedRows(call.norm);
-  const std::int64_t longest = std::max(call.norm.row, call.rope.row), pitch = (longest + kWord - 1) / kWord * kWord;
+  const std::int64_t pitch = (call.norm.row + kWord - 1) / kWord * kWord;  // rows of rope are never too long
   tiling.tileRows = static_cast<std::uint32_t>(std::min<std::int64_t>(RMSNORM_ROWS, RMSNORM_FLOATS / pitch));
   // A few tokens are spread over the cores.
   const std::int64_t cores = LaunchOnVectors(context, call.tokens), share = (call.tokens + cores - 1) / cores;

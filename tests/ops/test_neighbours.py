@@ -3,6 +3,7 @@
 import pytest
 import torch
 from cases import random_case
+from cases.rotary import rounded_values
 
 import npufa
 
@@ -13,6 +14,12 @@ KINDS = ("scatter", "compressed", "gather", "latent", "attention_update", "ring_
 def test_random_calls(kind):
     for seed in range(1000, 1020):
         random_case(kind, seed).verify()
+
+
+def test_values_of_int8_caches_are_rounded_to_even_and_cut_off():
+    kwargs, expected = rounded_values()
+    npufa.npu_kv_rmsnorm_rope_cache(**kwargs)
+    assert torch.equal(kwargs["ckv_cache"].flatten(), expected)
 
 
 @pytest.mark.parametrize("mode", ["half", "interleave"])

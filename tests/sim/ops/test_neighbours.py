@@ -4,7 +4,8 @@ import pytest
 import torch
 from cases import random_case
 from cases.device import core_groups, on_device
-from cases.on_npu import in_place_on_npu, on_npu
+from cases.on_npu import in_place_on_npu, on_npu, to_npu
+from cases.rotary import rounded_values
 from sim.ops.random_calls import few_or_all_groups
 
 IN_PLACE = ("scatter", "compressed", "gather", "latent")
@@ -109,6 +110,23 @@ def test_gather_of_impossible_numbers():
                                  torch.tensor([-1, 3, 5]).npu(), *rows, seq_offset=torch.tensor([0, -5, 1]).npu())
     expected = torch.cat([cache[3, :3], cache[1, 1:], torch.zeros(2, 1, 16).half()])
     assert all(torch.equal(got.cpu(), expected) for got in rows)
+
+
+@on_device
+def test_ring_lengths_beyond_the_tokens_are_cut_off():
+    case = on_npu(random_case("ring_update", 7, layout="TND"))
+    ends = case.kwargs["actual_seq_qlen"]
+    inside, beyond = (torch.cat([ends[:-1], torch.tensor([end])]) for end in (len(case.kwargs["prev_attn_out"]), 1000))
+    for got, want in zip(case.call(actual_seq_qlen=beyond), case.call(actual_seq_qlen=inside), strict=True):
+        assert torch.equal(got, want)
+
+
+@on_device
+def test_values_of_int8_caches_are_rounded_to_even_and_cut_off():
+    kwargs, expected = rounded_values()
+    on_device = {name: to_npu(value) for name, value in kwargs.items()}
+    torch.ops.npufa.npu_kv_rmsnorm_rope_cache(**on_device)
+    assert torch.equal(on_device["ckv_cache"][0, 0].flatten().cpu(), expected)
 
 
 @pytest.mark.parametrize("mode", ["half", "interleave"])
