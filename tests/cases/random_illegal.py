@@ -69,7 +69,8 @@ def message(call, place=lambda value: value):
     from .model import operator
 
     kwargs = {name: place(value) for name, value in call.kwargs.items()}
-    tensors = [t for value in kwargs.values() if _tensors(value) for t in (value if isinstance(value, list) else [value])]
+    lists = [value if isinstance(value, list) else [value] for value in kwargs.values() if _tensors(value)]
+    tensors = [t for parts in lists for t in parts]
     before = [] if any(t.device.type != "cpu" for t in tensors) else [bits(t) for t in tensors if t.dim()]
     try:
         operator(call.op)(**kwargs)

@@ -143,3 +143,47 @@ def test_a_compiled_call_is_the_eager_one() -> None:
     compiled = torch.compile(call, backend="eager", fullgraph=True)(q, k, v)
     assert torch.equal(compiled, call(q, k, v))
     assert torch.equal(*(torch.autograd.grad(out.sum(), q)[0] for out in (compiled, call(q, k, v))))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_two_passes_by_themselves(seed: int) -> None:
+    """Also in two halves of the keys, as in ring attention."""
+    from npufa.flash_attn.halves import flash_attn_backward, flash_attn_forward
+
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    q, k, v = draw(rng, 2, rng.choice([1, 9]), 14, torch.float32, True)
+    slopes = rng.choice([None, torch.rand(q.shape[2])])
+    causal, softcap, scale = rng.random() < 0.5, rng.choice(published.SOFTCAPS), 0.3
+    window = rng.choice([(-1, -1), (5, 3)])
+    expected, expected_lse = published.dense(q, k, v, scale=scale, causal=causal, window=window, slopes=slopes,
+                                             softcap=softcap)
+    dout = torch.randn_like(expected)
+    wanted = torch.autograd.grad((expected * dout).sum(), (q, k, v))
+    rules = (0.0, scale, causal, *window, softcap, slopes)
+    out, lse, _, state = flash_attn_forward(q, k, v, *rules, False)
+    close(out, expected)
+    close(lse, expected_lse)
+    gradients = [torch.full_like(t, torch.nan) for t in (q, k, v)]
+    delta = flash_attn_backward(dout.float(), q, k, v, out, lse, *gradients, *rules, False, state)
+    close(delta, (expected * dout).sum(-1).mT)
+    for got, want in zip(gradients, wanted):
+        torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+    if causal or window != (-1, -1) or slopes is not None:
+        return
+    dq = torch.zeros_like(q)
+    for part in (slice(0, 6), slice(6, None)):
+        gradients = [torch.empty_like(t) for t in (q, k[:, part], v[:, part])]
+        flash_attn_backward(dout.float(), q, k[:, part], v[:, part], out, lse, *gradients, *rules, False, state)
+        dq += gradients[0]
+        for got, want in zip(gradients[1:], wanted[1:]):
+            torch.testing.assert_close(got, want[:, part], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(dq, wanted[0], atol=1e-4, rtol=1e-4)
+
+
+def test_the_two_passes_refuse_dropout() -> None:
+    from npufa.flash_attn.halves import flash_attn_forward
+
+    q = torch.randn(1, 2, 1, 8)
+    with pytest.raises(ValueError, match="_flash_attn_forward: dropout_p is not supported here"):
+        flash_attn_forward(q, q, q, 0.1, 1.0, False, -1, -1, 0.0, None, False)

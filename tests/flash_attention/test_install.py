@@ -109,7 +109,10 @@ def test_imports() -> None:
     assert flash_attn_with_kvcache is fa.flash_attn_with_kvcache and apply_rotary_emb is fa.rotary.apply_rotary_emb
     assert bert_padding.pad_input is fa.bert_padding.pad_input and flash_attn.bert_padding is bert_padding
     assert pickle.loads(pickle.dumps(flash_attn_func)) is flash_attn_func
-    assert not hasattr(flash_attn, "Settings") and not hasattr(flash_attn, "Tensor")
+    from flash_attn.flash_attn_interface import _flash_attn_forward, _wrapped_flash_attn_backward
+    assert _flash_attn_forward is fa.halves.flash_attn_forward
+    assert _wrapped_flash_attn_backward is fa.halves.flash_attn_backward
+    assert not [n for n in ("_flash_attn_forward", "Settings", "Tensor") if hasattr(flash_attn, n)]
     with pytest.raises(ImportError):
         import flash_attn.losses  # noqa: F401
 

@@ -8,7 +8,7 @@ Names, arguments and their order are those of flash_attn 2 here (:mod:`npufa.fla
 in :mod:`npufa.flash_attn.v3`. Source: the repository Dao-AILab/flash-attention.
 """
 
-from . import bert_padding, rotary, v3
+from . import bert_padding, halves, rotary, v3
 from ._install import install, installed, uninstall
 from .interface import (
     flash_attn_func,
@@ -29,6 +29,7 @@ __all__ = [
     "flash_attn_varlen_kvpacked_func",
     "flash_attn_varlen_qkvpacked_func",
     "flash_attn_with_kvcache",
+    "halves",
     "install",
     "installed",
     "rotary",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from . import bert_padding, interface, rotary, v3
+from . import bert_padding, halves, interface, rotary, v3
 
 # What these packages stand for: versions whose functions npufa has.
 _VERSIONS = {"flash_attn": "2.8.3", "flash_attn_npu": "0.3.0", "flash_attn_npu_v3": "0.3.0"}
@@ -24,6 +24,14 @@ _CONTENTS: dict[str, ModuleType | None] = {
     "flash_attn_npu.flash_attn_npu_interface": interface,
     "flash_attn_npu_v3": v3,
     "flash_attn_npu_v3.flash_attn_npu_interface": v3,
+}
+
+# Names that clients import all the same.
+_PRIVATE = {
+    "flash_attn.flash_attn_interface": {
+        "_flash_attn_forward": halves.flash_attn_forward, "_wrapped_flash_attn_forward": halves.flash_attn_forward,
+        "_flash_attn_backward": halves.flash_attn_backward, "_wrapped_flash_attn_backward": halves.flash_attn_backward,
+    },
 }
 
 _lock = threading.Lock()
@@ -75,6 +83,7 @@ def _module(name: str) -> ModuleType:
     for public, function in vars(content).items() if content else ():
         if inspect.isfunction(function) and content and function.__module__ == content.__name__ and not public.startswith("_"):
             setattr(module, public, function)
+    vars(module).update(_PRIVATE.get(name, {}))
     return module
 
 
