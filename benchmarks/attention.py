@@ -24,8 +24,8 @@ from pathlib import Path
 
 import torch
 
-import npufa
 import machine
+import npufa
 from cases import NAMES, Case, Sides
 from decode_cases import decode_cases
 from overhead_cases import overhead_cases

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable
 
 import torch
-from timing import measure
 
 import npufa
 import npufa.sim
+from timing import measure
 
 BAR, BAR_BATCH = 1.15, 8
 

@@ -15,9 +15,9 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 
-import npu_calibration
 import torch
 
+import npu_calibration
 import npufa
 import npufa.sim
 

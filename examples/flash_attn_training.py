@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-import npufa.flash_attn
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import npufa.flash_attn
 from report import Report
 
 npufa.flash_attn.install()

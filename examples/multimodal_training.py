@@ -18,10 +18,10 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parent / "guide"))
 
 import torch
+from measuring import peak_megabytes, speed_ratio
 from torch import Tensor
 from tqdm import tqdm
 
-from measuring import peak_megabytes, speed_ratio
 from multimodal_model import ATTENTION, BLIND_LOSS, VOCABULARY, MultimodalConfig, MultimodalModel, draw_pairs
 from report import Report
 

@@ -10,7 +10,6 @@ import platform
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 from row_tree import ROOT, VERSIONS, build_sh, rows, tree
 

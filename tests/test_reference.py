@@ -3,12 +3,12 @@
 import math
 
 import pytest
-import reference
 import torch
+from hypothesis import given, settings, strategies as st
+
+import reference
 from cases import random_case
 from cases.fusion import cumulative, place
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from reference.dropout import philox_words
 
 SDPA = torch.nn.functional.scaled_dot_product_attention

@@ -6,10 +6,10 @@ import math
 import warnings
 
 import torch
+from measuring import peak_megabytes, speed_ratio, standard_attention
 from torch import Tensor
 
 import npufa
-from measuring import peak_megabytes, speed_ratio, standard_attention
 from report import Report
 
 BATCH, LENGTH, HEADS, DIM = 2, 512, 8, 64

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-
 from measuring import standard_attention
+
 from npufa.engine import AttentionEngine
 from report import Report
 

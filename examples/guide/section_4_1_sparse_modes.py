@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from measuring import speed_ratio
 
 import npufa
-from measuring import speed_ratio
 from report import Report
 
 LENGTH, HEADS, DIM = 96, 2, 32

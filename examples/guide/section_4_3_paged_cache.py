@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from measuring import standard_attention
 
 import npufa
-from measuring import standard_attention
 from npufa.kv_cache import PagedKVCache
 from report import Report
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
+from measuring import peak_megabytes
 from torch import Tensor
 
 import npufa
-from measuring import peak_megabytes
 from npufa.functional import memory_efficient_attention
 from report import Report
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from measuring import peak_megabytes, speed_ratio, standard_attention
 from torch import Tensor
 
-from measuring import peak_megabytes, speed_ratio, standard_attention
 from npufa.long_context import long_context_attention, sliding_window_attention
 from report import Report
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from cases.device import on_device
 
 import npufa
+from cases.device import on_device
 from npufa.advisor import advise
 from npufa.advisor._masks import recognise
 

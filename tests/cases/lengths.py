@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
+
 from reference.lengths import reading
 
 from .model import Case

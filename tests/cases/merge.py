@@ -7,7 +7,6 @@ import reference
 from .draw import FLOATS
 from .model import Case
 
-
 ROUNDED_ONCE = {torch.float32: 3e-6, torch.float16: 6e-4, torch.bfloat16: 5e-3}
 
 

@@ -6,9 +6,10 @@ import sys
 import types
 from pathlib import Path
 
-import npufa.sim
 import pytest
 import torch
+
+import npufa.sim
 from cases import all_on_npu
 
 TESTS = Path(__file__).resolve().parents[1]

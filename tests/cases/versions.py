@@ -5,6 +5,7 @@ import importlib
 
 import pytest
 import torch
+
 from npufa import _version
 
 TORCH = f"torch {_version.minor(torch.__version__)}"

@@ -2,8 +2,7 @@
 
 import npufa_test_common as common
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=8))

@@ -2,8 +2,7 @@
 
 import npufa_test_common as common
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 SIZES = st.integers(0, 40)
 SHIFTS = st.integers(-50, 50)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.atb import OPERATORS, WITH_OUT
 from cases.device import on_device

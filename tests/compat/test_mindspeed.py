@@ -5,6 +5,7 @@ import types
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.device import on_device
 

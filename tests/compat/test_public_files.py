@@ -16,6 +16,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
+
 from compat.public_files import CANNOT_PASS, CLASSES, FILES, LEGITIMATE_SKIPS
 
 VARIABLE = "NPUFA_OP_PLUGIN"

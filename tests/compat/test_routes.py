@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.device import on_device
 from cases.on_npu import to_npu

@@ -1,6 +1,7 @@
 """transformers' own flash_attention_2 while compat is installed: windows, soft caps and sinks count."""
 
 import pytest
+
 from cases.device import on_device
 
 
@@ -8,8 +9,9 @@ from cases.device import on_device
 @pytest.mark.parametrize("name", ["llama", "mistral", "gemma2", "gpt_oss"])
 @on_device
 def test_flash_attention_2_is_eager_attention(name, device):
-    import npufa.compat
     import torch
+
+    import npufa.compat
     from integrations.tiny_models import batch, build
 
     ids, mask = batch()
@@ -23,9 +25,10 @@ def test_flash_attention_2_is_eager_attention(name, device):
 
 @on_device
 def test_functions_come_and_go():
+    from transformers.integrations import npu_flash_attention
+
     import npufa.compat
     import npufa.flash_attn
-    from transformers.integrations import npu_flash_attention
 
     before = npu_flash_attention.npu_flash_attn_func
     with npufa.compat.routed():
@@ -36,9 +39,10 @@ def test_functions_come_and_go():
 @on_device
 def test_windows_and_sinks_arrive():
     """What transformers hands to the functions of its own that would drop it."""
-    import npufa.compat
     import torch
     from transformers.modeling_flash_attention_utils import _flash_attention_forward
+
+    import npufa.compat
 
     torch.manual_seed(0)
     query, key, value = (torch.randn(1, 40, n, 32) for n in (4, 2, 2))

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from cpu.primitives_support import MODULES
 
 import npufa
+from cpu.primitives_support import MODULES
 
 CALL = """
 import torch, npufa

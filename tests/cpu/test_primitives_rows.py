@@ -3,6 +3,7 @@ table that the CPU running the tests can execute."""
 
 import numpy as np
 import pytest
+
 from cpu.primitives_support import (
     NO_WINDOW,
     SIZES,

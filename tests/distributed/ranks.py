@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+
 from npufa.distributed import ring_attention, shard_positions, shard_sequence, ulysses_attention, unshard_sequence
 
 FORMS = {"ring": ring_attention, "ulysses": ulysses_attention}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from distributed import processes, ranks
 from distributed.processes import on_ranks
 from long_context import dense

@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 import torch.distributed as dist
+
 from cases.device import on_device
 from distributed import ranks
 from distributed.processes import on_ranks

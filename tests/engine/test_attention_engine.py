@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from cases.device import on_device
 
+from cases.device import on_device
 from npufa.engine import AttentionEngine
 
 N, NKV, D = 4, 2, 16

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import npufa.flash_attn as fa
 import pytest
 import torch
+from torch import Tensor
+
+import npufa.flash_attn as fa
 from flash_attention import published
 from flash_attention.published import close, cumulative, parts, window_of
-from torch import Tensor
 
 CAPACITY = 24
 

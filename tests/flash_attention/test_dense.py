@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
-import npufa.flash_attn as fa
 import pytest
 import torch
+from torch import Tensor
+
+import npufa.flash_attn as fa
 from flash_attention import published
 from flash_attention.published import TOLERANCE, close, window_of
-from torch import Tensor
 
 
 def draw(rng: random.Random, batch: int, rows: int, keys: int, dtype: torch.dtype, grad: bool

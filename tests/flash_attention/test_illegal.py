@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import npufa.flash_attn as fa
 import pytest
 import torch
 from torch import Tensor
+
+import npufa.flash_attn as fa
 
 
 def t(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

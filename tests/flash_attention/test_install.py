@@ -11,9 +11,10 @@ import sys
 import types
 from collections.abc import Iterator
 
-import npufa.flash_attn as fa
 import pytest
 import torch
+
+import npufa.flash_attn as fa
 
 # Argument names in the order of Dao-AILab/flash-attention 2.8.3 and its hopper/ folder.
 COMMON = "dropout_p softmax_scale causal window_size softcap alibi_slopes deterministic return_attn_probs"

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases.device import on_device
 
 CACHES = {

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from cases.device import on_device
-from long_context.dense import attention, kept, with_gradients
 
 import npufa
+from cases.device import on_device
+from long_context.dense import attention, kept, with_gradients
 from npufa.functional import memory_efficient_attention
 from npufa.quantization import QuantConfig
 

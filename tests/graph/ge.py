@@ -91,8 +91,9 @@ def attributes(node):
 def captured() -> Iterator[list[Graph]]:
     """Collects every graph that is loaded into the engine."""
     import torchair  # noqa: F401  the next import needs it
-    from npufa.sim.graph_engine import SimulatedGraph
     from torchair._ge_concrete_graph.ge_ir_pb2 import ModelDef
+
+    from npufa.sim.graph_engine import SimulatedGraph
 
     graphs = []
     load = SimulatedGraph.load

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 
 import torch
+
 from graph.ge import attributes, value_of
 from npufa.graph.op_defs import op_defs
 from npufa.sim._native import LIBRARY_DIR, native

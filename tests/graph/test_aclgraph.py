@@ -3,9 +3,10 @@
 Each replay is compared with the same step run eagerly.
 """
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases.device import fails_a_capture, on_device
 from cases.versions import aliases_raise
 

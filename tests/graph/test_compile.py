@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from cases import Draw, random_case
-from cases.model import operator
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.testing import CompileCounterWithBackend
+
+from cases import Draw, random_case
+from cases.model import operator
 
 BACKENDS = ("aot_eager", "inductor")
 INFERENCE = {

@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-from cases import Draw
-from cases.model import operator
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils.checkpoint import checkpoint
+
+from cases import Draw
+from cases.model import operator
 
 BACKENDS = ("aot_eager", "inductor")
 NAMES = ("npu_fusion_attention", "npu_fusion_attention_v2")

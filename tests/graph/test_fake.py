@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
 from cases import random_case
 from cases.model import operator
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 KINDS = ("fusion", "fusion_grad", "prompt", "incre", "fused_infer")
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.device import on_device
 from cases.model import operator

@@ -5,8 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-import npufa.graph.op_defs
 import pytest
+
+import npufa.graph.op_defs
 from npufa.graph.op_defs import AttrDef, TensorDef
 
 

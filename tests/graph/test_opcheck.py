@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.cache import SCATTERS
 from cases.model import operator

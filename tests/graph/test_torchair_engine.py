@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from cases.device import on_device
 from graph.ge import Graph, captured, compiled, needs_torchair
 
@@ -133,6 +134,7 @@ def test_callback_after_import(tmp_path):
 @on_device
 def test_operators_have_converters_once_torchair_is_imported():
     import torchair  # noqa: F401
+
     from npufa.graph.mappings import MAPPINGS
 
     for name in MAPPINGS:
@@ -206,9 +208,10 @@ def test_strided_arguments_that_change():
 @on_device
 def test_export(tmp_path):
     """dynamo_export writes the graph as torchair made it."""
-    import npufa
     import torchair
     from torchair._ge_concrete_graph.ge_ir_pb2 import ModelDef
+
+    import npufa
 
     class Model(torch.nn.Module):
         def forward(self, query):
@@ -225,8 +228,9 @@ def test_export(tmp_path):
 
 @on_device
 def test_cache_compile_runs_without_a_cache(tmp_path):
-    import npufa
     import torchair
+
+    import npufa
 
     class Model(torch.nn.Module):
         def __init__(self):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.device import on_device
 from cases.model import operator

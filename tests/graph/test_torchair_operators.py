@@ -6,9 +6,10 @@ runs with nothing but its own edges and attributes.
 
 import math
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases import Draw, random_case
 from cases.device import on_device
 from cases.model import operator

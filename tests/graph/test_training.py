@@ -3,11 +3,12 @@
 import pytest
 import torch
 import torch.distributed as dist
-from cases import Draw
-from cases.model import operator
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
+
+from cases import Draw
+from cases.model import operator
 
 HEADS, DIM = 4, 16
 

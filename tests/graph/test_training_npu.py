@@ -5,11 +5,11 @@ Inductor is left out: its code for NPUs needs a Triton compiler for them.
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
+
 from cases import Draw
 from cases.device import on_device
 from cases.model import operator
-from torch.utils.checkpoint import checkpoint
-
 
 
 def normal(*shape, seed=1, dtype=torch.float16):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases.device import on_device
 from cases.versions import needs
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from cases.device import on_device
 
 QUESTION = "from transformers.utils import is_torch_npu_available as available; print(available())"

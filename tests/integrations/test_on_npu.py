@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases.device import on_device
 
 NAMES = ["llama", "mistral", "gpt_oss"]
@@ -75,9 +76,9 @@ def bias_of(shape):
 @on_device
 def test_sdpa_keeps_an_additive_mask_of_transformers(compiled):
     """With torch_npu at hand transformers makes such a mask boolean, outside the block still."""
-    from integrations.tiny_models import batch, build
     from transformers.integrations import sdpa_attention
 
+    from integrations.tiny_models import batch, build
     from npufa.integrations import sdpa
 
     ids = batch()[0]

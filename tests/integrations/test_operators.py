@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import torch
-from cases.device import on_device
 
+from cases.device import on_device
 from npufa.integrations._operators import attention
 from npufa.integrations._rules import Band, Intervals, Rules
 

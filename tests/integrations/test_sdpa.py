@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from cases.device import on_device
-from integrations.calls import Calls
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from cases.device import on_device
+from integrations.calls import Calls
 from npufa.integrations import UnsupportedError, sdpa
 
 CPU = ("cpu", "npu")

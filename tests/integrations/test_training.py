@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from integrations.tiny_models import MODELS, batch, build, gradients, labels_of, randomised, right_padded
 
 

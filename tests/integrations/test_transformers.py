@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from integrations.calls import Calls
-from integrations.tiny_models import MODELS, batch, build, randomised, right_padded
 from transformers import (
     BertConfig,
     BertModel,
@@ -14,6 +12,9 @@ from transformers import (
     T5ForConditionalGeneration,
     masking_utils,
 )
+
+from integrations.calls import Calls
+from integrations.tiny_models import MODELS, batch, build, randomised, right_padded
 
 ENCODER = {"vocab_size": 97, "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4,
            "attn_implementation": "eager"}

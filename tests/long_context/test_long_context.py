@@ -4,13 +4,13 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 import torch
+
+import npufa
 from cases.device import on_device
 from long_context import dense
 from npufa.integrations._rules import Band
 from npufa.long_context import _blocks, long_context_attention, sliding_window_attention
 from npufa.long_context._blocks import Visibility
-
-import npufa
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 RULES = [

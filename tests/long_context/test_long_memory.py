@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+
 from cases.device import on_device
 from npufa.long_context import long_context_attention
 

@@ -4,11 +4,12 @@ import functools
 
 import pytest
 import torch
+
+import npufa
 from cases.device import on_device
 from npufa import npu_ring_attention_update
 from npufa.merge import merge_lse, merge_statistics, statistics_to_lse
 
-import npufa
 
 def merged(merge, parts):
     """All parts, one after another."""

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from npufa.monitor import Histogram, Monitor, OperatorStatistics, Thresholds
 from npufa.monitor._health import judge

@@ -7,9 +7,9 @@ import time
 
 import pytest
 import torch
-from cases.device import on_device
 
 import npufa
+from cases.device import on_device
 from npufa.monitor import Monitor, _tap
 from npufa.robust._failures import is_out_of_memory
 

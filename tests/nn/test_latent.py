@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-from cases.device import on_device
 
+from cases.device import on_device
 from npufa.nn import MultiheadLatentAttention
 
 SIZES = {"kv_lora_rank": 24, "q_lora_rank": 20, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 12}

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-from cases.device import on_device
 
+from cases.device import on_device
 from npufa.nn import MultiheadAttention
 
 E, N = 32, 4

@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases.device import on_device
 from npufa.doctor.package import expected_version
 from npufa.sim._native import LIBRARY_DIR

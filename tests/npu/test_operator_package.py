@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from npufa.doctor.package import expected_version
 from npufa.sim._native import LIBRARY_DIR
 

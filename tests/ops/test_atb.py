@@ -1,6 +1,7 @@
 """atb's attention operators against the dense reference; cases draw masks, empty sequences, padding, folded heads."""
 
 import pytest
+
 from cases import random_case
 from cases.atb import MASK_TYPES, OPERATORS
 

@@ -5,10 +5,10 @@ import re
 
 import pytest
 import torch
-from cases.model import operator
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import npufa
+from cases.model import operator
 
 F16 = torch.float16
 

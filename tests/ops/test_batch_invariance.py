@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases import Draw
 from cases.fusion import cumulative
 from cases.invariance import COMPOSITIONS, dense, gradients, packed, paged

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases.clients import CALLS, window_and_sink_at_one_row, without_window
 
 

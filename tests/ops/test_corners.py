@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+
 from cases import Draw, random_case
 from cases.draw import FLOATS
 from cases.fusion import forward_case, grad_case, place

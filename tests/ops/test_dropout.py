@@ -1,8 +1,9 @@
 """Dropout of npu_fusion_attention: the Philox mask bit by bit, seeds, and the way back."""
 
 import pytest
-import reference
 import torch
+
+import reference
 from cases import Draw
 from cases.fusion import cumulative, forward_case, op_name
 from cases.model import operator

@@ -1,8 +1,9 @@
 """_npu_dropout_gen_mask: the bits that dropout uses, on every device."""
 
 import pytest
-import reference.dropout
 import torch
+
+import reference.dropout
 from cases.device import on_device
 from cases.model import operator
 

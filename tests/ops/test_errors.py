@@ -4,10 +4,11 @@ import re
 
 import pytest
 import torch
-from cases.model import operator
-from cases.illegal import BASES, TABLE
-from cases.on_npu import to_meta
 from torch._subclasses.fake_tensor import FakeTensorMode
+
+from cases.illegal import BASES, TABLE
+from cases.model import operator
+from cases.on_npu import to_meta
 
 IN_PLACE = ("input_tokens", "input_positions", "seq_lens", "slot_mapping", "key_cache", "value_cache",
             "k_cache", "ckv_cache")

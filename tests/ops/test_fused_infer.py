@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases import Draw, random_case
 from cases.draw import FLOATS
 from cases.fusion import compressed_mask, place

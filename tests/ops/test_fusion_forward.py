@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+
 from cases import Draw, random_case
 from cases.draw import FLOATS
 from cases.fusion import LAYOUTS, UNLIMITED, compressed_mask, forward_case, place

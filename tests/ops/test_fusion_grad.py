@@ -1,8 +1,9 @@
 """Gradients of npu_fusion_attention against autograd of the float64 reference."""
 
 import pytest
-import reference
 import torch
+
+import reference
 from cases import Draw, random_case
 from cases.draw import FLOATS
 from cases.fusion import LAYOUTS, compare_gradient, draw_call, grad_case, op_name, place, spelled

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from cases import random_case
-from cases.rotary import rounded_values
 
 import npufa
+from cases import random_case
+from cases.rotary import rounded_values
 
 KINDS = ("scatter", "compressed", "gather", "latent", "attention_update", "ring_update", "rotary")
 

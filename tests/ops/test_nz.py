@@ -5,12 +5,12 @@ import re
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
+
 from cases.inference import FUSED_LAYOUTS
 from cases.model import operator
 from cases.nz import exact_case, int8_products_case, nz_case
 from cases.variants import as_v2
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 INFER = "npu_fused_infer_attention_score"
 

@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+
 from cases.draw import Draw
 from cases.fusion import forward_case
 from cases.inference import inference_case

@@ -1,8 +1,9 @@
 """Quantised caches, inputs and outputs of the inference operators."""
 
 import pytest
-import reference
 import torch
+
+import reference
 from cases import Draw, random_case
 from cases.draw import FLOATS
 from cases.fusion import place

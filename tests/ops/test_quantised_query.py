@@ -4,11 +4,11 @@ import re
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
+
 from cases.inference import FUSED_LAYOUTS
 from cases.model import operator
 from cases.nz import quantised_case
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 V2 = "npu_fused_infer_attention_score_v2"
 

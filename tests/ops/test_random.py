@@ -1,6 +1,7 @@
 """Random legal calls over all operators and features."""
 
 import pytest
+
 from cases import GENERATORS, random_case
 
 DEFAULT = {"fusion": 120, "fusion_grad": 60, "prompt": 60, "incre": 60, "fused_infer": 140, "advance_step": 20,

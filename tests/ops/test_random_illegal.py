@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from cases.on_npu import to_meta
 from cases.random_illegal import KINDS, message, random_illegal
 

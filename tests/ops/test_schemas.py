@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases.model import operator
 
 OUT7 = "(Tensor, Tensor, Tensor, Tensor, int, int, int)"

@@ -3,8 +3,9 @@
 import math
 
 import pytest
-import reference
 import torch
+
+import reference
 from cases import Draw, random_case
 from cases.draw import FLOATS
 from cases.fusion import LAYOUTS, draw_call, op_name, spelled

@@ -1,9 +1,10 @@
 """Overload `tensor_lengths` of the inference operators: the same function, with lengths as int64 or int32 tensors."""
 
-import npufa
 import pytest
 import torch
 import torch._dynamo.testing
+
+import npufa
 from cases import random_case
 from cases.lengths import with_tensor_lengths
 from cases.model import operator

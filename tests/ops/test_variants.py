@@ -2,9 +2,10 @@
 
 import re
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases import Draw, random_case
 from cases.model import operator
 from cases.variants import as_v2, with_sink

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from functorch.compile import aot_function, nop
+
 from cases import random_case
 from cases.model import operator
 from cases.variants import as_v2
 from cases.versions import aliases_raise
-from functorch.compile import aot_function, nop
 
 
 def fused_infer(v2, lse=True):

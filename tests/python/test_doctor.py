@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import npufa
 import pytest
+
+import npufa
 from npufa import _doctor_command
 from npufa.doctor import Host, cann, diagnose, machine, package, probing, simulator
 from npufa.doctor.probing import Step

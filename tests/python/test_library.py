@@ -1,10 +1,10 @@
 """Loading of the compiled operators, and the versions that belong together."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomllib
 import torch
 
 from npufa import _library, _version

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from npufa import _version
 
 ROOT = Path(__file__).resolve().parents[2]

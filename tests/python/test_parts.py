@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import npufa
 import pytest
+
+import npufa
 
 HEAVY = ("torch_npu", "transformers", "prometheus_client", "onnxruntime")
 

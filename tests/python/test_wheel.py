@@ -9,8 +9,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import npufa
 import pytest
+
+import npufa
 from npufa import _version
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import npufa
 import pytest
 import torch
+
+import npufa
+import reference
 from cases.device import on_device
 from npufa.quantization import QuantConfig, quantize_kv
-
-import reference
 from quantization.draws import GRANULARITIES, MODES, PAGED_MODES, cache, in_layout, legal
 
 DTYPES = ["int8", "int4", "float8_e4m3fn", "float8_e5m2"]

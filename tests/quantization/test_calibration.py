@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from cases.device import on_device
 from npufa.quantization import KVObserver, QuantConfig, quantize_kv
-
 from quantization.draws import cache, in_layout
 
 

@@ -6,10 +6,9 @@ import re
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from npufa.quantization import QuantConfig, quantize_kv
+from hypothesis import given, settings, strategies as st
 
+from npufa.quantization import QuantConfig, quantize_kv
 from quantization.draws import GRANULARITIES, cache, heads_first, in_layout, legal, scale_for, stored
 
 DTYPES = ["int8", "int4", "float8_e4m3fn", "float8_e5m2"]

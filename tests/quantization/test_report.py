@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases.device import on_device
 from npufa.quantization import QuantConfig, error_report, quantize_kv
-
 from quantization.draws import cache, in_layout
 
 

@@ -5,15 +5,15 @@ import weakref
 
 import pytest
 import torch
+
+import npufa
 from cases import fusion, illegal
 from cases.device import on_device
 from cases.draw import Draw
-from robust.faults import Faults, pieces
-
-import npufa
 from npufa.monitor import Monitor
 from npufa.robust import RobustAttention
 from npufa.robust._call import OPERATORS
+from robust.faults import Faults, pieces
 
 INFER = "npu_fused_infer_attention_score"
 SETTINGS = {"num_heads": 4, "num_key_value_heads": 2, "input_layout": "BNSD", "scale": 0.25}

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+
 from cases import fusion, inference
 from cases.draw import Draw
 from cases.nz import nz_case
 from cases.variants import with_sink
-
 from npufa.robust import _sdpa
 from npufa.robust._call import Call
 

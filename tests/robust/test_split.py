@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+
 from cases import fusion, inference
 from cases.draw import Draw
 from cases.nz import nz_case, quantised_case
-from robust.faults import Faults, pieces
-
 from npufa.robust import RobustAttention
+from robust.faults import Faults, pieces
 
 OPERATORS = {
     "fusion": fusion.fusion_case, "fusion_grad": fusion.fusion_grad_case, "prompt": inference.prompt_case,

@@ -3,9 +3,9 @@
 import pytest
 import torch
 import transformers
+
 from cases.device import on_device
 from integrations.tiny_models import COMMON, MODELS, build, randomised
-
 from npufa.serving import SamplingParams, ServingEngine
 
 PROMPT_LENGTHS = (1, 17, 5, 40, 9, 3)
@@ -169,9 +169,8 @@ def test_decode_state_follows_the_cache():
 @on_device
 def test_on_npu():
     from integrations.tiny_models import build
-    from serving.test_continuous_batching import generated, prompts, served
-
     from npufa.serving import SamplingParams, ServingEngine
+    from serving.test_continuous_batching import generated, prompts, served
 
     asked = prompts((6, 11))
     expected = [generated(build("mistral"), p, 4) for p in asked]

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from npufa.serving.bench import main, workload
 
 SMALL = ["--requests", "6", "--max-length", "64", "--max-num-seqs", "4", "--repeat", "1", "--dtype", "float32"]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 import transformers
-from integrations.tiny_models import COMMON, build
 
+from integrations.tiny_models import COMMON, build
 from npufa.serving import SamplingParams, ServingEngine
 from npufa.serving.request import Request
 from npufa.serving.sampling import choose

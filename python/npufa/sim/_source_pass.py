@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Sequence
+from collections.abc import Sequence
 
 # The preprocessor turns __global__ into this word, because a header may not know whether a template follows.
 KERNEL_WORD = "__npufa_kernel__"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Iterable
 
 _GUARD = re.compile(r"^#ifndef (\w+)\s*\n#define \1\s*$", re.MULTILINE)
 _STRUCT = re.compile(r"BEGIN_TILING_DATA_DEF\(\s*(\w+)\s*\)(.*?)END_TILING_DATA_DEF", re.DOTALL)

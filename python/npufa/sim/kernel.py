@@ -10,8 +10,9 @@ import ctypes
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from ._compiler import PROGRAMS, CompileError, Options, build
 from ._native import native

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from ._compiler import CompileError, Options, build
 from ._native import native

@@ -43,14 +43,14 @@ def _step(span: float) -> float:
         decade *= 10
 
 
-def _strip(draw: "ImageDraw.ImageDraw", top: int, height: int, shares: list[int], colour: tuple[int, ...]) -> None:
+def _strip(draw: ImageDraw.ImageDraw, top: int, height: int, shares: list[int], colour: tuple[int, ...]) -> None:
     for x, share in enumerate(shares):
         if share > 0:
             shade = tuple(255 - (255 - c) * share // 100 for c in colour)
             draw.line([(_LEFT + x, top), (_LEFT + x, top + height - 1)], fill=shade)
 
 
-def _legend(canvas: "ImageDraw.ImageDraw", font: Any, pipes: set[str]) -> None:
+def _legend(canvas: ImageDraw.ImageDraw, font: Any, pipes: set[str]) -> None:
     x = 10
     for pipe in [p for p in COLOURS if p in pipes]:
         canvas.rectangle([x, 30, x + 12, 42], fill=COLOURS[pipe])
@@ -58,7 +58,7 @@ def _legend(canvas: "ImageDraw.ImageDraw", font: Any, pipes: set[str]) -> None:
         x += 70
 
 
-def _axis(canvas: "ImageDraw.ImageDraw", font: Any, us: float, width: int, bottom: int) -> None:
+def _axis(canvas: ImageDraw.ImageDraw, font: Any, us: float, width: int, bottom: int) -> None:
     step = _step(us)
     for mark in range(int(us / step) + 1):
         x = _LEFT + int(mark * step / us * width)
@@ -66,7 +66,7 @@ def _axis(canvas: "ImageDraw.ImageDraw", font: Any, us: float, width: int, botto
         canvas.text((x + 2, bottom + 6), f"{mark * step:g} us", "black", font)
 
 
-def draw(kernel: "KernelReport", data: dict[str, Any]) -> "Image.Image":
+def draw(kernel: KernelReport, data: dict[str, Any]) -> Image.Image:
     """The picture of `kernel` from the simulator's bins (percent busy per slice of time)."""
     Image, ImageDraw, ImageFont = _require_pillow()
     font = ImageFont.load_default(size=12)

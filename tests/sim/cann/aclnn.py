@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from npufa.sim._native import LIBRARY_DIR, native
 
 DTYPES = {

@@ -5,7 +5,8 @@ import ctypes
 
 import numpy as np
 import pytest
-from sim.cann.aclnn import ND, NCHW, NZ, AclnnError, DeviceArray, acl, array, call, create_tensor, execute, ops, prepare
+
+from sim.cann.aclnn import NCHW, ND, NZ, AclnnError, DeviceArray, acl, array, call, create_tensor, execute, ops, prepare
 
 NULLPTR, INVALID, TILING, NO_KERNEL, AICORE = 161001, 161002, 561002, 561003, 507015
 

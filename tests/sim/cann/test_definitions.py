@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from npufa.sim._native import LIBRARY_DIR
 from sim.cann.aclnn import ops
 

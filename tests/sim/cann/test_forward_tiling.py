@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from sim.cann.aclnn import ops
 
 HEADERS = Path(__file__).resolve().parents[3] / "op_kernel" / "attention"

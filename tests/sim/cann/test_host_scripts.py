@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from npufa.doctor.package import expected_version
 
 ROOT = Path(__file__).resolve().parents[3]

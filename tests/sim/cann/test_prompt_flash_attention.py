@@ -4,6 +4,7 @@ import ctypes
 
 import numpy as np
 import pytest
+
 from sim.cann.aclnn import AclnnError, DeviceArray, acl, array, call, prepare
 
 INVALID, INFER, TILING = 161002, 561001, 561002

@@ -10,7 +10,7 @@ import ctypes
 import dataclasses
 import itertools
 import re
-from typing import Callable
+from collections.abc import Callable
 
 from npufa import sim
 from npufa.sim._native import native

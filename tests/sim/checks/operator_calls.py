@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Callable
+from collections.abc import Callable
 
 import torch
+
 from cases import Case, Draw, random_case
 from cases.fusion import forward_case, grad_case
 from cases.inference import inference_case

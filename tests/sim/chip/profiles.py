@@ -3,8 +3,23 @@
 import ctypes
 
 import npufa_test_time as time_model
+
 from npufa.sim import _native, profiling
-from sim.chip.traces import CHIP, GM, Op, Pipe, Record, cross_set, cross_wait, load, mmad, set_flag, trace, vector, wait_flag
+from sim.chip.traces import (
+    CHIP,
+    GM,
+    Op,
+    Pipe,
+    Record,
+    cross_set,
+    cross_wait,
+    load,
+    mmad,
+    set_flag,
+    trace,
+    vector,
+    wait_flag,
+)
 
 KB = 1 << 10
 

@@ -2,6 +2,7 @@
 
 import npufa_test_time as time_model
 import pytest
+
 from sim.chip.traces import CHIP, Op, Pipe, Record, parameter
 
 REPEATS = 64

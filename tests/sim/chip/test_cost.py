@@ -2,6 +2,7 @@
 
 import npufa_test_time as time_model
 import pytest
+
 from sim.chip.traces import CHIP, GM, Op, Pipe, Record, load, mmad, parameter, store, vector
 
 MmadType = time_model.MmadType

@@ -4,9 +4,11 @@ import json
 import sys
 
 import pytest
+
 from npufa.sim import profiling
 from sim.chip.profiles import KB, attention_like, launch, use_test_module
 from sim.chip.traces import CHIP, trace, vector
+
 
 @pytest.fixture(autouse=True)
 def library(monkeypatch):

@@ -2,9 +2,29 @@
 
 import npufa_test_time as time_model
 import pytest
+
 from sim.chip.traces import (
-    CHIP, GM, GROUPS, Op, Pipe, Record, barrier, barrier_all, clock_hz, cross_set, cross_wait, cycles, load, mmad,
-    parameter, replay, set_flag, store, trace, vector, wait_flag,
+    CHIP,
+    GM,
+    GROUPS,
+    Op,
+    Pipe,
+    Record,
+    barrier,
+    barrier_all,
+    clock_hz,
+    cross_set,
+    cross_wait,
+    cycles,
+    load,
+    mmad,
+    parameter,
+    replay,
+    set_flag,
+    store,
+    trace,
+    vector,
+    wait_flag,
 )  # fmt: skip
 
 KB, MB = 1 << 10, 1 << 20

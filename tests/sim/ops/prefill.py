@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from cases import Draw
 from cases.inference import inference_case, prompt_case
 from cases.on_npu import NpuCase, on_npu

@@ -1,8 +1,9 @@
 """npu_advance_step_flashattn on the simulated NPU: random request states, and values that only the device sees."""
 
 import pytest
-import reference
 import torch
+
+import reference
 from cases import random_case
 from cases.advance import IN_PLACE
 from cases.device import core_groups, on_device

@@ -3,6 +3,7 @@ graphs whose lengths change, and what a call leaves alone."""
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.atb import OPERATORS, WITH_OUT
 from cases.device import on_device

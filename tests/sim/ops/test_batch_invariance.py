@@ -1,8 +1,9 @@
 """Batch invariance on the simulated NPU: a sequence alone, in batches of others and on other numbers of cores."""
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases.device import core_groups, on_device
 from cases.invariance import dense, gradients, packed, paged
 

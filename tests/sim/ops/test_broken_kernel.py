@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from npufa import sim
 from npufa.sim._native import LIBRARY_DIR
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases.device import fails_a_capture, on_device
 
 SETTINGS = dict(scale=0.25, keep_prob=0.7, sparse_mode=3)

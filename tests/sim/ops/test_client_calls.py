@@ -1,6 +1,7 @@
 """Calls as vLLM-Ascend and SGLang make them, on the simulated NPU."""
 
 import pytest
+
 from cases.clients import CALLS
 from cases.device import on_device
 from cases.on_npu import on_npu

@@ -1,8 +1,9 @@
 """Types that the operators take beside the one of their definition for CANN: the same result as in that type."""
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases.device import on_device
 
 HALVES = (torch.float16, torch.bfloat16)

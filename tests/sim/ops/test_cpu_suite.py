@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from cases.all_on_npu import FILES
 
 TESTS = Path(__file__).resolve().parents[2]

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import npufa.sim
 import pytest
 import torch
+
+import npufa.sim
 from cases import Draw
 from cases.device import SOC, on_device
 from cases.on_npu import poison, to_npu

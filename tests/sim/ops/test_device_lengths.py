@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.device import on_device
 from cases.lengths import with_tensor_lengths

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 import pytest
-import reference.dropout
 import torch
+
+import reference.dropout
 from cases.model import operator
 from sim.cann.aclnn import AclnnError, DeviceArray, array, call, prepare
 

@@ -1,8 +1,9 @@
 """What holds for every attention operator on the simulated NPU: repeatable bits, inputs left alone, memory given back."""
 
-import npufa.sim
 import pytest
 import torch
+
+import npufa.sim
 from cases import random_case
 from cases.device import on_device
 from cases.on_npu import NpuCase, on_npu, to_npu

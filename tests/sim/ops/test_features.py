@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+
 from cases import Draw
 from cases.device import on_device
 from cases.fusion import compressed_mask

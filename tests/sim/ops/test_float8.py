@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases.device import on_device
 from cpu.primitives_support import float8_values
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases.device import on_device
 from cases.inference import FUSED_LAYOUTS
 from sim.ops.random_calls import DEFAULT, SLOW, SLOW_LONG, verify_calls

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases import Draw
 from cases.device import on_device
 from cases.fusion import grad_case

@@ -1,8 +1,9 @@
 """Illegal calls on the simulated NPU: nothing is launched, and the next call works."""
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases import Draw
 from cases.device import on_device
 from cases.illegal import BASES, TABLE
@@ -10,7 +11,6 @@ from cases.lengths import ARGUMENTS as LENGTHS
 from cases.model import operator
 from cases.on_npu import to_npu
 from sim.ops.prefill import prefill
-
 
 SLOTS = {"slot_mapping", "index"}
 ON_DEVICE = {"block_table", "slot_mapping", "slot_indices", "seq_lens", "seq_offset", "index"}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases import Draw
 from cases.device import core_groups, on_device
 from cases.fusion import forward_case, grad_case

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases import random_case
 from cases.device import core_groups, on_device
 from cases.on_npu import in_place_on_npu, on_npu, to_npu

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+
 from cases.device import on_device
 from cases.model import operator
 from cases.readings import READINGS, on, rows_of

@@ -6,6 +6,7 @@ NPUFA_RANDOM_CALLS=50000 ./build.sh test tests/sim/ops/test_random.py   # more o
 import os
 
 import pytest
+
 from cases.device import on_device
 from sim.ops.prefill import random_prefill
 from sim.ops.random_calls import few_or_all_groups

@@ -1,7 +1,8 @@
 """Random calls with one illegal argument on the simulated NPU: the CPU's error, and no kernel is launched."""
 
-import npufa
 import pytest
+
+import npufa
 from cases.device import on_device
 from cases.on_npu import to_npu
 from cases.random_illegal import KINDS, message, random_illegal

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from npufa import sim
 from sim.cann.test_prompt_flash_attention import attention, run
 

@@ -1,8 +1,9 @@
 """Training on NPU tensors: gradients through autograd, and dropout that the backward pass and the CPU repeat."""
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases import Draw
 from cases.device import on_device
 

@@ -7,6 +7,7 @@ import subprocess
 from html import unescape
 
 import pytest
+
 from npufa.sim import timeline
 from sim.chip.profiles import attention_like, use_test_module
 from sim.page.test_page import HOSTILE, finding, many, page

@@ -8,6 +8,7 @@ import json
 import re
 
 import pytest
+
 from npufa.sim import Finding, profiling
 from sim.chip import traces
 from sim.chip.profiles import KB, attention_like, launch, use_test_module

@@ -2,9 +2,10 @@
 
 import gc
 
-import npufa
 import pytest
 import torch
+
+import npufa
 from cases.device import CAPTURES_RECOVER, fails_a_capture, on_device
 
 

@@ -4,6 +4,7 @@ import ctypes
 
 import pytest
 import torch
+
 from cases.device import fails_a_capture, on_device
 
 SYNC_TIMEOUT = 507046

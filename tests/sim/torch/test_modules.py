@@ -5,8 +5,9 @@ import io
 
 import pytest
 import torch
-from cases.device import on_device
 from torch import nn
+
+from cases.device import on_device
 
 MODULES = {
     "linear": (lambda: nn.Linear(8, 5), lambda: torch.randn(3, 8)),

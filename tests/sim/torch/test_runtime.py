@@ -3,9 +3,10 @@
 import ctypes
 import threading
 
-import npufa.sim
 import pytest
 import torch
+
+import npufa.sim
 from cases.device import SOC, core_groups, on_device
 from sim.ops.prefill import prefill
 

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+
 from cases.device import on_device
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.int16,

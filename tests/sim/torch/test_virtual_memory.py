@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+
 from cases.device import on_device
 
 pytestmark = pytest.mark.simulator
