@@ -1,5 +1,5 @@
-"""Compiles the libraries with the CMake project beside this file for the torch that is there; what depends on its version
-is here, everything else in pyproject.toml."""
+"""Compiles the libraries with the CMake project beside this file for the torch that is there; what depends on its
+version is here, everything else in pyproject.toml."""
 
 import os
 import runpy

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/batch_invariance.py [--cpu | --npu] [--soc Ascend910B3]
 
-Times on the CPU are measured, those on the NPU modelled (docs/time_model.md). Exit status 1 where a batch of 8 sequences
-or more takes more than 1.15 times as long.
+Times on the CPU are measured, those on the NPU modelled (docs/time_model.md). Exit status 1 where a batch of 8
+sequences or more takes more than 1.15 times as long.
 """
 
 from __future__ import annotations

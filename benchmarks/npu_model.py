@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/npu_model.py [--soc Ascend910B3] [--filter "decode int8"]
 
-A bar is the share of the cube's peak that the FLOP a call really needs (its mask's pairs) must reach, the share of HBM's
-bandwidth that the bytes of its cache must, the share of what a kernel that only copies them to L1 reaches, or a ratio
-between two cases. Exit status 1 when one falls short.
+A bar is the share of the cube's peak that the FLOP a call really needs (its mask's pairs) must reach, the share of
+HBM's bandwidth that the bytes of its cache must, the share of what a kernel that only copies them to L1 reaches, or a
+ratio between two cases. Exit status 1 when one falls short.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HALF = torch.float16
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One call, the FLOP and bytes it needs, and the least percentage of the peak of `unit` ("cube", "HBM" or "copy")."""
+    """One call, the FLOP and bytes it needs, and the least percentage of the peak of `unit`: cube, HBM or copy."""
 
     name: str
     call: Callable[[], object]
@@ -62,12 +62,13 @@ def copied_bytes_per_us(soc: str) -> float:
     """All cube cores, each its own 51 MB of rows of 256 bytes, 128 rows at a time: the tiles that attention reads."""
     cores, rows = int(npufa.sim.chips()[soc]["aic_count"]), 1600 * 128
     keys = npu_calibration.device((cores * rows, 128))
-    report = npu_calibration.launch("copies", "copies_to_l1", [keys], (*keys.shape, 128, 128, cores, 0, 1, 0), cores, soc)
+    report = npu_calibration.launch("copies", "copies_to_l1", [keys], (*keys.shape, 128, 128, cores, 0, 1, 0), cores,
+                                    soc)
     return keys.nbytes / report.us
 
 
 def zeros(*shape: int, dtype: torch.dtype = HALF) -> torch.Tensor:
-    return torch.zeros(shape, dtype=dtype).npu() if dtype.itemsize == 1 else torch.zeros(shape, dtype=dtype, device="npu")
+    return torch.zeros(shape, dtype=dtype, device="cpu" if dtype.itemsize == 1 else "npu").npu()
 
 
 def pairs(lengths: Sequence[int], causal: bool = False) -> float:

@@ -33,14 +33,15 @@ NAMED = re.compile(r"    \w+(?:, \w+)*: ")
 
 
 def for_napoleon(app, what, name, obj, options, lines: list[str]) -> None:
-    """What these docstrings write in another way than napoleon reads: argument names that run over a line, named results
-    (a section of their own, "Results"), and examples that are indented only."""
+    """What these docstrings write in another way than napoleon reads: argument names that run over a line, named
+    results (a section of their own, "Results"), and examples that are indented only."""
     text: list[str] = []
     for line in lines:
         if text and NAMES.match(text[-1]):
             text[-1] += " " + line.strip()
             continue
-        if len(text) > 1 and line.startswith("    ") and not text[-1] and text[-2][:1].strip() and text[-2][-2:] != "::":
+        begins_example = len(text) > 1 and line.startswith("    ") and not text[-1] and text[-2][:1].strip()
+        if begins_example and not text[-2].endswith("::"):
             text += ["::", ""]
         if text and text[-1] == "Returns:" and NAMED.match(line):
             text[-1] = "Results:"

@@ -1,7 +1,7 @@
 """Decode as one captured graph: the attention reads its lengths on the device, so that no step is captured again.
 
-Runs on a real NPU, or where there is none on a simulated Ascend910B3. A small GPT with random weights generates greedily
-over a paged cache; model, cache update, attention, sampling and npu_advance_step_flashattn are in the graph.
+Runs on a real NPU, or where there is none on a simulated Ascend910B3. A small GPT with random weights generates
+greedily over a paged cache; model, cache update, attention, sampling and npu_advance_step_flashattn are in the graph.
 """
 
 from __future__ import annotations

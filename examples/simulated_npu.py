@@ -1,4 +1,4 @@
-"""Part 3 of the quickstart: prefill, training and decode on the simulated chip, a profile, and a kernel bug that is caught."""
+"""Part 3 of the quickstart: prefill, training and decode on the simulated chip, a profile, and a caught kernel bug."""
 
 from __future__ import annotations
 

@@ -136,7 +136,8 @@ ATTENTION: dict[str, Callable[[float], Attend]] = {"npufa": causal_npufa, "sdpa"
 class PagedGenerator:
     """Generates for several prompts at once; keys and values live in blocks of ``block_size`` tokens.
 
-    A step reads and writes tensors on the model's device alone, lengths included, so that it can be captured in a graph.
+    A step reads and writes tensors on the model's device alone, lengths included, so that it can be captured in a
+    graph.
     """
 
     def __init__(self, model: TinyGPT, prompts: list[list[int]], new_tokens: int, block_size: int = 16) -> None:

@@ -67,7 +67,8 @@ def test_matches_explicit_loops(mode, sq, skv, pre, nxt, with_mask, with_sink, d
         q, k, v, 2, "BNSD", pse=pse, atten_mask=mask, scale=0.7, sparse_mode=mode, pre_tokens=pre, next_tokens=nxt,
         prefix=[prefix], sink=sink)
     for n in range(2):
-        want = loops(q[0, n], k[0, n], v[0, n], 0.7, lambda i, j: kept_by_rule(mode, i, j, sq, skv, pre, nxt, prefix, mask),
+        want = loops(q[0, n], k[0, n], v[0, n], 0.7,
+                     lambda i, j: kept_by_rule(mode, i, j, sq, skv, pre, nxt, prefix, mask),
                      pse[0, n], -math.inf if sink is None else float(sink[n]))
         torch.testing.assert_close(got.out[0, n], want[0])
         torch.testing.assert_close(got.softmax_max[0, n, :, 3], torch.tensor(want[1], dtype=torch.float64))
@@ -209,7 +210,8 @@ def test_paged_equals_contiguous():
 def test_shared_prefix_equals_concatenation():
     q, k, v, pk, pv = tensors((2, 2, 3, 4), (2, 2, 6, 4), (2, 2, 6, 4), (1, 2, 5, 4), (1, 2, 5, 4))
     kw = dict(num_heads=2, input_layout="BNSD", sparse_mode=3)
-    got = reference.fused_infer(q, k, v, key_shared_prefix=pk, value_shared_prefix=pv, actual_shared_prefix_len=[4], **kw)
+    got = reference.fused_infer(q, k, v, key_shared_prefix=pk, value_shared_prefix=pv,
+                                actual_shared_prefix_len=[4], **kw)
     whole = [torch.cat([p[:, :, :4].expand(2, -1, -1, -1), t], 2) for p, t in ((pk, k), (pv, v))]
     torch.testing.assert_close(got.out, reference.fused_infer(q, *whole, **kw).out)
 
@@ -254,7 +256,8 @@ def test_advance_step_example():
 def test_advance_step_speculative_example():
     tokens, positions, lengths, slots = reference.advance_step(
         torch.zeros(4, dtype=torch.int64), torch.tensor([[5, -1], [6, 7]]), torch.tensor([3, 4, 9, 10]),
-        torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64), torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]]),
+        torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64),
+        torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]]),
         2, 2, 4, spec_token=torch.tensor([[50], [60]]), accepted_num=torch.tensor([0, 1]))
     assert tokens.tolist() == [5, 50, 7, 60] and positions.tolist() == [4, 5, 11, 12]
     assert lengths.tolist() == [5, 6, 12, 13] and slots.tolist() == [8, 9, 31, 32]

@@ -108,7 +108,8 @@ def compressed_case(d, op=None, dtype=None, mean=None):
     kwargs, before = {}, {}
     for name in ("key", "value")[:1 if "pa_cache" in op else 2]:
         width = d.pick(1, 7, 32, 128)
-        rows = d.normal((batch, tokens, heads, width), dtype) if mean else any_bits(d, (batch, tokens, heads, width), dtype)
+        shape = (batch, tokens, heads, width)
+        rows = d.normal(shape, dtype) if mean else any_bits(d, shape, dtype)
         kwargs |= {name: d.strided(rows), f"{name}_cache": any_bits(d, (blocks, block_size, 1, width), dtype)}
         before |= {name: bits(rows), f"{name}_cache": bits(kwargs[f"{name}_cache"])}
     ends = torch.tensor([d.integer(0, tokens) for _ in range(batch)])

@@ -1,5 +1,5 @@
-"""Tests on the NPU (simulated, unless CANN is installed): one process with torch_npu for all of them, so that the others
-run without it.
+"""Tests on the NPU (simulated, unless CANN is installed): one process with torch_npu for all of them, so that the
+others run without it.
 
     @on_device
     def test_something(): ...   # executed in that process; arguments (pytest's parameters) are pickled
@@ -90,7 +90,8 @@ _worker: _Worker | None = None
 
 @contextlib.contextmanager
 def core_groups(count: int):
-    """Inside such a test: a chip with `count` cube cores and two vector cores for each, so that a group sees many tiles.
+    """Inside such a test: a chip with `count` cube cores and two vector cores for each, so that a group sees many
+    tiles.
 
     torch.npu.set_device_limit does this once per process.
     """

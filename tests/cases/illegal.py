@@ -53,8 +53,9 @@ def paged(sq=1, lengths="actual_seq_lengths_kv"):
 
 
 def packed(**extra):
-    return dict(query=normal(6, 4, 16), key=normal(8, 2, 16), value=normal(8, 2, 16), num_heads=4, num_key_value_heads=2,
-                input_layout="TND", actual_seq_lengths=[2, 6], actual_seq_lengths_kv=[3, 8], **extra)
+    return dict(query=normal(6, 4, 16), key=normal(8, 2, 16), value=normal(8, 2, 16), num_heads=4,
+                num_key_value_heads=2, input_layout="TND", actual_seq_lengths=[2, 6], actual_seq_lengths_kv=[3, 8],
+                **extra)
 
 
 def prefixed():
@@ -343,7 +344,8 @@ FUSED_CALLS = _inference_common("fused", "dequant") + [
     bad("fused rope", "query_rope", query_rope=normal(2, 4, 6, 8, dtype=F32)),
     bad("fused prefix", ("key_shared_prefix", "value_shared_prefix"), value_shared_prefix=None),
     bad("fused prefix", ("key_shared_prefix", "value_shared_prefix"), key_shared_prefix=None),
-    bad("fused prefix", "key_shared_prefix", key_shared_prefix=normal(2, 2, 5, 16), value_shared_prefix=normal(2, 2, 5, 16)),
+    bad("fused prefix", "key_shared_prefix", key_shared_prefix=normal(2, 2, 5, 16),
+        value_shared_prefix=normal(2, 2, 5, 16)),
     bad("fused prefix", "value_shared_prefix", value_shared_prefix=normal(1, 2, 6, 16)),
     bad("fused prefix", "key_shared_prefix", key_shared_prefix=normal(1, 2, 5, 8)),
     bad("fused prefix", "key_shared_prefix", key_shared_prefix=normal(1, 2, 5, 16, dtype=F32)),
@@ -352,11 +354,13 @@ FUSED_CALLS = _inference_common("fused", "dequant") + [
     bad("fused prefix", "actual_shared_prefix_len", actual_shared_prefix_len=[1, 2]),
     bad("fused prefix", ("key_shared_prefix", "key_antiquant_mode", "key_antiquant_scale"), key_antiquant_mode=1,
         value_antiquant_mode=1, **{f"{n}_antiquant_scale": torch.ones(2, 8) for n in ("key", "value")},
-        **{n: lambda kw, n=n: kw[n].to(torch.int8) for n in ("key", "value", "key_shared_prefix", "value_shared_prefix")}),
+        **{n: lambda kw, n=n: kw[n].to(torch.int8)
+           for n in ("key", "value", "key_shared_prefix", "value_shared_prefix")}),
     bad("fused split", ("key_antiquant_scale", "value_antiquant_scale"), value_antiquant_scale=None),
     bad("fused split", ("key_antiquant_scale", "value_antiquant_scale", "antiquant_scale"), key_antiquant_scale=None,
         value_antiquant_scale=None),
-    bad("fused split", ("key_antiquant_offset", "value_antiquant_offset"), key_antiquant_offset=torch.ones(2, 16, dtype=F16)),
+    bad("fused split", ("key_antiquant_offset", "value_antiquant_offset"),
+        key_antiquant_offset=torch.ones(2, 16, dtype=F16)),
     bad("fused split", "key_antiquant_scale", key_antiquant_scale=torch.ones(3, 16, dtype=F16)),
     bad("fused split", "value_antiquant_scale", value_antiquant_scale=torch.ones(2, 2, 16, dtype=F16)),
     bad("fused split", "key_antiquant_mode", key_antiquant_mode=6),
@@ -403,7 +407,8 @@ def _int64(*shape):
 ADVANCE_CALLS = [
     *(bad("advance", name, **{name: lambda kw, n=name: kw[n].to(torch.int32)}) for name in
       ("input_tokens", "sampled_token_ids", "input_positions", "seq_lens", "slot_mapping", "block_tables")),
-    *(bad("advance", name, **{name: _int64(3)}) for name in ("input_tokens", "input_positions", "seq_lens", "slot_mapping")),
+    *(bad("advance", name, **{name: _int64(3)})
+      for name in ("input_tokens", "input_positions", "seq_lens", "slot_mapping")),
     bad("advance", "sampled_token_ids", sampled_token_ids=_int64(2, 1)),
     bad("advance", "sampled_token_ids", sampled_token_ids=_int64(3, 2)),
     bad("advance", "block_tables", block_tables=_int64(3, 3)),
@@ -428,7 +433,8 @@ ADVANCE_CALLS = [
     bad("advance spec", ("input_positions", "block_tables"), True, input_positions=torch.tensor([0, 1, 2, 3, 4, 16])),
 ]
 _CAPS = (-1.0, float("nan"), float("inf"), 1e-40, 1e40)
-SOFTCAP_CALLS = [bad(base, "softcap", softcap=cap) for base in ("v2", "v3", "grad v2", "grad v3", "fused", "fused paged")
+SOFTCAP_CALLS = [bad(base, "softcap", softcap=cap)
+                 for base in ("v2", "v3", "grad v2", "grad v3", "fused", "fused paged")
                  for cap in _CAPS] + [bad("fused", "softcap", softcap=1.0, query=lambda kw: kw["query"].to(torch.int8))]
 TABLE = SOFTCAP_CALLS + FUSION + GRAD + PROMPT_CALLS + INCRE_CALLS + FUSED_CALLS + ADVANCE_CALLS
 TABLE += illegal_cache.CALLS + illegal_rows.CALLS

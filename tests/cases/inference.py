@@ -156,7 +156,8 @@ def incre_case(d, **fixed):
         key, value = quantise_cache(d, "int8", key), quantise_cache(d, "int8", value)
         kw |= antiquantise(d, "combined", 0, dtype, batch, kv_heads, skv, dim, dim)
         if dtype == torch.float32:  # (2, Nkv, D) could be scales per token
-            kw |= {n: t.unflatten(1, (kv_heads, 1)) for n, t in kw.items() if n.startswith("antiquant") and t.dim() == 3}
+            kw |= {n: t.unflatten(1, (kv_heads, 1)) for n, t in kw.items()
+                   if n.startswith("antiquant") and t.dim() == 3}
     if paged:
         used = [d.pick(skv, d.integer(0, skv)) for _ in range(batch)]
         columns = _page(d, kw, layout, key, value, used)
@@ -220,7 +221,8 @@ def _page(d, kw, layout, key, value, used, rope=None, fill=None):
 
 
 def fused_infer_case(d, **fixed):
-    """`fixed`: layout, dtype, sq, kind (plain, paged, padding, prefix, rope, int8), cache, mode, lse, head_dim, softcap."""
+    """`fixed`: layout, dtype, sq, kind (plain, paged, padding, prefix, rope, int8), cache, mode, lse, head_dim and
+    softcap."""
     layout = fixed.get("layout") or d.pick(*FUSED_LAYOUTS)
     packed = "T" in layout.split("_")[0]
     kinds = ("plain", "plain", "paged", "rope") if packed else ("plain", "plain", "paged", "padding", "prefix", "rope",

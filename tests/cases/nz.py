@@ -67,7 +67,8 @@ def nz_case(seed, **fixed):
     for attempt in range(1000):
         wanted = {"kind": d.pick("paged", "paged", "rope"), "cache": d.pick("float", "int8"),
                   "dtype": d.pick(torch.float16, torch.bfloat16), "head_dim": d.pick(32, 64, 96, 128, 160, 256, 512)}
-        case = fused_infer_case(Draw(1000 * seed + attempt, fixed.get("long", False)), **wanted | without(fixed, "long"))
+        case = fused_infer_case(Draw(1000 * seed + attempt, fixed.get("long", False)),
+                               **wanted | without(fixed, "long"))
         if can_be_nz(case):
             return in_nz(case, d)
     raise AssertionError(f"no call can have an NZ cache: {fixed}")
@@ -124,9 +125,11 @@ def quantised_case(seed, nz=None, **fixed):
         dtype = d.pick(torch.float16, torch.bfloat16) if kind == "rope" else torch.float16
         wanted = {"kind": kind, "dtype": dtype, "cache": "float", "out_int8": False}
         if nz:
-            wanted |= {"kind": d.pick("paged", "rope") if kind == "plain" else kind, "head_dim": d.pick(32, 64, 128, 512)}
+            wanted |= {"kind": d.pick("paged", "rope") if kind == "plain" else kind,
+                       "head_dim": d.pick(32, 64, 128, 512)}
             wanted["dtype"] = dtype if wanted["kind"] == "rope" else torch.float16
-        case = fused_infer_case(Draw(1000 * seed + attempt, fixed.get("long", False)), **wanted | without(fixed, "long"))
+        case = fused_infer_case(Draw(1000 * seed + attempt, fixed.get("long", False)),
+                               **wanted | without(fixed, "long"))
         if not nz:
             return quantised_query(case, d)
         if can_be_nz(case, quantised=True):

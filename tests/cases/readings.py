@@ -42,7 +42,8 @@ def _packed(op, q_lens, kv_lens, tokens, kv_tokens=None, values=None, layout="TN
     heads = "num_query_heads" if op == FUSED2 else "head_num" if fusion else "num_heads"
     names = ("actual_seq_qlen", "actual_seq_kvlen") if fusion or op == FUSED2 else (
         "actual_seq_lengths", "actual_seq_lengths_kv")
-    return dict(query=query, key=key, value=value, input_layout=layout, **{heads: 1}, **dict(zip(names, (q_lens, kv_lens))),
+    return dict(query=query, key=key, value=value, input_layout=layout, **{heads: 1},
+                **dict(zip(names, (q_lens, kv_lens))),
                 **extra)
 
 
@@ -99,7 +100,8 @@ def _lengths():
     yield Reading("no sequences", FUSED, _packed(FUSED, [], [], 2), [0, 0])
     yield Reading("NTD", FUSED, _packed(FUSED, [1, 3], [2, 4], 3, 4, layout="NTD"), [0.5, 2.5, 2.5])
     yield Reading("empty batch", FUSED, _padded(batch=0, actual_seq_lengths_kv=[]), [])
-    yield Reading("one row, cumulative lengths", FUSED, _padded(batch=3, keys=2, actual_seq_lengths=[1, 2, 0]), [0.5, 0.5, 0])
+    yield Reading("one row, cumulative lengths", FUSED, _padded(batch=3, keys=2, actual_seq_lengths=[1, 2, 0]),
+                  [0.5, 0.5, 0])
 
 
 def _masks():
@@ -112,7 +114,8 @@ def _masks():
     yield Reading("one row, mode 2", FUSED, _padded(sparse_mode=2), [3.5])
     yield Reading("one row, mode 3", FUSED, _padded(sparse_mode=3), [3.5])
     yield Reading("one row, 2048 sequences", FUSED,
-                  _padded(batch=2048, keys=2, sparse_mode=4, atten_mask=compressed_mask()), error=("two readings", "None"))
+                  _padded(batch=2048, keys=2, sparse_mode=4, atten_mask=compressed_mask()),
+                  error=("two readings", "None"))
     by_batch = torch.zeros(3, 4, dtype=torch.bool)
     fix = ("atten_mask", r"mask\[:, None, None, :\]")
     yield Reading("mask (B,Skv), Sq 2", FUSED, _padded(rows=2, keys=4, batch=3, atten_mask=by_batch), error=fix)
@@ -142,11 +145,13 @@ def _numbers():
         key_antiquant_mode=1, value_antiquant_mode=1), error=("key_antiquant_scale", "float16", "float32"))
     # Nkv = B and D = Skv: a float32 scale beside a float32 query may be per channel or per token.
     same = {n: torch.ones(1, 1, 16, 16, dtype=torch.int8) for n in cache}
-    yield Reading("scales per channel or token", INCRE, _padded(keys=16) | same | dict(antiquant_scale=torch.ones(2, 1, 16)),
+    yield Reading("scales per channel or token", INCRE,
+                  _padded(keys=16) | same | dict(antiquant_scale=torch.ones(2, 1, 16)),
                   error=("antiquant_scale has two readings", r"\(2,Nkv,1,D\)", "antiquant_mode=1"))
     yield Reading("scales per channel by shape", INCRE, _padded(keys=16) | same | dict(
         antiquant_scale=torch.full((2, 1, 1, 16), 2.0)), [2.0])
-    yield Reading("heads that do not divide H", FUSED, _padded(layout="BSH") | dict(num_heads=3), error=("num_heads = 3",))
+    yield Reading("heads that do not divide H", FUSED, _padded(layout="BSH") | dict(num_heads=3),
+                  error=("num_heads = 3",))
     yield Reading("heads that do not divide H, training", FUSION, _training(layout="BSH") | dict(head_num=3),
                   error=("head_num = 3",))
 

@@ -143,12 +143,12 @@ def latent_case(d, op=None, mode=None, dtype=None, quantised=None, split=None):
 
 
 def rounded_values():
-    """A call that stores 16 values exactly between integers, or beyond them, in an int8 cache; and what it holds then."""
+    """A call that stores 16 values between integers, or beyond them, in an int8 cache; and what it holds then."""
     values = torch.tensor([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.75, -0.75, 2, -2, 126.5, 127.5, 300, -127.5, -129, -300])
     offset = torch.zeros(16)
     offset[8], offset[9] = 0.5, -3.25
-    kwargs = dict(kv=torch.ones(1, 1, 1, 8), gamma=torch.ones(8), cos=torch.ones(1, 1, 1, 2), sin=torch.ones(1, 1, 1, 2),
-                  index=torch.zeros(1, dtype=torch.int64), k_cache=torch.zeros(1, 1, 1, 8),
+    kwargs = dict(kv=torch.ones(1, 1, 1, 8), gamma=torch.ones(8),
+                  cos=torch.ones(1, 1, 1, 2), sin=torch.ones(1, 1, 1, 2), index=torch.zeros(1, dtype=torch.int64), k_cache=torch.zeros(1, 1, 1, 8),
                   ckv_cache=torch.zeros(1, 1, 1, 16, dtype=torch.int8), v=values.view(1, 1, 1, 16),
                   c_kv_scale=torch.ones(16), c_kv_offset=offset, cache_mode="PA")
     return kwargs, (values + offset).round().clamp(-128, 127).to(torch.int8)

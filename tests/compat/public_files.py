@@ -73,4 +73,5 @@ CANNOT_PASS = {
 }
 
 # How tests skip themselves here.
-LEGITIMATE_SKIPS = ("Only run on ['Ascend950']", "Only run on ['Ascend310P']", "skip this test for torch version other than 2.1")
+LEGITIMATE_SKIPS = ("Only run on ['Ascend950']", "Only run on ['Ascend310P']",
+                    "skip this test for torch version other than 2.1")

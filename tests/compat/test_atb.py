@@ -1,4 +1,4 @@
-"""atb's operators under torch_npu's names: torch_npu.X, torch_npu.atb.X, torch.ops.atb.X, and those held from before."""
+"""atb's operators under torch_npu's names: torch_npu.X, torch_npu.atb.X, torch.ops.atb.X, and those held before."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The Python blocks of the READMEs and of docs/ run as printed, those of a page in one namespace; links lead somewhere."""
+"""The Python blocks of the READMEs and of docs/ run as printed, a page's in one namespace; links lead somewhere."""
 
 from __future__ import annotations
 
@@ -72,5 +72,6 @@ def test_blocks_are_found() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_within_the_repository(page: str) -> None:
-    missing = [link for link in LINK.findall((ROOT / page).read_text()) if not (ROOT / page).parent.joinpath(link).exists()]
+    missing = [link for link in LINK.findall((ROOT / page).read_text())
+               if not (ROOT / page).parent.joinpath(link).exists()]
     assert not missing

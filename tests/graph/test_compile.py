@@ -108,7 +108,8 @@ def test_v3_dropout_in_a_graph_draws_anew():
 
 def incre_arguments(batch, skv, heads=4, kv_heads=2, dim=16):
     d = Draw(batch * 1000 + skv)
-    return (d.normal((batch, heads, 1, dim)), d.normal((batch, kv_heads, skv, dim)), d.normal((batch, kv_heads, skv, dim)))
+    return (d.normal((batch, heads, 1, dim)), d.normal((batch, kv_heads, skv, dim)),
+            d.normal((batch, kv_heads, skv, dim)))
 
 
 def incre(q, k, v, lengths=None, table=None, block_size=0):

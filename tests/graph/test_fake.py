@@ -31,5 +31,6 @@ def test_fake_results_match(kind, first):
 
 
 def test_meta_advance_step_returns_nothing():
-    kw = {n: v.to("meta") if isinstance(v, torch.Tensor) else v for n, v in random_case("advance_step", 1).kwargs.items()}
+    kw = {n: v.to("meta") if isinstance(v, torch.Tensor) else v
+          for n, v in random_case("advance_step", 1).kwargs.items()}
     assert operator("npu_advance_step_flashattn")(**kw) in (None, ())

@@ -88,7 +88,8 @@ SPELLINGS = {"scale": "scale_value", "pre_tockens": "pre_tokens", "next_tockens"
 SPELLINGS_V2 = {name: SPELLINGS.get(old, old) for old, name in SPELLING.items()}
 # Attributes that some signatures have no argument for.
 WITHOUT_ARGUMENT = {"inner_precise": 1, "pse_type": 1, "antiquant_mode": 0, "any_lengths": False,
-                    "query_quant_mode": 0, "batch_invariant": False, "softcap": 0.0, "pse_layout": 0, "value_head_size": 0}
+                    "query_quant_mode": 0, "batch_invariant": False, "softcap": 0.0, "pse_layout": 0,
+                    "value_head_size": 0}
 NOT_IN_GRAPH = {"gen_mask_parallel", "sync", "padding_mask", "softmax_in", "seed", "offset", "numels"}
 
 

@@ -48,7 +48,8 @@ def assert_same_bits(call, expected):
 
 CALLS = {
     "decode": functools.partial(dense, 1), "few rows": functools.partial(dense, 3),
-    "prefill": functools.partial(dense, 1200), "paged decode": functools.partial(paged, False), "paged int8 decode": functools.partial(paged, True),
+    "prefill": functools.partial(dense, 1200), "paged decode": functools.partial(paged, False),
+    "paged int8 decode": functools.partial(paged, True),
     "packed": packed, "gradients": gradients,
 }  # fmt: skip
 

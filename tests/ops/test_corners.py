@@ -16,7 +16,8 @@ NAN = float("nan")
 
 def qkv(batch=1, heads=2, kv_heads=2, sq=9, skv=12, dim=16, dtype=torch.float32, seed=0):
     d = Draw(seed)
-    return [d.normal(s, dtype) for s in ((batch, heads, sq, dim), (batch, kv_heads, skv, dim), (batch, kv_heads, skv, dim))]
+    return [d.normal(s, dtype) for s in ((batch, heads, sq, dim), (batch, kv_heads, skv, dim),
+                                         (batch, kv_heads, skv, dim))]
 
 
 def fusion(q, k, v, **kw):
@@ -146,8 +147,9 @@ def test_packed_without_tokens(lengths, kv):
     q, k, v = d.normal((total, 2, 8)), d.normal((kv_total, 2, 8)), d.normal((kv_total, 2, 8))
     forward_case(dict(query=q, key=k, value=v, head_num=2, input_layout="TND", actual_seq_qlen=lengths,
                       actual_seq_kvlen=kv)).verify()
-    inference_case("fused_infer", dict(query=q, key=k, value=v, num_heads=2, input_layout="TND", actual_seq_lengths=lengths,
-                                       actual_seq_lengths_kv=kv, softmax_lse_flag=True)).verify()
+    inference_case("fused_infer", dict(query=q, key=k, value=v, num_heads=2, input_layout="TND",
+                                       actual_seq_lengths=lengths, actual_seq_lengths_kv=kv,
+                                       softmax_lse_flag=True)).verify()
 
 
 # -- what lies beyond the lengths --------------------------------------------------------------------------------------
@@ -220,8 +222,9 @@ def test_poison_behind_packed_sequences():
     q[9:], k[11:], v[11:] = NAN, NAN, NAN
     lengths = dict(actual_seq_qlen=[4, 9], actual_seq_kvlen=[6, 11])
     forward_case(dict(query=q, key=k, value=v, head_num=2, input_layout="TND", sparse_mode=3, **lengths)).verify()
-    inference_case("fused_infer", dict(query=q, key=k, value=v, num_heads=2, input_layout="TND", actual_seq_lengths=[4, 9],
-                                       actual_seq_lengths_kv=[6, 11], sparse_mode=3, softmax_lse_flag=True)).verify()
+    inference_case("fused_infer", dict(query=q, key=k, value=v, num_heads=2, input_layout="TND",
+                                       actual_seq_lengths=[4, 9], actual_seq_lengths_kv=[6, 11], sparse_mode=3,
+                                       softmax_lse_flag=True)).verify()
     leaves = [t.clone().requires_grad_() for t in (q, k, v)]
     out = operator("npu_fusion_attention")(*leaves, 2, "TND", sparse_mode=3, **lengths)[0]
     dy = torch.ones_like(out)

@@ -47,7 +47,8 @@ def test_every_layout_numbers_elements_alike():
     kw = dict(keep_prob=0.6, seed=8)
     bsnd = op(q, k, v, 3, "BSND", **kw)[0]
     bsh = op(q.flatten(2), k.flatten(2), v.flatten(2), 3, "BSH", **kw)[0].unflatten(2, (3, 16))
-    sbh = op(*(t.flatten(2).transpose(0, 1) for t in (q, k, v)), 3, "SBH", **kw)[0].transpose(0, 1).unflatten(2, (3, 16))
+    sbh = op(*(t.flatten(2).transpose(0, 1) for t in (q, k, v)), 3, "SBH", **kw)[0]
+    sbh = sbh.transpose(0, 1).unflatten(2, (3, 16))
     for out in (bsnd, bsh, sbh):
         assert torch.equal(kept(out).transpose(1, 2), want)
 
@@ -130,11 +131,12 @@ def test_nothing_is_drawn_without_dropout(version):
 def test_drawn_seed_reaches_the_backward_pass(version, layout):
     d = Draw(2)
     shape = (lambda n: (1, 2, n, 8)) if layout == "BNSD" else (lambda n: (n, 2, 8))
-    kw = dict(query=d.normal(shape(9)), key=d.normal(shape(12)), value=d.normal(shape(12)), head_num=2, input_layout=layout,
-              scale=0.4, keep_prob=0.6)
+    kw = dict(query=d.normal(shape(9)), key=d.normal(shape(12)), value=d.normal(shape(12)), head_num=2,
+              input_layout=layout, scale=0.4, keep_prob=0.6)
     if layout == "TND":
         lengths = [[4, 9], [7, 12]]
-        kw |= dict(zip(("actual_seq_qlen", "actual_seq_kvlen"), map(torch.tensor, lengths) if version == 3 else lengths))
+        kw |= dict(zip(("actual_seq_qlen", "actual_seq_kvlen"),
+                      map(torch.tensor, lengths) if version == 3 else lengths))
     leaves = {n: kw[n].clone().requires_grad_() for n in ("query", "key", "value")}
     torch.manual_seed(3)
     result = operator(op_name(version))(**{**kw, **leaves})

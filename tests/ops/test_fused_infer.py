@@ -12,8 +12,8 @@ DENSE = [name for name in FUSED_LAYOUTS if "T" not in name.split("_")[0]]
 PACKED = [name for name in FUSED_LAYOUTS if "T" in name.split("_")[0]]
 
 
-def fused(layout="BNSD", batch=2, heads=4, kv_heads=2, sq=9, skv=40, dim=32, value_dim=None, dtype=torch.float16, seed=0,
-          **kw):
+def fused(layout="BNSD", batch=2, heads=4, kv_heads=2, sq=9, skv=40, dim=32, value_dim=None, dtype=torch.float16,
+          seed=0, **kw):
     d, part = Draw(seed), layout.split("_")[0]
     q, k = d.normal((batch, heads, sq, dim), dtype), d.normal((batch, kv_heads, skv, dim), dtype)
     v = d.normal((batch, kv_heads, skv, value_dim or dim), dtype)
@@ -43,7 +43,8 @@ def test_packed_layouts(layout, kind, sq):
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_sparse_modes(layout, mode, dtype):
     for seed in range(3):
-        random_case("fused_infer", seed, layout=layout, sparse_mode=mode, dtype=dtype, kind="plain", cache="float").verify()
+        random_case("fused_infer", seed, layout=layout, sparse_mode=mode, dtype=dtype, kind="plain",
+                    cache="float").verify()
 
 
 @pytest.mark.parametrize("dim", [1, 7, 8, 16, 31, 64, 72, 128, 192, 256, 512])
@@ -115,8 +116,9 @@ def test_packed_lengths(layout, lengths, kv_lengths, total, kv_total, mode):
     d = Draw(4)
     shape = (lambda n, t: (n, t, 16)) if layout.startswith("NTD") else (lambda n, t: (t, n, 16))
     kw = dict(query=d.normal(shape(4, total)), key=d.normal(shape(2, kv_total)), value=d.normal(shape(2, kv_total)),
-              num_heads=4, num_key_value_heads=2, input_layout=layout, scale=0.25, softmax_lse_flag=True, sparse_mode=mode,
-              pre_tokens=4, next_tokens=0, actual_seq_lengths=lengths, actual_seq_lengths_kv=kv_lengths)
+              num_heads=4, num_key_value_heads=2, input_layout=layout, scale=0.25, softmax_lse_flag=True,
+              sparse_mode=mode, pre_tokens=4, next_tokens=0, actual_seq_lengths=lengths,
+              actual_seq_lengths_kv=kv_lengths)
     out, lse = inference_case("fused_infer", kw).verify()
     assert lse.shape == (total, 4, 1)
     assert out.shape == ((4, total, 16) if layout.endswith("NTD") else (total, 4, 16))
@@ -126,8 +128,9 @@ def test_packed_compressed_alibi():
     d = Draw(5)
     q, k, v = (d.normal((1056, 1, 8)) for _ in range(3))
     inference_case("fused_infer", dict(
-        query=q, key=k, value=v, num_heads=1, input_layout="TND", scale=0.3, sparse_mode=3, actual_seq_lengths=[20, 1056],
-        actual_seq_lengths_kv=[20, 1056], pse_shift=d.normal((1, 1, 1024, 1036)))).verify()
+        query=q, key=k, value=v, num_heads=1, input_layout="TND", scale=0.3, sparse_mode=3,
+        actual_seq_lengths=[20, 1056], actual_seq_lengths_kv=[20, 1056],
+        pse_shift=d.normal((1, 1, 1024, 1036)))).verify()
 
 
 def pages(d, used, block_size, blocks):
@@ -191,7 +194,8 @@ def test_shared_prefix(sq, length, layout):
     kw = dict(key_shared_prefix=prefix[0], value_shared_prefix=prefix[1], actual_shared_prefix_len=length)
     fused(layout, sq=sq, atten_mask=mask, pse_shift=d.normal((1, 4, sq, columns), torch.float16), **kw).verify()
     for mode in (2, 3, 4):
-        fused(layout, sq=sq, sparse_mode=mode, pre_tokens=25, next_tokens=3, actual_seq_lengths_kv=[40, 7], **kw).verify()
+        fused(layout, sq=sq, sparse_mode=mode, pre_tokens=25, next_tokens=3, actual_seq_lengths_kv=[40, 7],
+              **kw).verify()
 
 
 @pytest.mark.parametrize("mode", range(5))

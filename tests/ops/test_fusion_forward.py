@@ -89,7 +89,8 @@ def test_compressed_mask_content_is_not_read(mode, shape):
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("shape", [(2, 4, 33, 40), (1, 4, 33, 40), (2, 4, 1, 40), (2, 4, 36, 48), (1, 4, 40, 40)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 4, 33, 40), (1, 4, 33, 40), (2, 4, 1, 40), (2, 4, 36, 48), (1, 4, 40, 40)],
+                         ids=str)
 def test_pse_shapes(shape, dtype):
     dense("BNSD", 2, 4, 2, 33, 40, 32, dtype=dtype, pse=Draw(5).normal(shape, dtype)).verify()
 

@@ -32,8 +32,8 @@ def explicit(layout="BNSD", batch=1, heads=2, kv_heads=2, sq=20, skv=30, dim=16,
     d = Draw(seed)
     q, k = d.normal((batch, heads, sq, dim), dtype), d.normal((batch, kv_heads, skv, dim), dtype)
     v = d.normal((batch, kv_heads, skv, value_dim or dim), dtype)
-    return dict(query=place(q, layout), key=place(k, layout), value=place(v, layout), head_num=heads, input_layout=layout,
-                **{"scale": dim ** -0.5, **kw})
+    return dict(query=place(q, layout), key=place(k, layout), value=place(v, layout), head_num=heads,
+                input_layout=layout, **{"scale": dim ** -0.5, **kw})
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -69,8 +69,8 @@ def test_backward_with_a_given_dropout_mask(layout, version):
     assert seen > 5
 
 
-@pytest.mark.parametrize("dim,value_dim", [(1, 1), (7, 3), (16, 16), (64, 33), (72, 72), (128, 128), (192, 128), (512, 256),
-                                           (768, 768)])
+@pytest.mark.parametrize("dim,value_dim", [(1, 1), (7, 3), (16, 16), (64, 33), (72, 72), (128, 128), (192, 128),
+                                           (512, 256), (768, 768)])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_head_dims(dim, value_dim, dtype):
     kw = explicit(dim=dim, value_dim=value_dim, dtype=dtype, sparse_mode=3, heads=4, kv_heads=2)
@@ -84,7 +84,8 @@ def test_lengths_around_tiles(sq, skv, mode):
     check_backward(explicit(sq=sq, skv=skv, sparse_mode=mode, heads=2, kv_heads=1), 1, Draw(3))
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 33, 40), (1, 4, 33, 40), (2, 4, 1, 40), (2, 4, 36, 48), (1, 4, 40, 40)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 4, 33, 40), (1, 4, 33, 40), (2, 4, 1, 40), (2, 4, 36, 48), (1, 4, 40, 40)],
+                         ids=str)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_pse_shapes(shape, dtype):
     kw = explicit(batch=2, heads=4, kv_heads=2, sq=33, skv=40, dtype=dtype, pse=Draw(5).normal(shape, dtype))
@@ -154,7 +155,8 @@ def test_shared_query_key_value():
     out = operator("npu_fusion_attention")(x, x, x, 2, "BNSD", scale=0.25)[0]
     dy = Draw(2).normal(out.shape)
     out.backward(dy)
-    grads = reference.fusion_attention_grad(**{**kw, "key": kw["query"], "value": kw["query"], "scale": 0.25}, dy=dy).grads
+    kw |= {"key": kw["query"], "value": kw["query"], "scale": 0.25}
+    grads = reference.fusion_attention_grad(**kw, dy=dy).grads
     torch.testing.assert_close(x.grad.double(), sum(grads[n] for n in ("query", "key", "value")), atol=1e-5, rtol=1e-4)
 
 

@@ -119,5 +119,6 @@ def test_a_block_id_beyond_the_cache():
     case = exact_case((40, 7), block_size=16, head_dim=64)
     table = case.kwargs["block_table"].clone()
     table[0, 2] = 7
-    with pytest.raises(RuntimeError, match=r"block_table has a block id out of range at \[0, 2\], got 7; expected 0..6"):
+    wrong = r"block_table has a block id out of range at \[0, 2\], got 7; expected 0..6"
+    with pytest.raises(RuntimeError, match=wrong):
         dataclasses.replace(case, kwargs={**case.kwargs, "block_table": table}).call()

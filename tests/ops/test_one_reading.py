@@ -27,7 +27,8 @@ def check_error(reading, call):
 
 @pytest.mark.parametrize("reading", LEGAL, ids=str)
 def test_values(reading):
-    torch.testing.assert_close(rows_of(operator(reading.op)(**reading.kwargs), reading), torch.tensor(reading.rows).float())
+    torch.testing.assert_close(rows_of(operator(reading.op)(**reading.kwargs), reading),
+                               torch.tensor(reading.rows).float())
 
 
 @pytest.mark.parametrize("reading", LEGAL, ids=str)
@@ -62,7 +63,8 @@ def test_plain_lists_warn_once_and_have_the_gradients_of_cumulative_ones():
     call = operator(FUSION)
 
     def gradients(*lengths):
-        return torch.autograd.grad(call(*leaves, 2, "TND", actual_seq_qlen=lengths[0], actual_seq_kvlen=lengths[1])[0].sum(),
+        return torch.autograd.grad(call(*leaves, 2, "TND", actual_seq_qlen=lengths[0],
+                                        actual_seq_kvlen=lengths[1])[0].sum(),
                                    leaves)
 
     with warnings.catch_warnings():
@@ -104,7 +106,8 @@ def test_a_paged_cache_with_as_many_heads_as_tokens_of_a_block(layout):
 def test_a_bias_of_1024_rows_is_full_up_to_as_many_queries(tokens):
     d = Draw(4)
     query, key, value = (d.normal((1, 1, tokens, 8)) for _ in range(3))
-    bias = -0.01 * (torch.arange(1025.0)[None] - torch.arange(max(tokens - 1024, 0), 1024 + max(tokens - 1024, 0))[:, None]).abs()
+    first = max(tokens - 1024, 0)
+    bias = -0.01 * (torch.arange(1025.0)[None] - torch.arange(first, first + 1024)[:, None]).abs()
     forward_case(dict(query=query, key=key, value=value, head_num=1, input_layout="BNSD", sparse_mode=2,
                       pse=bias[None, None])).verify()
 

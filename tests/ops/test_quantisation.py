@@ -31,7 +31,8 @@ def test_split_scales(cache, modes, sq, kind):
 @pytest.mark.parametrize("sq", [1, 7])
 def test_split_scales_over_pages(cache, modes, layout, sq):
     for seed in range(2):
-        random_case("fused_infer", seed, layout=layout, kind="paged", cache=cache, sq=sq, mode=("split", *modes)).verify()
+        random_case("fused_infer", seed, layout=layout, kind="paged", cache=cache, sq=sq,
+                    mode=("split", *modes)).verify()
 
 
 @pytest.mark.parametrize("mode", [0, 1])
@@ -164,8 +165,8 @@ def test_output_scale_shapes(operator, layout, shape):
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_output_rounds_half_to_even_and_saturates(operator, dtype):
     """With one key the output is v itself, so the quantised values are known exactly."""
-    values = torch.tensor([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, 127.5, 1000.0, -127.5, -128.5, -1000.0, 0.0, 3.0, -7.0,
-                           0.75])
+    values = torch.tensor([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, 127.5, 1000.0, -127.5, -128.5, -1000.0, 0.0, 3.0,
+                           -7.0, 0.75])
     kw = dict(query=torch.zeros(1, 1, 16, dtype=dtype), key=torch.zeros(1, 1, 16, dtype=dtype),
               value=values.to(dtype).view(1, 1, 16), num_heads=1, quant_scale2=torch.ones(1))
     out = inference_case(operator, kw).verify()
@@ -200,7 +201,8 @@ def test_int8_extremes_do_not_overflow():
     """-128 everywhere: the int32 products and the offsets are exact."""
     full = torch.full((1, 2, 40, 512), -128, dtype=torch.int8)
     kw = dict(query=full[:, :, :3], key=full, value=full, num_heads=2, input_layout="BNSD",
-              dequant_scale1=torch.tensor([1e-6]), quant_scale1=torch.tensor([127.0]), dequant_scale2=torch.tensor([1 / 127]))
+              dequant_scale1=torch.tensor([1e-6]), quant_scale1=torch.tensor([127.0]),
+              dequant_scale2=torch.tensor([1 / 127]))
     inference_case("fused_infer", kw).verify()
     query = torch.ones(1, 2, 3, 512, dtype=torch.float16)
     inference_case("fused_infer", dict(

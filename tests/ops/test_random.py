@@ -5,7 +5,8 @@ import pytest
 from cases import GENERATORS, random_case
 
 DEFAULT = {"fusion": 120, "fusion_grad": 60, "prompt": 60, "incre": 60, "fused_infer": 140, "advance_step": 20,
-           "scatter": 100, "compressed": 60, "gather": 60, "attention_update": 60, "ring_update": 60, "rotary": 100, "latent": 100}
+           "scatter": 100, "compressed": 60, "gather": 60, "attention_update": 60, "ring_update": 60, "rotary": 100,
+           "latent": 100}
 BATCH = 20
 
 

@@ -20,7 +20,8 @@ def v1(lengths=LENGTHS):
 
 
 def v1_grad(lengths=LENGTHS, seed="int seed=0, int offset=0, int numels=0, "):
-    return ("Tensor query, Tensor key, Tensor value, Tensor dy, int head_num, str input_layout, *, " + MASKS + STATISTICS
+    return ("Tensor query, Tensor key, Tensor value, Tensor dy, int head_num, str input_layout, *, "
+            + MASKS + STATISTICS
             + "float scale_value=1., float keep_prob=1., int pre_tockens=2147483647, int next_tockens=2147483647, "
             "int inner_precise=0, " + seed + "int[]? prefix=None, " + lengths + SYNC
             + 'str softmax_layout="", Tensor? sink=None')
@@ -49,11 +50,13 @@ SCHEMAS = {
         + "float scale=1., float keep_prob=1., " + V2_BAND + "int[]? prefix=None, " + LENGTHS + SYNC + V2_TAIL
         + f", Tensor? dropout_mask=None, int seed=0, int offset=0{SOFTCAP}) -> {OUT7}",
     "npu_fusion_attention_grad_v2":
-        "Tensor query, Tensor key, Tensor value, Tensor dy, int head_num, str input_layout, *, " + MASKS + STATISTICS + ROPES
+        "Tensor query, Tensor key, Tensor value, Tensor dy, int head_num, str input_layout, *, "
+        + MASKS + STATISTICS + ROPES
         + "float scale_value=1., float keep_prob=1., " + V2_BAND + "int seed=0, int offset=0, int numels=0, "
         "int[]? prefix=None, " + LENGTHS + SYNC + V2_TAIL
         + SOFTCAP + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-    "npu_fusion_attention_v3": v1(TENSOR_LENGTHS) + ", *" + SOFTCAP + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "npu_fusion_attention_v3": v1(TENSOR_LENGTHS) + ", *" + SOFTCAP
+        + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     "npu_fusion_attention_grad_v3":
         v1_grad(TENSOR_LENGTHS, "Tensor? seed=None, Tensor? offset=None, ") + SOFTCAP
         + ") -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
@@ -61,7 +64,8 @@ SCHEMAS = {
         "Tensor query, Tensor key, Tensor value, *, Tensor? padding_mask=None, Tensor? atten_mask=None, "
         "Tensor? pse_shift=None, int[]? actual_seq_lengths=None, " + SCALES.format("deq")
         + "int num_heads=1, float scale_value=1.0, int pre_tokens=2147483647, int next_tokens=0, "
-        'str input_layout="BSH", int num_key_value_heads=0, int[]? actual_seq_lengths_kv=None, int sparse_mode=0) -> Tensor',
+        'str input_layout="BSH", int num_key_value_heads=0, int[]? actual_seq_lengths_kv=None, '
+        "int sparse_mode=0) -> Tensor",
     "npu_incre_flash_attention":
         "Tensor query, Tensor key, Tensor value, *, Tensor? padding_mask=None, Tensor? atten_mask=None, "
         "Tensor? pse_shift=None, SymInt[]? actual_seq_lengths=None, Tensor? antiquant_scale=None, "
@@ -154,8 +158,8 @@ ATB_SCHEMAS = {
         "Tensor query, Tensor key, Tensor value, Tensor seq_len, float scale_value, int num_heads, int num_kv_heads, "
         "Tensor(a!) out) -> ()",
     "_npu_flash_attention_unpad_v2":
-        "Tensor query, Tensor key, Tensor value, Tensor seq_len, float scale_value, int num_heads, int num_kv_heads, *, "
-        "int? kernel_type=0, Tensor(a!) out) -> ()",
+        "Tensor query, Tensor key, Tensor value, Tensor seq_len, float scale_value, int num_heads, int num_kv_heads, "
+        "*, int? kernel_type=0, Tensor(a!) out) -> ()",
     "_npu_flash_attention_qlens":
         ATB + "Tensor block_table, Tensor mask, Tensor seq_len, Tensor context_lens, int num_kv_heads, int num_heads, "
         "float scale_value, Tensor(a!) out) -> ()",
@@ -167,7 +171,8 @@ ATB_SCHEMAS = {
 
 
 def described(schema):
-    arguments = [(a.name, str(a.type), a.default_value, a.kwarg_only, a.alias_info is not None) for a in schema.arguments]
+    arguments = [(a.name, str(a.type), a.default_value, a.kwarg_only, a.alias_info is not None)
+                 for a in schema.arguments]
     return arguments, [str(r.type) for r in schema.returns]
 
 

@@ -269,7 +269,8 @@ def test_processor_without_avx2(atlas):
     assert simulator.libraries(atlas.host(), Step({"chips": []}, "")).state == WRONG
 
 
-@pytest.mark.parametrize("version, state", [(None, MISSING), ("2.12.0", WRONG), ("2.13.1+cpu", OK), ("2.13.0.post4", OK)])
+@pytest.mark.parametrize("version, state", [(None, MISSING), ("2.12.0", WRONG), ("2.13.1+cpu", OK),
+                                           ("2.13.0.post4", OK)])
 def test_pins(monkeypatch, version, state):
     monkeypatch.setattr(machine, "version_of", lambda name: version)
     monkeypatch.setattr(machine, "has_module", lambda name: version is not None)

@@ -65,7 +65,8 @@ def test_page():
     machine = "x86_64, torch 2.10.0+cu128, torch_npu 2.10.0.post4, Python 3.11.7"
     assert line.endswith(f"| {machine} | 2026-11-30 | 1 | 2 | 2 |")
     assert "| 2.9.0 | 2.9.0.post9 | 3.10 to 3.14 | 1 | | | | | |" in lines
-    assert "## torch 2.10.0, x86_64\n\n- left out: torch before 2.6: no such thing\n- failed: `tests.ops.test_a::" in text
+    assert ("## torch 2.10.0, x86_64\n\n- left out: torch before 2.6: no such thing\n"
+            "- failed: `tests.ops.test_a::") in text
     assert "## torch 2.13.0" not in text
 
 

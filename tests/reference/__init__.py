@@ -15,6 +15,6 @@ from .rotary import interleave_rope, latent_rows, rotary, stored_rows
 
 __all__ = [
     "MASKS", "advance_step", "atb", "attention_update", "compressed", "fused_infer", "fusion_attention",
-    "fusion_attention_grad", "gather", "incre", "interleave_rope", "keep_bits", "latent_rows", "pack_bits", "pack_int4", "philox_mask",
-    "prompt", "ring_update", "rotary", "scatter", "stored_rows", "unpack_bits", "unpack_int4",
+    "fusion_attention_grad", "gather", "incre", "interleave_rope", "keep_bits", "latent_rows", "pack_bits", "pack_int4",
+    "philox_mask", "prompt", "ring_update", "rotary", "scatter", "stored_rows", "unpack_bits", "unpack_int4",
 ]

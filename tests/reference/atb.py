@@ -7,8 +7,8 @@ import torch
 from . import attention
 from .lengths import as_list
 
-# What a mask means: operator and mask_type (None: it has no such argument) -> "add", "add per token", "causal", "alibi",
-# "alibi root" or None.
+# What a mask means: operator and mask_type (None: it has no such argument) -> "add", "add per token", "causal",
+# "alibi", "alibi root" or None.
 MASKS = {
     ("_npu_flash_attention", None): "add",
     ("_npu_flash_attention_v2", 0): None,
@@ -38,7 +38,8 @@ class Expected:
 
 
 def atb(op, query, *, num_heads, num_kv_heads, scale_value, key=None, value=None, key_cache=None, value_cache=None,
-        block_table=None, context_lens=None, seq_len=None, mask=None, slopes=None, mask_type=None, mla_vheadsize=None, **_):
+        block_table=None, context_lens=None, seq_len=None, mask=None, slopes=None, mask_type=None,
+        mla_vheadsize=None, **_):
     kv_heads = num_kv_heads or num_heads
     query = query.double().reshape(len(query), num_heads, -1)
     q_lengths = [1] * len(query) if seq_len is None else as_list(seq_len)

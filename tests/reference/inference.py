@@ -123,7 +123,8 @@ class _Problem:
     def _contiguous(self, b, key, value, rope, columns):
         if columns is None:
             return None
-        key, value = self._dequantise(key[:, columns], 0, b, columns), self._dequantise(value[:, columns], 1, b, columns)
+        key = self._dequantise(key[:, columns], 0, b, columns)
+        value = self._dequantise(value[:, columns], 1, b, columns)
         rope = None if rope is None else rope[:, columns].double()
         if self.prefix[0] is None:
             return key, value, rope, columns

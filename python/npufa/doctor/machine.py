@@ -68,7 +68,8 @@ def torch(step: Step) -> Finding:
 def tested() -> Finding:
     """The row of docs/versions.md that this machine is on."""
     there = row()
-    return Finding("Python", "versions", OK, f"row torch {there.torch} with torch_npu {there.torch_npu}, tier {there.tier}")
+    return Finding("Python", "versions", OK,
+                   f"row torch {there.torch} with torch_npu {there.torch_npu}, tier {there.tier}")
 
 
 def npufa(step: Step) -> Finding:
@@ -102,6 +103,7 @@ def torchair() -> list[Finding]:
     for distribution, module in (("protobuf", "google.protobuf"), ("packaging", "packaging")):
         version = version_of(distribution)
         there = version is not None and has_module(module)
-        findings.append(Finding("Python", distribution, OK if there else MISSING, (there and version) or "not installed",
+        findings.append(Finding("Python", distribution, OK if there else MISSING,
+                                (there and version) or "not installed",
                                 "" if there else f"torchair (graph mode) imports it: pip install {distribution}"))
     return findings

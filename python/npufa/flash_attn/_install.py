@@ -81,7 +81,8 @@ def _module(name: str) -> ModuleType:
     if name == package:
         module.__version__ = _VERSIONS[package]  # type: ignore[attr-defined]
     for public, function in vars(content).items() if content else ():
-        if inspect.isfunction(function) and content and function.__module__ == content.__name__ and not public.startswith("_"):
+        ours = inspect.isfunction(function) and content and function.__module__ == content.__name__
+        if ours and not public.startswith("_"):
             setattr(module, public, function)
     vars(module).update(_PRIVATE.get(name, {}))
     return module

@@ -40,7 +40,7 @@ class ContiguousCache:
         return sum(t.nbytes for t in self.buffers)
 
     def append(self, *new: Tensor) -> tuple[Tensor, ...]:
-        """Writes new tokens `(B, S, *shape)`, a tensor for each buffer; returns all that is held, `(B, length, *shape)`.
+        """Writes new tokens `(B, S, *shape)`, one for each buffer; returns all that is held, `(B, length, *shape)`.
 
         Raises:
             ValueError, TypeError: no room, another shape or dtype, or tensors of a graph; nothing is written then.

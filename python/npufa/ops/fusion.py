@@ -64,8 +64,8 @@ def npu_fusion_attention(
             with the last 1024 rows of an ALiBi bias.
         padding_mask: reserved, must be None.
         atten_mask: bool or uint8, 1 = masked out (the opposite of scaled_dot_product_attention); (Sq, Skv),
-            (B, Sq, Skv) or (B, N, Sq, Skv), any axis but the last may be 1; TND (longest Sq, longest Skv). For `sparse_mode` 2, 3, 4, 7, 8 None or the compressed
-            2048 x 2048 triangle, whose content is not read.
+            (B, Sq, Skv) or (B, N, Sq, Skv), any axis but the last may be 1; TND (longest Sq, longest Skv). For
+            `sparse_mode` 2, 3, 4, 7, 8 None or the compressed 2048 x 2048 triangle, whose content is not read.
         scale: factor of the scores, usually 1 / sqrt(D).
         keep_prob: probability in (0, 1] that dropout keeps an element; kept ones are divided by it.
         pre_tockens, next_tockens: width of the band before and after the diagonal, in tokens; read by `sparse_mode` 0
@@ -73,7 +73,8 @@ def npu_fusion_attention(
         inner_precise: 0 accuracy, 1 speed; both accumulate in float32 here.
         prefix: for `sparse_mode` 5 and 6, keys of each sequence that every query sees, B values.
         actual_seq_qlen, actual_seq_kvlen: TND, cumulative lengths: 2, 3, 4 tokens are [2, 5, 9]. Plain lengths
-            that sum to T are taken too, with a warning, where they cannot be cumulative; lists with both readings raise.
+            that sum to T are taken too, with a warning, where they cannot be cumulative; lists with both readings
+            raise.
         sparse_mode: 0 and 1 mask or none, 2 causal from the upper left, 3 causal from the lower right, 4 band,
             5 and 6 causal with prefix, 7 and 8 a packed batch that was split inside its last or first sequence.
         gen_mask_parallel, sync: when the device generates the dropout mask; without effect on results.

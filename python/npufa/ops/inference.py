@@ -53,8 +53,8 @@ def npu_prompt_flash_attention(
         key, value: dtype of `query`, the same layout with Skv and Nkv.
         padding_mask: reserved, must be None.
         atten_mask: bool, int8 or uint8, 1 = masked out (the opposite of scaled_dot_product_attention); (Sq, Skv),
-            (B, Sq, Skv) or (B, N, Sq, Skv), any axis but the last may be 1, the last two may be longer. For `sparse_mode` 2 to 4 None or the compressed
-            2048 x 2048 triangle, whose content is not read.
+            (B, Sq, Skv) or (B, N, Sq, Skv), any axis but the last may be 1, the last two may be longer. For
+            `sparse_mode` 2 to 4 None or the compressed 2048 x 2048 triangle, whose content is not read.
         pse_shift: float type of `query` (float16 for int8); (B or 1, N, Sq or 1, Skv), or the last 1024 rows of an
             ALiBi bias.
         actual_seq_lengths, actual_seq_lengths_kv: tokens of each sequence that count, B values or one for all;
@@ -309,8 +309,8 @@ def npu_fused_infer_attention_score_v2(
 ) -> tuple[Tensor, Tensor]:
     """:func:`npu_fused_infer_attention_score` with other spellings and a sink, without what only that operator has.
 
-    Not here: scales of int8 products, scales of key and value in one tensor, left padding, shared prefixes. Arguments not listed
-    mean the same there.
+    Not here: scales of int8 products, scales of key and value in one tensor, left padding, shared prefixes. Arguments
+    not listed mean the same there.
 
     Args:
         query: float16, bfloat16, float32, or int8 with `query_quant_mode` 3.
@@ -325,9 +325,9 @@ def npu_fused_infer_attention_score_v2(
         return_softmax_lse: return the log-sum-exp of the scores, sink included.
         query_quant_mode, dequant_scale_query: 3 and the float32 scale of each token and head of an int8 query, shaped
             as `query` without D ((B, Sq, N) for BSH). `key` and `value` are int8 then, `dequant_scale_key` and
-            `dequant_scale_value` float32 of one element each, modes 0, without offsets and `quant_scale_out`. Ropes stay
-            float16 or bfloat16 and are scaled with the rest: scores are `(query @ key^T + query_rope @ key_rope^T) *
-            dequant_scale_query * dequant_scale_key * softmax_scale`, for which `query_rope` comes divided by both
+            `dequant_scale_value` float32 of one element each, modes 0, without offsets and `quant_scale_out`. Ropes
+            stay float16 or bfloat16 and are scaled with the rest: scores are `(query @ key^T + query_rope @ key_rope^T)
+            * dequant_scale_query * dequant_scale_key * softmax_scale`, for which `query_rope` comes divided by both
             scales, as `npu_mla_prolog_v2` returns it.
         quant_scale_p, dequant_scale_key_rope: reserved, None.
         query_dtype, key_dtype, value_dtype, query_rope_dtype, key_rope_dtype, key_shared_prefix_dtype,

@@ -158,8 +158,8 @@ def npu_kv_rmsnorm_rope_cache(
         is_output_kv: whether the rows are returned, too.
 
     Returns:
-        k_cache, ckv_cache themselves; with is_output_kv the rows (B, 1, S, columns) of each, not quantised, in the dtype
-        of kv, else tensors without elements.
+        k_cache, ckv_cache themselves; with is_output_kv the rows (B, 1, S, columns) of each, not quantised, in the
+        dtype of kv, else tensors without elements.
 
     Raises:
         RuntimeError, ValueError: an illegal argument, or (CPU) an index beyond the cache; the message names the

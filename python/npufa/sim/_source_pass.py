@@ -156,8 +156,8 @@ def _kernel(text: str, mark: re.Match[str], c_names: bool, programs: set[str]) -
     attribute = _ATTRIBUTE.search(text, start, name)
     task_type = _TASK_TYPES.get(attribute.group(1) or attribute.groups()[1:]) if attribute else None
     if attribute and task_type is None:
-        raise SourceError(f"{_place(text, mark.start())}: {attribute.group()} is not a kind of kernel; expected (1, 0), "
-                          "(0, 1), (1, 1) or (1, 2)")
+        raise SourceError(f"{_place(text, mark.start())}: {attribute.group()} is not a kind of kernel; "
+                          "expected (1, 0), (0, 1), (1, 1) or (1, 2)")
     programs |= _PROGRAMS.get(task_type or "", {"cube", "vector"})
     body = _PIECE.search(text, after + 1)
     if task_type and body and body.group() == "{":

@@ -1,5 +1,5 @@
-"""A CANN toolkit among the include directories: its libraries are used, its own basic layer is not, for that is what the
-simulator is. Structs that the toolkit's builder makes of tiling definitions are made here."""
+"""A CANN toolkit among the include directories: its libraries are used, its own basic layer is not, for that is what
+the simulator is. Structs that the toolkit's builder makes of tiling definitions are made here."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def is_toolkits(directory: Path) -> bool:
 
 
 def root_of(directory: Path) -> Path | None:
-    """Where the toolkit lies whose include directory this is; None for one whose libraries refer to nothing by path. Its
-    headers name each other from here, too."""
+    """Where the toolkit lies whose include directory this is; None for one whose libraries refer to nothing by path.
+    Its headers name each other from here, too."""
     return next((d for d in (directory, *directory.parents) if (d / "include" / "basic_api").is_dir()), None)
 
 
@@ -86,8 +86,8 @@ def _lengths(text: str, names: Iterable[str]) -> Iterable[str]:
 
 
 def registered_tiling(headers: Iterable[Path]) -> str:
-    """What GET_TILING_DATA finds in a kernel without REGISTER_TILING_DEFAULT: the first struct that is registered for an
-    operator. Further ones, for single tiling keys, are named in the kernel."""
+    """What GET_TILING_DATA finds in a kernel without REGISTER_TILING_DEFAULT: the first struct that is registered for
+    an operator. Further ones, for single tiling keys, are named in the kernel."""
     names = [kind for header in headers for _, kind in _REGISTERED.findall(_read(header))]
     return f"using RegisteredTilingData = {names[0]};\n" if names else ""
 

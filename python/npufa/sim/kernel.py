@@ -119,9 +119,9 @@ class KernelLibrary:
 
         Args:
             kernel: name of the ``__global__`` function, or one of the `kernels` given to `compile_kernel`.
-            arguments: numpy arrays, CPU tensors or bytearrays in the order of the kernel's parameters; None for an absent
-                tensor; `Output(array)` for what it writes. By value: integers, numpy scalars, ctypes structures and
-                bytes.
+            arguments: numpy arrays, CPU tensors or bytearrays in the order of the kernel's parameters; None for an
+                absent tensor; `Output(array)` for what it writes. By value: integers, numpy scalars, ctypes
+                structures and bytes.
             block_dim: cores (core groups for kernels that use the cube).
             tiling: bytes of the tiling struct, passed as a last argument when not empty.
             tiling_key: what TILING_KEY_IS compares with.
@@ -132,7 +132,8 @@ class KernelLibrary:
             threads: host threads, 0 for all cores.
             shuffle: seed of what the hardware leaves open (the order of flags and cores, modes left by earlier
                 kernels); 0 for none, the environment's NPUFA_SIM_SHUFFLE by default.
-            together: all blocks start at the same time, as after SetScheduleMode(1); else kernels must not wait for all cores.
+            together: all blocks start at the same time, as after SetScheduleMode(1); else kernels must not wait for
+                all cores.
             raise_on_findings: raise `KernelError` when anything but notes was found.
 
         Raises:

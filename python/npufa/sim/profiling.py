@@ -58,8 +58,8 @@ class PipeReport:
 class CoreReport:
     """One core: when it finished, and how long each of its pipes was busy, both in microseconds.
 
-    `scalar_slack`: cycles that the scalar code of each of its data instructions could take beyond what the model charges
-    before the scalar unit fills all of the core's time.
+    `scalar_slack`: cycles that the scalar code of each of its data instructions could take beyond what the model
+    charges before the scalar unit fills all of the core's time.
     """
 
     kind: str

@@ -300,7 +300,8 @@ def test_products_with_zeros(kernels, zero, other, start):
 def test_hf32(kernels, mode):
     """11 bits of fraction, to nearest; ties to even or towards zero."""
     case = Case(16, 16, 8, hf32=mode)
-    bits = np.float32(1.0).view(np.uint32) + np.array([0x7FF, 0x800, 0x801, 0x1800, 0x2800, 0x1000, 0xFFF, 0x17FF], np.uint32)
+    bits = np.float32(1.0).view(np.uint32) + np.array([0x7FF, 0x800, 0x801, 0x1800, 0x2800, 0x1000, 0xFFF, 0x17FF],
+                                               np.uint32)
     a = np.tile(bits.view(np.float32), (16, 1))
     out = run(kernels, case, "float_float", a, np.eye(8, 16, dtype=np.float32))
     quotient, rest = bits >> 12, bits & 0xFFF
@@ -313,8 +314,8 @@ def test_hf32(kernels, mode):
 
 
 def fractal_columns(matrix: np.ndarray, width: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bytes of NZ and whether each belongs to the matrix: columns of `width` elements `stride` bytes apart, their rows one
-    after another; a narrower last column has narrower rows."""
+    """Bytes of NZ and whether each belongs to the matrix: columns of `width` elements `stride` bytes apart, their rows
+    one after another; a narrower last column has narrower rows."""
     m, n = matrix.shape
     out = np.zeros(-(-n // width) * stride, np.uint8)
     used = np.zeros(out.size, bool)
@@ -332,7 +333,8 @@ def aligned(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("m,n", [(16, 16), (40, 50), (17, 7), (128, 130)])
-@pytest.mark.parametrize("kernel,quant,dtype", [("half_float", NO_QUANT, np.float32), ("half_half", F322F16, np.float16), ("half_bfloat16", F322BF16, np.uint16)])  # fmt: skip
+@pytest.mark.parametrize("kernel,quant,dtype", [
+    ("half_float", NO_QUANT, np.float32), ("half_half", F322F16, np.float16), ("half_bfloat16", F322BF16, np.uint16)])
 @pytest.mark.parametrize("relu", [0, 1])
 @pytest.mark.parametrize("output", [0, 3])
 def test_rows_out(kernels, m, n, kernel, quant, dtype, relu, output):

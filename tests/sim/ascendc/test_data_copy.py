@@ -183,7 +183,8 @@ def test_nd_to_nz(kernels, name, matrices, rows, columns, src_matrix, src_row, c
     for matrix in range(matrices):
         for row in range(rows):
             for column in range(wide_columns):
-                at = (column // c0 * c0_stride + row * n_stride + 1) * 32 + (matrix * dst_matrix + column % c0) * dtype.itemsize
+                at = (column // c0 * c0_stride + row * n_stride + 1) * 32
+                at += (matrix * dst_matrix + column % c0) * dtype.itemsize
                 value = elements[matrix * src_matrix + row * src_row + column] if column < columns else 0
                 expected[at : at + dtype.itemsize] = value
     np.testing.assert_array_equal(after, expected)

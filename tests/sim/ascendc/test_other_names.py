@@ -1,4 +1,4 @@
-"""What kernels of other projects use: headers, operators between tensors, sorting, the compiler's functions, printing."""
+"""What kernels of other projects use: headers, operators between tensors, sorting, compilers' functions, printing."""
 
 import re
 from pathlib import Path
@@ -96,6 +96,7 @@ def test_tensor_at_another_address(kernels, x):
 def test_matmul_object_raises_by_name(tmp_path):
     source = tmp_path / "object.cpp"
     source.write_text('#include "lib/matmul_intf.h"\nusing namespace AscendC;\nusing A = MatmulType<TPosition::GM, '
-                      'CubeFormat::ND, half>;\nextern "C" __global__ __aicore__ void k() { Matmul<A, A, A, A> mm; }\n')  # fmt: skip
+                      'CubeFormat::ND, half>;\n'
+                      'extern "C" __global__ __aicore__ void k() { Matmul<A, A, A, A> mm; }\n')  # fmt: skip
     with pytest.raises(sim.CompileError, match="no Matmul object"):
         sim.compile_kernel(source)

@@ -316,7 +316,8 @@ _add(
     dtype=np.float16,
 )  # fmt: skip
 
-_add("modes.cpp", products_with_transposed, ("inherited_hf32", "inherited-mode", "Mmad", "HF32 SetHF32Mode"), seeds=(1,))
+_add("modes.cpp", products_with_transposed, ("inherited_hf32", "inherited-mode", "Mmad", "HF32 SetHF32Mode"),
+     seeds=(1,))
 _add("modes.cpp", x_itself, ("inherited_integer_mode", "inherited-mode", "Adds", "integer 53"), dtype=np.int32,
      seeds=(1,))  # fmt: skip
 _add("modes.cpp", products, ("nan_of_unwritten_memory", "nan", "Mmad fm L0A", "30 nobody whole"), dtype=np.float16)

@@ -124,7 +124,8 @@ def test_a_negative_block_of_one_position(entry):
 def test_slots_beyond_32_bits():
     kw = state(3)
     kw["block_tables"] += 2**33
-    assert torch.equal(run(kw)["slot_mapping"], (kw["block_tables"][:, 0] + kw["seq_lens"] // 16) * 16 + kw["seq_lens"] % 16)
+    assert torch.equal(run(kw)["slot_mapping"], (kw["block_tables"][:, 0] + kw["seq_lens"] // 16) * 16
+                       + kw["seq_lens"] % 16)
 
 
 @on_device

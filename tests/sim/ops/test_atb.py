@@ -100,7 +100,7 @@ def test_replays_follow_lengths_on_the_device():
 @on_device
 def test_a_small_workspace_and_a_foreign_block_are_named():
     kw = paged_on_chip([5, 3, 7, 2])
-    with pytest.raises(RuntimeError, match="npufa::_npu_paged_attention: workspace is too small, got 8 bytes; expected"):
+    with pytest.raises(RuntimeError, match="_npu_paged_attention: workspace is too small, got 8 bytes; expected"):
         torch.ops.npufa._npu_paged_attention(**kw, workspace=torch.empty(8, dtype=torch.uint8, device="npu"))
     with pytest.raises(RuntimeError, match="npufa::_npu_paged_attention: out is on another device than query"):
         torch.ops.npufa._npu_paged_attention(**kw | dict(out=kw["out"].cpu()))

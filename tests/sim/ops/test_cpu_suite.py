@@ -17,8 +17,8 @@ TESTS = Path(__file__).resolve().parents[2]
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", FILES)
 def test_operators_on_the_device(name):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "cases.all_on_npu", "-p", "no:cacheprovider", "-m", "not slow",
-               f"ops/test_{name}.py"]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "cases.all_on_npu", "-p", "no:cacheprovider",
+               "-m", "not slow", f"ops/test_{name}.py"]  # fmt: skip
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     run = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False,
                          env=os.environ | {"PYTHONPATH": path})  # fmt: skip

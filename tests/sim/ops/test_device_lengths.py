@@ -191,12 +191,14 @@ def test_a_sequence_beyond_the_mask_takes_part_as_far_as_the_mask_goes(mask):
     import npufa
 
     query, key, value = (torch.randn(96, 2, 32).npu() for _ in range(3))
-    extra = {"atten_mask": torch.zeros(40, 40, dtype=torch.bool).npu()} if mask else {"pse": torch.zeros(1, 2, 40, 40).npu()}
+    extra = ({"atten_mask": torch.zeros(40, 40, dtype=torch.bool).npu()} if mask
+             else {"pse": torch.zeros(1, 2, 40, 40).npu()})
     lengths = torch.tensor([30, 96]).npu()
     out = npufa.npu_fusion_attention_v3(query, key, value, head_num=2, input_layout="TND", actual_seq_qlen=lengths,
                                         actual_seq_kvlen=lengths, sparse_mode=1 if mask else 0, **extra)[0].cpu()
     alone = npufa.npu_fusion_attention_v3(query[30:70], key[30:70], value[30:70], head_num=2, input_layout="TND",
-                                          actual_seq_qlen=torch.tensor([40]), actual_seq_kvlen=torch.tensor([40]))[0].cpu()
+                                          actual_seq_qlen=torch.tensor([40]),
+                                          actual_seq_kvlen=torch.tensor([40]))[0].cpu()
     torch.testing.assert_close(out[30:70], alone)
     assert out[70:].eq(0).all()
 

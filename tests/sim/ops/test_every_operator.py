@@ -1,4 +1,4 @@
-"""What holds for every attention operator on the simulated NPU: repeatable bits, inputs left alone, memory given back."""
+"""What holds for every attention operator on the simulated NPU: repeatable bits, inputs untouched, memory returned."""
 
 import pytest
 import torch

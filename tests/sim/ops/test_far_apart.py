@@ -25,7 +25,8 @@ def untouched(*shape, dtype=torch.int32):
 
 
 def numbers(*shape):
-    return torch.randint(-(2**31), 2**31 - 1, shape, dtype=torch.int32, generator=torch.Generator().manual_seed(1)).npu()
+    return torch.randint(-(2**31), 2**31 - 1, shape, dtype=torch.int32,
+                         generator=torch.Generator().manual_seed(1)).npu()
 
 
 def attention(query, cache, layout, heads=HEADS, **more):
@@ -90,7 +91,8 @@ def test_dropout_mask():
     """Bit 2^32 of the mask begins the last head."""
     heads, tokens, kept, dim = 2**12 + 1, 2**20, 16, 16
     mask = untouched(heads, tokens // 8, dtype=torch.uint8)
-    bits = torch.randint(0, 255, (heads, kept // 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)).npu()
+    bits = torch.randint(0, 255, (heads, kept // 8), dtype=torch.uint8,
+                         generator=torch.Generator().manual_seed(1)).npu()
     mask[:, -kept // 8:] = bits
     x, key = query(1, heads, 1, dim), torch.zeros(1, 1, tokens, dim, dtype=torch.float16).npu()
     key[:, :, -kept:] = query(1, 1, kept, dim)

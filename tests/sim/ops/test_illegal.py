@@ -77,7 +77,8 @@ def test_every_tensor_lies_on_one_device(name):
 
 
 @pytest.mark.simulator
-@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.by_value and "block_table" in entry.names], ids=str)
+@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.by_value and "block_table" in entry.names],
+                         ids=str)
 @on_device
 def test_a_block_that_does_not_exist_is_reported_not_read(entry):
     op, kw = BASES[entry.base]()

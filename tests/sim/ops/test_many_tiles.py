@@ -19,7 +19,8 @@ def verify(case, groups=1):
 
 def tensors(d, batch=1, heads=1, kv_heads=None, sq=1, skv=1, dim=16, dtype=HALF):
     key = (batch, kv_heads or heads, skv, dim)
-    return {"query": d.normal((batch, heads, sq, dim), dtype), "key": d.normal(key, dtype), "value": d.normal(key, dtype)}
+    return {"query": d.normal((batch, heads, sq, dim), dtype), "key": d.normal(key, dtype),
+            "value": d.normal(key, dtype)}
 
 
 def training(d, **sizes):

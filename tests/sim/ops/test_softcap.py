@@ -25,7 +25,8 @@ def test_training(kind, fixed):
 
 
 @pytest.mark.parametrize("fixed", [
-    {"kind": "plain", "cache": "float"}, {"kind": "paged", "cache": "int8", "sq": 1}, {"kind": "paged", "cache": "int4"},
+    {"kind": "plain", "cache": "float"}, {"kind": "paged", "cache": "int8", "sq": 1},
+    {"kind": "paged", "cache": "int4"},
     {"kind": "rope"}, {"kind": "prefix", "cache": "float"}, {"layout": "TND", "kind": "plain", "cache": "float"},
 ], ids=str)  # fmt: skip
 @on_device

@@ -60,7 +60,8 @@ def test_command_line(files, tmp_path):
         "namespace {", "bool Loaded();\nnamespace {", 1))  # fmt: skip
     (source / "loaded.cpp").write_text("bool Loaded() { return true; }\n")
     command = [sys.executable, "-m", "npufa.sim", "run", "-I", source / "headers", "-D", "ARGUMENTS=4", "--trace",
-               tmp_path / "trace.json", "--html", tmp_path / "page.html", source / "main.asc", source / "loaded.cpp", *files[2]]  # fmt: skip
+               tmp_path / "trace.json", "--html", tmp_path / "page.html", source / "main.asc",
+               source / "loaded.cpp", *files[2]]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "scaled_add" in done.stdout and "scaled_add" in (tmp_path / "trace.json").read_text()
@@ -85,7 +86,8 @@ def test_findings_of_a_profile(tmp_path, capfd):
 def test_no_kernel_comes_to_its_end(tmp_path):
     """Page and exit status are those of a program that failed; the trace says why there is none."""
     files = [tmp_path / "trace.json", tmp_path / "page.html"]
-    command = [sys.executable, "-m", "npufa.sim", "run", "--trace", files[0], "--html", files[1], HERE / "mistakes.asc", "null_pointer"]  # fmt: skip
+    command = [sys.executable, "-m", "npufa.sim", "run", "--trace", files[0], "--html", files[1],
+               HERE / "mistakes.asc", "null_pointer"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "no kernel" in done.stderr.splitlines()[-1] and not files[0].exists()
@@ -124,7 +126,8 @@ def test_kinds_of_kernels(capfd):
 def test_flags_in_global_memory(seed):
     """Also when another host thread stores a word between a core's look at its order and at its value."""
     text = f"from npufa import sim; exit(any(sim.run_program(['{HERE / 'flags.asc'}']) for _ in range(5)))"
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=with_setting("SHUFFLE", seed))
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True,
+                          env=with_setting("SHUFFLE", seed))
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -151,7 +154,8 @@ def test_mistakes_of_scalar_code(kernel, check, words, capfd):
     assert report.count("found 1 problem") == 1, report
 
 
-@pytest.mark.parametrize("kernel, patience, ends", [("endless_tiles", 1000, False), ("long_way", 50, True), ("long_way", 10, False)])  # fmt: skip
+@pytest.mark.parametrize("kernel, patience, ends", [
+    ("endless_tiles", 1000, False), ("long_way", 50, True), ("long_way", 10, False)])
 def test_programs_that_get_nowhere(kernel, patience, ends):
     """What moves on in global memory may take more instructions than may pass without."""
     command = [sys.executable, "-m", "npufa.sim", "run", HERE / "mistakes.asc", kernel]
@@ -224,7 +228,8 @@ def test_cost_of_the_compilers_synchronisation():
     [
         ("int main() { return undefined; }", "undefined"),
         ('#include "kernel_operator.h"\n__global__ __vector__ void k() {}\nint main() { k<<<1>>(); }', "2.asc:3"),
-        ('#include "kernel_operator.h"\n__global__ __mix__(2, 1) void k() {}\nint main() {}', "is not a kind of kernel"),
+        ('#include "kernel_operator.h"\n__global__ __mix__(2, 1) void k() {}\nint main() {}',
+         "is not a kind of kernel"),
         ("void aclrtNoSuchCall(); int main() { aclrtNoSuchCall(); }", "aclrtNoSuchCall"),
         ("int not_main() { return 0; }", "no main()"),
     ],

@@ -12,7 +12,8 @@ from npufa.sim import Output
 # A toolkit in small: its own basic layer must not be read, and its libraries refer to it by relative paths.
 TOOLKIT = {
     "include/kernel_operator.h": "#error the toolkit's own",
-    "include/basic_api/kernel_tensor.h": "#ifndef OWN_TENSOR_H\n#define OWN_TENSOR_H\n#error the toolkit's own\n#endif\n",
+    "include/basic_api/kernel_tensor.h":
+        "#ifndef OWN_TENSOR_H\n#define OWN_TENSOR_H\n#error the toolkit's own\n#endif\n",
     "impl/basic_api/utils/kernel_utils_struct_norm_sort.h": """
         #ifndef OWN_STRUCTS_H
         #define OWN_STRUCTS_H
@@ -34,14 +35,17 @@ TOOLKIT = {
         #include "../../basic_api/kernel_tensor.h"
         namespace AscendC {
         template <class F>
-        __aicore__ inline void Apply(F* f, const LocalTensor<float>& a, uint64_t mask[2]) { f(a, a, a, mask, 1, {1, 1, 1, 8, 8, 8}); }
+        __aicore__ inline void Apply(F* f, const LocalTensor<float>& a, uint64_t mask[2]) {
+          f(a, a, a, mask, 1, {1, 1, 1, 8, 8, 8});
+        }
         __aicore__ inline void Double(const LocalTensor<float>& a, uint64_t mask[2]) {
           void (*add)(const LocalTensor<float>&, const LocalTensor<float>&, const LocalTensor<float>&, uint64_t*,
                       const uint8_t, const BinaryRepeatParams&) = Add<float>;
           Apply(add, a, mask);
         }
         __ASC_USE_RESERVED_UBUF__(3510, "text")
-        __aicore__ inline __in_pipe__(V) __out_pipe__(V, S) void Scale(const LocalTensor<float>& x, const tiling::ScaleTiling& tiling) {
+        __aicore__ inline __in_pipe__(V) __out_pipe__(V, S) void Scale(const LocalTensor<float>& x,
+                                                                       const tiling::ScaleTiling& tiling) {
           LocalTensor<float> temporary;
           PopStackBuffer<float, TPosition::LCM>(temporary);
           Muls(temporary, x, ScaleParams().factor, tiling.count);

@@ -46,7 +46,8 @@ importlib.metadata.version = missing
 with pytest.raises(ImportError, match=r"not installed: pip install npufa\\[npu\\]"):
     npufa.sim.enable()
 importlib.metadata.version = lambda name: "2.0.1.post3"
-with pytest.raises(ImportError, match=r"needs torch_npu 2\\.\\d+ beside torch 2.*, found 2.0.1.post3: pip install --no-deps "):
+with pytest.raises(ImportError, match=r"needs torch_npu 2\\.\\d+ beside torch 2.*, "
+                                      "found 2.0.1.post3: pip install --no-deps "):
     npufa.sim.enable()
 importlib.metadata.version = version
 sys.modules["torch_npu"] = types.ModuleType("torch_npu")

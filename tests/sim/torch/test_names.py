@@ -44,7 +44,8 @@ def table(of_other_versions=True):
     found = {}
     for path in NAMES.glob("*.def"):
         text, _, others = path.read_text().partition("\n// Only of torch_npu ")
-        found[path.stem] = re.findall(r"^(\w+)\((\w+)\)$", text + ("\n" + others if of_other_versions else ""), re.MULTILINE)
+        found[path.stem] = re.findall(r"^(\w+)\((\w+)\)$", text + ("\n" + others if of_other_versions else ""),
+                                      re.MULTILINE)
     return found
 
 

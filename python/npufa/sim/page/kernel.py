@@ -48,8 +48,8 @@ def _thinned(kernel: KernelReport, data: dict[str, Any]) -> str:
         where = f"within {_us(coarse, kernel)} ({finer} in {group})"
     return (
         f"Thinned: there are {total} instructions and waits, too many to draw each. Neighbours on a pipe are joined "
-        f"{where}: the paler a block, the less of it the pipe was busy. Nothing is left out; save_html(max_spans=...) draws "
-        "more, --trace has every one."
+        f"{where}: the paler a block, the less of it the pipe was busy. Nothing is left out; "
+        "save_html(max_spans=...) draws more, --trace has every one."
     )
 
 
