@@ -148,7 +148,8 @@ def rounded_values():
     offset = torch.zeros(16)
     offset[8], offset[9] = 0.5, -3.25
     kwargs = dict(kv=torch.ones(1, 1, 1, 8), gamma=torch.ones(8),
-                  cos=torch.ones(1, 1, 1, 2), sin=torch.ones(1, 1, 1, 2), index=torch.zeros(1, dtype=torch.int64), k_cache=torch.zeros(1, 1, 1, 8),
+                  cos=torch.ones(1, 1, 1, 2), sin=torch.ones(1, 1, 1, 2),
+                  index=torch.zeros(1, dtype=torch.int64), k_cache=torch.zeros(1, 1, 1, 8),
                   ckv_cache=torch.zeros(1, 1, 1, 16, dtype=torch.int8), v=values.view(1, 1, 1, 16),
                   c_kv_scale=torch.ones(16), c_kv_offset=offset, cache_mode="PA")
     return kwargs, (values + offset).round().clamp(-128, 127).to(torch.int8)
