@@ -104,7 +104,7 @@ def _import_torch_npu() -> None:
     with contextlib.redirect_stdout(printed):
         importlib.import_module("torch_npu")
     # That of torch_npu 2.10 and older expects results as CANN's LSTM pads them; here torch's own computes.
-    torch.nn.LSTM.forward = forward
+    torch.nn.LSTM.forward = forward  # type: ignore[method-assign]
     # The absence of CANN is what this is about, so that torch_npu's remark on it is no news.
     lines = [line for line in printed.getvalue().splitlines() if "ASCEND_HOME_PATH environment variable" not in line]
     if lines:

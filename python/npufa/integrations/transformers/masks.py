@@ -134,7 +134,7 @@ _WITHIN_SEQUENCE = (
 
 def _captured(function: Callable[..., Any], code: CodeType | None) -> dict[str, Any] | None:
     """Returns the variables that a function with this code captured; None where it has another one."""
-    if code is None or getattr(function, "__code__", None) is not code:
+    if code is None or getattr(function, "__code__", None) != code:
         return None
     return dict(zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ())))
 
