@@ -206,7 +206,7 @@ def test_compiled(backend):
     npufa._npu_paged_attention(**kw | dict(out=expected))
 
     def step(query, out):
-        npufa._npu_paged_attention(**kw | dict(query=query * 2, out=out))
+        npufa._npu_paged_attention(**{**kw, "query": query * 2, "out": out})
         return out + 1
 
     torch._dynamo.reset()

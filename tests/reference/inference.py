@@ -123,8 +123,8 @@ class _Problem:
     def _contiguous(self, b, key, value, rope, columns):
         if columns is None:
             return None
-        key = self._dequantise(key[:, columns], 0, b, columns)
-        value = self._dequantise(value[:, columns], 1, b, columns)
+        key = self._dequantise(key.double()[:, columns], 0, b, columns)
+        value = self._dequantise(value.double()[:, columns], 1, b, columns)
         rope = None if rope is None else rope[:, columns].double()
         if self.prefix[0] is None:
             return key, value, rope, columns
@@ -143,6 +143,7 @@ class _Problem:
             if t is None:
                 gathered.append(None)
                 continue
+            t = t.double()  # before torch 2.8 elements of float8 cannot be picked
             if t.dim() == 3:
                 tokens = lengths.paged_tokens(t, row, self.block_size, count, 1).unflatten(-1, (self.kv_heads, -1))
             else:
