@@ -10,6 +10,8 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace npufa::cpu {
@@ -20,6 +22,9 @@ const Primitives& PrimitivesTable_avx2();
 const Primitives& PrimitivesTable_avx512();
 const Primitives& PrimitivesTable_avx512_bf16();
 const Primitives& PrimitivesTable_amx();
+#elif defined(__aarch64__)
+const Primitives& PrimitivesTable_neon_dot();
+const Primitives& PrimitivesTable_neon_bf16();
 #endif
 
 namespace {
@@ -48,6 +53,10 @@ bool HasAmx() {
   static const bool has = ProbeAmx();
   return has;
 }
+#elif defined(__aarch64__)
+// Bits of Linux, Documentation/arch/arm64/elf_hwcaps.rst, that not every libc's headers name.
+bool HasDot() { return (getauxval(AT_HWCAP) & 1ul << 20) != 0; }
+bool HasBf16() { return HasDot() && (getauxval(AT_HWCAP2) & 1ul << 14) != 0; }
 #endif
 bool Always() { return true; }
 
@@ -63,6 +72,9 @@ constexpr Candidate kCandidates[] = {
     {PrimitivesTable_avx512_bf16, HasAvx512Bf16},
     {PrimitivesTable_avx512, HasAvx512},
     {PrimitivesTable_avx2, HasAvx2},
+#elif defined(__aarch64__)
+    {PrimitivesTable_neon_bf16, HasBf16},
+    {PrimitivesTable_neon_dot, HasDot},
 #endif
     {PrimitivesTable_generic, Always},
 };

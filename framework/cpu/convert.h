@@ -154,10 +154,12 @@ NPUFA_INLINE VecU16 RoundToBFloat16(VecF v) {
   return Narrow(v != v ? (u >> 16) | 0x40u : rounded);
 }
 
-// The same by the instruction where there is one; it takes float32 subnormals for zero.
+// The same by the instruction where there is one; that of AVX-512 takes float32 subnormals for zero.
 NPUFA_INLINE VecU16 RoundToBFloat16Fast(VecF v) {
 #if defined(__AVX512BF16__)
   return reinterpret_cast<VecU16>(_mm512_cvtneps_pbh(v));
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  return reinterpret_cast<VecU16>(vcvt_bf16_f32(v));
 #else
   return RoundToBFloat16(v);
 #endif

@@ -3,23 +3,28 @@
 
 #include "decode.h"
 
-#if defined(__AVX512BF16__)
+#if defined(NPUFA_BF16_PRODUCTS)
 
 namespace npufa::cpu::NPUFA_ISA {
 namespace {
 
-// 32 bfloat16.
-using Pairs = __m512bh;
 constexpr int kPairedChannels = 2 * kWidth;
 
-NPUFA_INLINE __m512i LoadPaired(const std::uint16_t* p) { return _mm512_loadu_si512(p); }
-NPUFA_INLINE __m512i LoadPairedFirst(const std::uint16_t* p, std::int64_t count) {
-  return _mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << count) - 1), p);
+NPUFA_INLINE VecU LoadPaired(const std::uint16_t* p) { return LoadU(p); }
+NPUFA_INLINE VecU LoadPairedFirst(const std::uint16_t* p, std::int64_t count) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<VecU>(
+      _mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << count) - 1), p));
+#else
+  std::uint16_t lanes[kPairedChannels] = {};
+  __builtin_memcpy(lanes, p, static_cast<std::size_t>(count) * sizeof(lanes[0]));
+  return LoadU(lanes);
+#endif
 }
 
 struct BFloat16Products {
   using Raw = std::uint16_t;
-  using Key = __m512i;
+  using Key = VecU;
   static constexpr int kChunk = kPairedChannels;
 
   const std::uint16_t* q;
@@ -31,9 +36,7 @@ struct BFloat16Products {
   NPUFA_INLINE Key LoadQueryFirst(int g, std::int64_t x, std::int64_t count) const {
     return LoadPairedFirst(q + g * ldq + x, count);
   }
-  static NPUFA_INLINE VecF Add(VecF sum, Key query, Key key) {
-    return _mm512_dpbf16_ps(sum, reinterpret_cast<Pairs>(query), reinterpret_cast<Pairs>(key));
-  }
+  static NPUFA_INLINE VecF Add(VecF sum, Key query, Key key) { return AddPairs(sum, query, key); }
 };
 
 inline void DotRowsBf16(std::int64_t m, std::int64_t n, std::int64_t d, const std::uint16_t* q, std::int64_t ldq,
@@ -45,18 +48,26 @@ inline void DotRowsBf16(std::int64_t m, std::int64_t n, std::int64_t d, const st
   }
 }
 
-// Elements of two rows alternate in the result: those of columns [0, 16) in `low`, [16, 32) in `high`.
+// Elements of two rows alternate in the result: those of columns [0, kWidth) in `low`, the rest in `high`.
 struct Interleaved {
-  Pairs low, high;
+  VecU low, high;
 };
-NPUFA_INLINE Interleaved Interleave(__m512i even, __m512i odd) {
+NPUFA_INLINE Interleaved Interleave(VecU even, VecU odd) {
+#if defined(__AVX512BF16__)
   constexpr std::uint32_t kOdd = 32u << 16;  // index of the second operand, in the upper half of a lane
   const VecU low = reinterpret_cast<VecU>(Iota()) * 0x10001u + kOdd;
-  return {reinterpret_cast<Pairs>(_mm512_permutex2var_epi16(even, reinterpret_cast<__m512i>(low), odd)),
-          reinterpret_cast<Pairs>(_mm512_permutex2var_epi16(even, reinterpret_cast<__m512i>(low + 0x100010u), odd))};
+  const auto pick = [&](VecU lanes) {
+    return reinterpret_cast<VecU>(_mm512_permutex2var_epi16(
+        reinterpret_cast<__m512i>(even), reinterpret_cast<__m512i>(lanes), reinterpret_cast<__m512i>(odd)));
+  };
+  return {pick(low), pick(low + 0x100010u)};
+#else
+  const auto a = reinterpret_cast<uint16x8_t>(even), b = reinterpret_cast<uint16x8_t>(odd);
+  return {reinterpret_cast<VecU>(vzip1q_u16(a, b)), reinterpret_cast<VecU>(vzip2q_u16(a, b))};
+#endif
 }
 
-// o[g][x .. x + kBlocks * 32) over rows [begin, end), of which only `columns` columns exist.
+// o[g][x .. x + kBlocks * kPairedChannels) over rows [begin, end), of which only `columns` columns exist.
 template <int kRows, int kBlocks, bool kWhole>
 NPUFA_INLINE void AccumulatePairs(std::int64_t begin, std::int64_t end, std::int64_t ahead, const std::uint16_t* p,
                                   std::int64_t ldp, const void* const* rows, std::int64_t x, std::int64_t columns,
@@ -65,13 +76,9 @@ NPUFA_INLINE void AccumulatePairs(std::int64_t begin, std::int64_t end, std::int
     const std::uint16_t* row = static_cast<const std::uint16_t*>(rows[j]) + x + b * kPairedChannels;
     return kWhole ? LoadPaired(row) : LoadPairedFirst(row, columns);
   };
-  const auto mask = [&](int half) {
-    const std::int64_t left = columns - half * kWidth;
-    return static_cast<__mmask16>(kWhole || left >= kWidth ? 0xffff : left > 0 ? (1 << left) - 1 : 0);
-  };
   VecF sum[kRows][kBlocks * 2] = {};
   const auto add = [&](std::int64_t j, auto load_odd, auto weights) __attribute__((always_inline)) {
-    Pairs weight[kRows];
+    VecU weight[kRows];
 #pragma GCC unroll 8
     for (int g = 0; g < kRows; ++g) weight[g] = weights(g);
 #pragma GCC unroll 4
@@ -79,8 +86,8 @@ NPUFA_INLINE void AccumulatePairs(std::int64_t begin, std::int64_t end, std::int
       const Interleaved value = Interleave(load(j, b), load_odd(b));
 #pragma GCC unroll 8
       for (int g = 0; g < kRows; ++g) {
-        sum[g][2 * b] = _mm512_dpbf16_ps(sum[g][2 * b], weight[g], value.low);
-        sum[g][2 * b + 1] = _mm512_dpbf16_ps(sum[g][2 * b + 1], weight[g], value.high);
+        sum[g][2 * b] = AddPairs(sum[g][2 * b], weight[g], value.low);
+        sum[g][2 * b + 1] = AddPairs(sum[g][2 * b + 1], weight[g], value.high);
       }
     }
   };
@@ -93,21 +100,22 @@ NPUFA_INLINE void AccumulatePairs(std::int64_t begin, std::int64_t end, std::int
         [&](int g) {
           std::uint32_t pair;
           __builtin_memcpy(&pair, p + g * ldp + j, sizeof pair);
-          return reinterpret_cast<Pairs>(SplatU(pair));
+          return SplatU(pair);
         });
   }
   if (j < end) {
-    add(j, [](int) { return __m512i{}; }, [&](int g) { return reinterpret_cast<Pairs>(SplatU(p[g * ldp + j])); });
+    add(j, [](int) { return VecU{}; }, [&](int g) { return SplatU(p[g * ldp + j]); });
   }
 #pragma GCC unroll 8
   for (int g = 0; g < kRows; ++g) {
 #pragma GCC unroll 8
     for (int v = 0; v < kBlocks * 2; ++v) {
       float* at = o + g * ldo + x + v * kWidth;
-      if (kWhole) {
+      const std::int64_t left = columns - v * kWidth;
+      if (kWhole || left >= kWidth) {
         Store(at, Load(at) + sum[g][v]);
-      } else {
-        _mm512_mask_storeu_ps(at, mask(v), _mm512_maskz_loadu_ps(mask(v), at) + sum[g][v]);
+      } else if (left > 0) {
+        StoreFirst(at, LoadFirst(at, left) + sum[g][v], left);
       }
     }
   }
@@ -147,4 +155,4 @@ inline void AccumulateRowsBf16(std::int64_t m, std::int64_t n, std::int64_t d, c
 }  // namespace
 }  // namespace npufa::cpu::NPUFA_ISA
 
-#endif  // __AVX512BF16__
+#endif  // bfloat16 products

@@ -1,35 +1,23 @@
 // Decode with an int8 cache as it is stored: queries and probabilities as 16-bit integers times a unit per row, each
-// integer in two bytes, products of bytes summed in 32-bit integers (vpdpbusd).
+// integer in two bytes, products of bytes summed in 32-bit integers.
 //
-// The instruction multiplies unsigned by signed bytes. The cache is made unsigned by flipping its sign bits, which adds
-// 128; 128 times the sum of the other factor is subtracted in the end. Sums may wrap on the way, the results do not:
-// up to 512 channels, and kFixedRows rows, of 127 * 32767 each.
+// Sums may wrap on the way, the results do not: up to 512 channels, and kFixedRows rows, of 127 * 32767 each.
 #pragma once
 
-#include "decode.h"
+#include "bytes.h"
 
-#if defined(__AVX512VNNI__)
+#if defined(NPUFA_BYTE_PRODUCTS)
 
 namespace npufa::cpu::NPUFA_ISA {
 namespace {
 
-constexpr int kByteChannels = 4 * kWidth;
 constexpr float kFixedMax = 32512.0f;  // 127 * 256: the upper byte of a rounded value stays a signed byte
 constexpr std::int64_t kFixedRows = 64;
 
-NPUFA_INLINE __m512i LoadBytes(const void* p) { return _mm512_loadu_si512(p); }
-NPUFA_INLINE __m512i LoadBytesFirst(const void* p, std::int64_t count) {
-  return _mm512_maskz_loadu_epi8((std::uint64_t{1} << count) - 1, p);
-}
-NPUFA_INLINE __m512i FlipSigns(__m512i v) { return _mm512_xor_si512(v, _mm512_set1_epi8(-128)); }
-// sum + the products of four bytes each; sums in 32-bit lanes: GCC 12 copies a __m512i that stays an operand of it.
-NPUFA_INLINE VecU AddProducts(VecU sum, __m512i unsigned_bytes, __m512i signed_bytes) {
-  return reinterpret_cast<VecU>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), unsigned_bytes, signed_bytes));
-}
 // 256 * high + low, the value of two sums of bytes; unsigned, since it may wrap.
 NPUFA_INLINE VecU JoinBytes(VecU high, VecU low) { return (high << 8) + low; }
 
-// x as integers of 16 bits in two bytes, times the unit that is returned; zeros up to a multiple of kByteChannels.
+// x as integers of 16 bits in two bytes, times the unit that is returned; zeros up to a multiple of kFixedLane.
 NPUFA_INLINE float ToFixed(std::int64_t n, const float* x, std::int8_t* high, std::int8_t* low) {
   const auto load = [=](std::int64_t j) {
     return j + kWidth <= n ? Load(x + j) : j < n ? LoadFirst(x + j, n - j) : VecF{};
@@ -45,25 +33,25 @@ NPUFA_INLINE float ToFixed(std::int64_t n, const float* x, std::int8_t* high, st
   const float largest = HorizontalMax(most);
   const float unit = largest / kFixedMax;
   const float inverse = largest > 1e-30f ? kFixedMax / largest : 0.0f;
-  for (std::int64_t j = 0; j < n; j += kByteChannels) {
+  for (std::int64_t first = 0; first < n; first += kFixedLane) {
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
-      const __m512i fixed = _mm512_cvtps_epi32(load(j + v * kWidth) * inverse);
-      const __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(fixed, _mm512_set1_epi32(128)), 8);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(high + j + v * kWidth), _mm512_cvtepi32_epi8(upper));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(low + j + v * kWidth), _mm512_cvtepi32_epi8(fixed));
+    for (std::int64_t j = first; j < first + kFixedLane; j += kWidth) {
+      const VecI fixed = RoundToInteger(load(j) * inverse);
+      StoreLowBytes(high + j, (fixed + 128) >> 8);
+      StoreLowBytes(low + j, fixed);
     }
   }
   return unit + HorizontalSum(strange);
 }
 
-// 128 times the sum of the integers.
+// What flipping the signs of the other factor adds: 128 times the sum of the integers.
 NPUFA_INLINE std::uint32_t FlippedSum(std::int64_t n, const std::int8_t* high, const std::int8_t* low) {
+  if (!kFlips) return 0;
   VecU sum_high{};
   VecU sum_low{};
   for (std::int64_t j = 0; j < n; j += kByteChannels) {
-    sum_high = AddProducts(sum_high, _mm512_set1_epi8(-128), LoadBytes(high + j));
-    sum_low = AddProducts(sum_low, _mm512_set1_epi8(-128), LoadBytes(low + j));
+    sum_high = AddProducts(sum_high, SplatU(0x80808080u), LoadBytes(high + j));
+    sum_low = AddProducts(sum_low, SplatU(0x80808080u), LoadBytes(low + j));
   }
   return HorizontalSum(JoinBytes(sum_high, sum_low));
 }
@@ -76,31 +64,30 @@ inline void ToFixedRows(std::int64_t m, std::int64_t n, const float* x, std::int
 // Four keys, a quad of channels in each lane: lane (l, r), r of quarter l, of of[c] holds channels
 // [16 * l + 4 * c, 16 * l + 4 * c + 4) of key r.
 struct KeyQuads {
-  __m512i of[4];
+  VecU of[4];
 };
-NPUFA_INLINE KeyQuads GatherKeyQuads(const __m512i (&key)[4]) {
-  const __m512i a = _mm512_unpacklo_epi32(key[0], key[1]);
-  const __m512i b = _mm512_unpacklo_epi32(key[2], key[3]);
-  const __m512i c = _mm512_unpackhi_epi32(key[0], key[1]);
-  const __m512i d = _mm512_unpackhi_epi32(key[2], key[3]);
-  return {{_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b), _mm512_unpacklo_epi64(c, d),
-           _mm512_unpackhi_epi64(c, d)}};
+NPUFA_INLINE KeyQuads GatherKeyQuads(const VecU (&key)[4]) {
+  const VecU a = InterleaveLow<32>(key[0], key[1]);
+  const VecU b = InterleaveLow<32>(key[2], key[3]);
+  const VecU c = InterleaveHigh<32>(key[0], key[1]);
+  const VecU d = InterleaveHigh<32>(key[2], key[3]);
+  return {{InterleaveLow<64>(a, b), InterleaveHigh<64>(a, b), InterleaveLow<64>(c, d), InterleaveHigh<64>(c, d)}};
 }
 
-// A query to be multiplied with KeyQuads: vector x / 16 + c belongs to of[c] of the channels from x on.
+// A query to be multiplied with KeyQuads: vector x / kWidth + c belongs to of[c] of the channels from x on.
 constexpr int kMaxQuads = 512 / kWidth;
 struct FixedQuery {
-  __m512i high[kMaxQuads], low[kMaxQuads];
+  VecU high[kMaxQuads], low[kMaxQuads];
   float unit;
   std::uint32_t flipped;
 };
-NPUFA_INLINE void SpreadQuads(std::int64_t d, const std::int8_t* bytes, __m512i* quads) {
+NPUFA_INLINE void SpreadQuads(std::int64_t d, const std::int8_t* bytes, VecU* quads) {
   for (std::int64_t x = 0; x < d; x += kByteChannels, quads += 4) {
-    const __m512i v = LoadBytes(bytes + x);
-    quads[0] = _mm512_shuffle_epi32(v, _MM_PERM_AAAA);
-    quads[1] = _mm512_shuffle_epi32(v, _MM_PERM_BBBB);
-    quads[2] = _mm512_shuffle_epi32(v, _MM_PERM_CCCC);
-    quads[3] = _mm512_shuffle_epi32(v, _MM_PERM_DDDD);
+    const VecU v = LoadBytes(bytes + x);
+    quads[0] = SpreadLane<0>(v);
+    quads[1] = SpreadLane<1>(v);
+    quads[2] = SpreadLane<2>(v);
+    quads[3] = SpreadLane<3>(v);
   }
 }
 
@@ -108,11 +95,11 @@ NPUFA_INLINE void SpreadQuads(std::int64_t d, const std::int8_t* bytes, __m512i*
 template <int kRows>
 inline void DotKeys(std::int64_t n, std::int64_t d, std::int64_t ahead, const FixedQuery* query,
                     const void* const* rows, VecF (&scores)[kRows]) {
-  constexpr int kGroups = 2;  // of four keys at a time
-  VecU total[kRows][4];
+  constexpr int kGroups = kQuarters < 2 ? 1 : 2;  // of four keys at a time
+  VecU total[kRows][kQuarters];
   // Not unrolled: sums would not fit into the registers.
 #pragma GCC unroll 1
-  for (int first = 0; first < 4; first += kGroups) {
+  for (int first = 0; first < kQuarters; first += kGroups) {
     const std::int8_t* key[4 * kGroups];
     const void* next[4 * kGroups];
 #pragma GCC unroll 8
@@ -127,7 +114,7 @@ inline void DotKeys(std::int64_t n, std::int64_t d, std::int64_t ahead, const Fi
       KeyQuads quads[kGroups];
 #pragma GCC unroll 2
       for (int i = 0; i < kGroups; ++i) {
-        __m512i bytes[4];
+        VecU bytes[4];
 #pragma GCC unroll 4
         for (int r = 0; r < 4; ++r) {
           const std::int8_t* at = key[4 * i + r] + x;
@@ -142,8 +129,8 @@ inline void DotKeys(std::int64_t n, std::int64_t d, std::int64_t ahead, const Fi
         for (int g = 0; g < kRows; ++g) {
 #pragma GCC unroll 2
           for (int i = 0; i < kGroups; ++i) {
-            high[g][i] = AddProducts(high[g][i], quads[i].of[c], query[g].high[x / 16 + c]);
-            low[g][i] = AddProducts(low[g][i], quads[i].of[c], query[g].low[x / 16 + c]);
+            high[g][i] = AddProducts(high[g][i], quads[i].of[c], query[g].high[x / kWidth + c]);
+            low[g][i] = AddProducts(low[g][i], quads[i].of[c], query[g].low[x / kWidth + c]);
           }
         }
       }
@@ -156,7 +143,7 @@ inline void DotKeys(std::int64_t n, std::int64_t d, std::int64_t ahead, const Fi
   }
 #pragma GCC unroll 4
   for (int g = 0; g < kRows; ++g) {
-    const VecU sum = SumLanes<4, 4>(total[g]) - query[g].flipped;
+    const VecU sum = SumLanes<4, kQuarters>(total[g]) - query[g].flipped;
     scores[g] = __builtin_convertvector(reinterpret_cast<VecI>(sum), VecF) * query[g].unit;
   }
 }
@@ -205,42 +192,24 @@ struct FixedWeights {
 // Bytes of four rows, row after row within 32 bits: lane (l, x), x of quarter l, of columns[c] holds column
 // 16 * l + 4 * c + x.
 struct Quads {
-  __m512i columns[4];
+  VecU columns[4];
 };
 template <int kFirst, int kCount>
-NPUFA_INLINE Quads InterleaveQuads(const __m512i (&row)[4]) {
+NPUFA_INLINE Quads InterleaveQuads(const VecU (&row)[4]) {
   Quads quads;
   if constexpr (kFirst < 2) {
-    const __m512i a = _mm512_unpacklo_epi8(row[0], row[1]);
-    const __m512i b = _mm512_unpacklo_epi8(row[2], row[3]);
-    if constexpr (kFirst == 0) quads.columns[0] = _mm512_unpacklo_epi16(a, b);
-    if constexpr (kFirst + kCount > 1) quads.columns[1] = _mm512_unpackhi_epi16(a, b);
+    const VecU a = InterleaveLow<8>(row[0], row[1]);
+    const VecU b = InterleaveLow<8>(row[2], row[3]);
+    if constexpr (kFirst == 0) quads.columns[0] = InterleaveLow<16>(a, b);
+    if constexpr (kFirst + kCount > 1) quads.columns[1] = InterleaveHigh<16>(a, b);
   }
   if constexpr (kFirst + kCount > 2) {
-    const __m512i a = _mm512_unpackhi_epi8(row[0], row[1]);
-    const __m512i b = _mm512_unpackhi_epi8(row[2], row[3]);
-    if constexpr (kFirst <= 2) quads.columns[2] = _mm512_unpacklo_epi16(a, b);
-    if constexpr (kFirst + kCount > 3) quads.columns[3] = _mm512_unpackhi_epi16(a, b);
+    const VecU a = InterleaveHigh<8>(row[0], row[1]);
+    const VecU b = InterleaveHigh<8>(row[2], row[3]);
+    if constexpr (kFirst <= 2) quads.columns[2] = InterleaveLow<16>(a, b);
+    if constexpr (kFirst + kCount > 3) quads.columns[3] = InterleaveHigh<16>(a, b);
   }
   return quads;
-}
-
-// Two quarters of each register, chosen by number (_MM_PERM).
-template <int kOrder>
-NPUFA_INLINE VecU PickQuarters(VecU a, VecU b) {
-  return reinterpret_cast<VecU>(
-      _mm512_shuffle_i32x4(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b), kOrder));
-}
-// From the columns of Quads to columns in order: a 4 x 4 matrix of quarters is transposed.
-NPUFA_INLINE void SortColumns(VecU (&v)[4]) {
-  const VecU a = PickQuarters<_MM_PERM_BABA>(v[0], v[1]);
-  const VecU b = PickQuarters<_MM_PERM_BABA>(v[2], v[3]);
-  const VecU c = PickQuarters<_MM_PERM_DCDC>(v[0], v[1]);
-  const VecU d = PickQuarters<_MM_PERM_DCDC>(v[2], v[3]);
-  v[0] = PickQuarters<_MM_PERM_CACA>(a, b);
-  v[1] = PickQuarters<_MM_PERM_DBDB>(a, b);
-  v[2] = PickQuarters<_MM_PERM_CACA>(c, d);
-  v[3] = PickQuarters<_MM_PERM_DBDB>(c, d);
 }
 
 // Sums over `count` <= kFixedRows rows in the columns of Quads [kFirst, kFirst + kCount); `columns` of the 64 exist.
@@ -251,7 +220,7 @@ NPUFA_INLINE void AccumulateQuads(std::int64_t count, std::int64_t ahead, const 
   VecU high[kRows][kCount] = {};
   VecU low[kRows][kCount] = {};
   for (std::int64_t j = 0; j < count; j += 4) {
-    __m512i row[4];
+    VecU row[4];
 #pragma GCC unroll 4
     for (int r = 0; r < 4; ++r) {
       // Weights behind the last row are 0.
@@ -262,14 +231,14 @@ NPUFA_INLINE void AccumulateQuads(std::int64_t count, std::int64_t ahead, const 
     const Quads quads = InterleaveQuads<kFirst, kCount>(row);
 #pragma GCC unroll 4
     for (int c = 0; c < kCount; ++c) {
-      const __m512i value = FlipSigns(quads.columns[kFirst + c]);
+      const VecU value = FlipSigns(quads.columns[kFirst + c]);
 #pragma GCC unroll 8
       for (int g = 0; g < kRows; ++g) {
-        std::int32_t four_high, four_low;
+        std::uint32_t four_high, four_low;
         __builtin_memcpy(&four_high, weights.high[g] + j, sizeof four_high);
         __builtin_memcpy(&four_low, weights.low[g] + j, sizeof four_low);
-        high[g][c] = AddProducts(high[g][c], value, _mm512_set1_epi32(four_high));
-        low[g][c] = AddProducts(low[g][c], value, _mm512_set1_epi32(four_low));
+        high[g][c] = AddProducts(high[g][c], value, SplatU(four_high));
+        low[g][c] = AddProducts(low[g][c], value, SplatU(four_low));
       }
     }
   }
@@ -292,7 +261,7 @@ NPUFA_INLINE void AccumulateByteColumns(std::int64_t count, std::int64_t ahead, 
     AccumulateQuads<kRows, 2, 2, kWhole>(count, ahead, weights, rows, x, columns, sum);
   }
   for (int g = 0; g < kRows; ++g) {
-    SortColumns(sum[g]);
+    TransposeQuarters(sum[g]);  // from the columns of Quads to columns in order
     for (std::int64_t c = 0; c < 4; ++c) {
       const VecF add = __builtin_convertvector(reinterpret_cast<VecI>(sum[g][c]), VecF);
       const std::int64_t left = columns - c * kWidth;
@@ -340,4 +309,4 @@ inline void AccumulateRowsInt8(std::int64_t m, std::int64_t n, std::int64_t d, c
 }  // namespace
 }  // namespace npufa::cpu::NPUFA_ISA
 
-#endif  // __AVX512VNNI__
+#endif  // byte products

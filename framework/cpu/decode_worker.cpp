@@ -9,8 +9,6 @@ namespace {
 // Rows up to which re-reading cached tiles for every few rows is cheaper than packing them.
 constexpr std::int64_t kFloat32Rows = 8;
 
-constexpr std::int64_t kFixedLane = 64;
-
 std::int64_t PadTo(std::int64_t n, std::int64_t lane) { return (n + lane - 1) / lane * lane; }
 
 }  // namespace

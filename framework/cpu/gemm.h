@@ -22,13 +22,11 @@ struct Float32Product {
 
 struct BFloat16Product {
   static constexpr int kElementBytes = 4;
-#if defined(__AVX512BF16__)
+#if defined(NPUFA_BF16_PRODUCTS)
   using Left = VecU;
   using Right = VecU;
   static NPUFA_INLINE Right LoadRight(const char* p) { return LoadU(p); }
-  static NPUFA_INLINE VecF Step(VecF sum, Left a, Right b) {
-    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
-  }
+  static NPUFA_INLINE VecF Step(VecF sum, Left a, Right b) { return AddPairs(sum, a, b); }
   static NPUFA_INLINE Left LoadLeft(const char* p) {
     std::uint32_t pair;
     __builtin_memcpy(&pair, p, sizeof(pair));

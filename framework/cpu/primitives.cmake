@@ -41,4 +41,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   npufa_add_primitives(avx512 ${avx512_flags})
   npufa_add_primitives(avx512_bf16 ${avx512_bf16_flags})
   npufa_add_primitives(amx ${avx512_bf16_flags} -mamx-tile -mamx-bf16)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  # What every processor of this kind has is in "generic", NEON; Kunpeng 920 has the dot product of bytes beside it.
+  npufa_add_primitives(neon_dot -march=armv8.2-a+dotprod)
+  npufa_add_primitives(neon_bf16 -march=armv8.2-a+dotprod+bf16)
 endif()

@@ -14,6 +14,7 @@
 namespace npufa::cpu {
 
 inline constexpr std::int64_t kLane = 16;
+inline constexpr std::int64_t kFixedLane = 64;  // of fixed_rows
 inline constexpr std::int64_t kMaxTileRows = 96;
 
 constexpr std::int64_t PadLane(std::int64_t n) { return (n + kLane - 1) / kLane * kLane; }
@@ -137,7 +138,7 @@ struct Primitives {
   void (*accumulate_rows_int8)(std::int64_t m, std::int64_t n, std::int64_t d, const float* p, std::int64_t ldp,
                                const void* const* rows, float* o, std::int64_t ldo);
   // x[i * ldx + j] = unit[i] * (256 * high[i * ld + j] + low[i * ld + j]) within half a unit, which is the largest
-  // magnitude of the row / 32512 (NaN when the row is not finite); zeros up to a multiple of 64 columns.
+  // magnitude of the row / 32512 (NaN when the row is not finite); zeros up to a multiple of kFixedLane columns.
   void (*fixed_rows)(std::int64_t m, std::int64_t n, const float* x, std::int64_t ldx, std::int8_t* high,
                      std::int8_t* low, std::int64_t ld, float* unit);
   // int4 rows of d (even) elements, two in each byte, the lower half first, as int8: elements[j * d + x], -8 .. 7.

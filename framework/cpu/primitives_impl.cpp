@@ -23,7 +23,7 @@ namespace {
 constexpr PlaneCounts kPlanes = kTilePlanes;
 constexpr std::int64_t kTileRows = kMaxTileRows;
 #else
-#if defined(__AVX512BF16__)
+#if defined(NPUFA_BF16_PRODUCTS)
 constexpr PlaneCounts kPlanes = {1, 0, 0};
 #else
 constexpr PlaneCounts kPlanes = {0, 0, 0};
@@ -32,11 +32,11 @@ constexpr std::int64_t kTileRows = 48;  // a multiple of every micro-kernel's he
 constexpr auto GemmBf16Tiles = GemmBf16;
 constexpr decltype(Primitives::release) ReleaseTiles = nullptr;
 #endif
-#if !defined(__AVX512BF16__)
+#if !defined(NPUFA_BF16_PRODUCTS)
 constexpr decltype(Primitives::dot_rows_bf16) DotRowsBf16 = nullptr;
 constexpr decltype(Primitives::accumulate_rows_bf16) AccumulateRowsBf16 = nullptr;
 #endif
-#if !defined(__AVX512VNNI__)
+#if !defined(NPUFA_BYTE_PRODUCTS)
 constexpr decltype(Primitives::dot_rows_int8) DotRowsInt8 = nullptr;
 constexpr decltype(Primitives::accumulate_rows_int8) AccumulateRowsInt8 = nullptr;
 constexpr decltype(Primitives::fixed_rows) ToFixedRows = nullptr;

@@ -152,6 +152,18 @@ NPUFA_INLINE VecU64 MultiplyLow32(VecU64 a, VecU64 b) {
 #endif
 }
 
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#define NPUFA_BF16_PRODUCTS 1
+// sum + the products of both bfloat16 of a lane.
+NPUFA_INLINE VecF AddPairs(VecF sum, VecU a, VecU b) {
+#if defined(__AVX512BF16__)
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+#else
+  return vbfdotq_f32(sum, reinterpret_cast<bfloat16x8_t>(a), reinterpret_cast<bfloat16x8_t>(b));
+#endif
+}
+#endif
+
 using LaneIndices = std::make_integer_sequence<int, kWidth>;
 
 // Butterfly(a, b) exchanges, of lanes whose indices differ in bit kBit, the upper one of `a` with the lower one of `b`.

@@ -9,7 +9,7 @@ namespace npufa_sim {
 namespace {
 
 constexpr std::size_t kStackBytes = std::size_t{1} << 20;
-constexpr std::size_t kGuardBytes = 4096;
+constexpr std::size_t kGuardBytes = 64 * 1024;  // the largest page of aarch64
 
 }  // namespace
 

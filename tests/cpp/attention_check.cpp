@@ -40,7 +40,9 @@ struct Tensor {
     }
     values.resize(count - missing);
     if (type == DType::kInt8) {
-      for (std::size_t i = 0; i < values.size(); ++i) bytes[i] = static_cast<char>(values[i]);
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        bytes[i] = static_cast<char>(static_cast<std::int8_t>(values[i]));  // char has no sign on aarch64
+      }
     } else {
       BestPrimitives().from_f32(count - missing, values.data(), 1.0f, type, bytes.get());
       BestPrimitives().to_f32(count - missing, bytes.get(), type, values.data());

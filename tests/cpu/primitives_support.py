@@ -11,7 +11,7 @@ MODULES = os.environ.get("NPUFA_TEST_MODULES", str(pathlib.Path(__file__).resolv
 sys.path.insert(0, MODULES)
 primitives = pytest.importorskip("npufa_test_primitives", reason=f"not built in {MODULES}")
 
-NAMES = ("generic", "avx2", "avx512", "avx512_bf16", "amx")
+NAMES = ("generic", "avx2", "avx512", "avx512_bf16", "amx", "neon_dot", "neon_bf16")
 USABLE = [t for t in NAMES if primitives.usable(t)]
 # With amx emulated where the CPU lacks it alone.
 TABLES = [*USABLE, "amx"] if "amx" not in USABLE and primitives.offer_amx() else USABLE

@@ -26,7 +26,7 @@ add_compile_options(-O1 -g1 -fsanitize=address,undefined -fno-sanitize=null,alig
 add_link_options(-fsanitize=address,undefined)
 include({CPU}/primitives.cmake)
 # Optimised as usual, the instrumented primitives take many minutes to compile.
-foreach(isa generic avx2 avx512 avx512_bf16 amx)
+foreach(isa generic avx2 avx512 avx512_bf16 amx neon_dot neon_bf16)
   if(TARGET npufa_primitives_${{isa}})
     target_compile_options(npufa_primitives_${{isa}} PRIVATE -O1)
   endif()
