@@ -11,6 +11,7 @@ import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 
+import cross
 from row_tree import ROOT, VERSIONS, build_sh, rows, tree
 
 SLICE = ["tests/ops", "tests/graph", "tests/compat", "tests/sim/torch", "tests/integrations"]
@@ -43,7 +44,8 @@ together.
 
 Tier 1: everything. Tier 2: what this torch lacks is refused by name. Tier 3: eager operators and gradients, without
 torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests in {slice}.
-A row without a date has not been run.
+A row without a date has not been run. Rows of "aarch64 (qemu)" are `./build.sh matrix --arch aarch64`: a cross build,
+and the tests of `scripts/cross.py` under qemu-user. On Kunpeng nothing has been run.
 
 Python 3.10 is the oldest everywhere: the package uses what came with it (`zip(strict=True)`, `itertools.pairwise`,
 `typing.ParamSpec`, `sys.orig_argv`), and Python 3.9 has been without updates since October 2025.
@@ -88,12 +90,16 @@ def page(record: dict[str, dict]) -> str:
     return head + "\n".join(lines) + "\n" + "\n".join(notes) + ("\n" if notes else "")
 
 
+def slice_of(run: dict) -> list[str]:
+    return cross.SLICE if "qemu" in run["machine"] else SLICE
+
+
 def describe(run: dict) -> list[str]:
     """What a run left out, and what failed in it."""
-    if not run["refusals"] and not run["failures"] and run["tests"] == SLICE:
+    if not run["refusals"] and not run["failures"] and run["tests"] == slice_of(run):
         return []
     lines = ["", f"## torch {run['row']}, {run['machine']}", ""]
-    if run["tests"] != SLICE:
+    if run["tests"] != slice_of(run):
         lines.append("- run with: `" + " ".join(run["tests"]) + "`")
     lines += [f"- left out: {reason}" for reason in run["refusals"]]
     return lines + [f"- failed: `{name}`" for name in run["failures"]]
@@ -113,40 +119,48 @@ def corrected(before: dict, again: dict) -> dict:
         "refusals": sorted({*before["refusals"], *again["refusals"]})}
 
 
-def run_row(row: object, arguments: list[str], keep: bool) -> dict:
+def run_row(row: object, arguments: list[str], keep: bool, arch: str) -> dict:
     """Builds and tests one row; raises SystemExit when there is nothing to count."""
     chosen = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).is_relative_to(ROOT / "tests")]
-    tests = chosen or SLICE
+    foreign = arch != platform.machine()
+    tests = chosen or (cross.SLICE if foreign else SLICE)
     options = [argument for argument in arguments if argument not in chosen]
     os.environ.setdefault("PYTEST_TIMEOUT", str(TIMEOUT))
-    with tree(ROOT / "build/matrix" / row.torch, keep) as folder:
+    with tree(ROOT / "build/matrix" / (f"{row.torch}-{arch}" if foreign else row.torch), keep) as folder:
         report = folder / "build/report.xml"
         began = time.monotonic()
-        build_sh(folder, row, "test", *tests, "-q", "--junitxml", str(report), *options)
+        run = [*tests, "-q", "--junitxml", str(report), *options]
+        if foreign:
+            cross.test(folder, row.torch, run)
+        else:
+            build_sh(folder, row, "test", *run)
         if not report.exists():
             raise SystemExit(f"torch {row.torch}: nothing ran")
         done = subprocess.run([folder / ".venv/bin/python", "-c", FACTS], capture_output=True, text=True, check=True,
                               cwd=folder, env={"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"})
-        return {"row": row.torch, "machine": platform.machine(), "date": datetime.date.today().isoformat(),
-                "tests": tests, "minutes": round((time.monotonic() - began) / 60), **json.loads(done.stdout),
+        return {"row": row.torch, "machine": f"{arch} (qemu)" if foreign else arch,
+                "date": datetime.date.today().isoformat(), "tests": tests,
+                "minutes": round((time.monotonic() - began) / 60), **json.loads(done.stdout),
                 **outcomes(report.read_text())}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="build.sh matrix")
     parser.add_argument("--torch", action="append", default=[], metavar="VERSION", help="a row; default: all of tier 1")
+    parser.add_argument("--arch", default=platform.machine(), choices=[platform.machine(), "aarch64"],
+                        help="another machine than this one: a cross build, tested under qemu")
     parser.add_argument("--keep", action="store_true",
                         help="leave copy and environment in build/matrix, and use them again")
     parser.add_argument("--failed", action="store_true", help="only what failed in the run that the table has")
     options, tests = parser.parse_known_args()
     failed = 0
     for row in rows(options.torch):
-        key = f"{row.torch} {platform.machine()}"
+        key = f"{row.torch} {options.arch}"
         record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         if options.failed and not record.get(key, {}).get("failures"):
             continue
         failures = [address(failure) for failure in record[key]["failures"]] if options.failed else []
-        result = run_row(row, failures + tests, options.keep)
+        result = run_row(row, failures + tests, options.keep, options.arch)
         record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         record[key] = corrected(record[key], result) if options.failed else result
         RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -21,8 +21,9 @@ def script(name):
 
 
 row_tree = script("row_tree")
-matrix = script("matrix")
 install_row = script("install_row")
+cross = script("cross")
+matrix = script("matrix")
 torch_facts = script("torch_facts")
 
 REPORT = """<testsuites><testsuite>
@@ -139,3 +140,28 @@ def test_a_torch_without_a_row(tmp_path):
     done = subprocess.run([sys.executable, ROOT / "scripts/torch_facts.py", tmp_path], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith(f"torch 2.0.1 in {tmp_path}; npufa is made for torch 2.1 to 2.14 (")
+
+
+def test_a_cross_build_takes_the_tools_of_this_machine():
+    assert cross.requirements(["cmake==4.4.4", "ninja==1.13.2", "numpy==2.4.6"]) == ["numpy==2.4.6"]
+    assert [path for path in cross.SLICE if not (ROOT / path).exists()] == []
+
+
+def test_python_of_a_cross_build(tmp_path):
+    """Its `python` starts the other machine's Python under qemu; `home` is where that finds its library."""
+    binaries = tmp_path / "sysroot/usr/bin"
+    binaries.mkdir(parents=True)
+    with pytest.raises(SystemExit, match="0 Pythons"):
+        cross.environment(tmp_path / "tree", tmp_path / "sysroot")
+    (binaries / "python3.11").touch()
+    (binaries / "python3.11-config").touch()
+    python = cross.environment(tmp_path / "tree", tmp_path / "sysroot")
+    assert f"-L {tmp_path}/sysroot" in python.read_text() and f"{binaries}/python3.11 " in python.read_text()
+    assert f"home = {binaries}\n" in (tmp_path / "tree/.venv/pyvenv.cfg").read_text()
+    assert (tmp_path / "tree/.venv/lib/python3.11/site-packages").is_dir()
+
+
+def test_page_of_another_machine():
+    there = run(row="2.13.0", machine="aarch64 (qemu)", tests=cross.SLICE, failures=[], refusals=[])
+    text = matrix.page({"2.13.0 aarch64": there})
+    assert "| aarch64 (qemu), torch 2.10.0+cu128" in text and "## torch 2.13.0" not in text
