@@ -264,7 +264,8 @@ def test_card_that_the_package_has_no_kernels_for():
         assert cann.torch_npu(Step({"devices": devices}, ""), chips).state == state
 
 
-def test_processor_without_avx2(atlas):
+def test_processor_without_avx2(atlas, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     atlas.write("proc/cpuinfo", "model name\t: Old\nflags\t\t: fpu sse2\n")
     assert simulator.libraries(atlas.host(), Step({"chips": []}, "")).state == WRONG
 
@@ -372,3 +373,13 @@ def test_text_gives_advice_and_fits_the_line():
     assert max(map(len, text.splitlines())) <= 120
     assert "wrong: word" in text and "-> Do this." in text
     assert text.splitlines()[-1] == f"{'  CPU tensors':<26}no: torch"
+
+
+@pytest.mark.parametrize(("maker", "part", "name"), [
+    ("0x48", "0xd01", "TaiShan v110 (Kunpeng 920)"), ("0x41", "0xd01", "implementer 0x41, part 0xd01")])
+def test_a_host_with_another_processor(atlas, monkeypatch, maker, part, name):
+    """Of aarch64, which has no AVX2 and needs none."""
+    atlas.write("proc/cpuinfo", f"Features\t: fp asimd asimddp\nCPU implementer\t: {maker}\nCPU part\t: {part}\n")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert machine.processor(atlas.host()) == (name, {"fp", "asimd", "asimddp"})
+    assert simulator.libraries(atlas.host(), Step({}, "")).state == OK

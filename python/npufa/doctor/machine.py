@@ -17,7 +17,16 @@ def processor(host: Host) -> tuple[str, set[str]]:
     text = host.read("/proc/cpuinfo")
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    return (name[1] if name else "unknown processor"), set(flags[1].split() if flags else [])
+    return (name[1] if name else arm_name(text)), set(flags[1].split() if flags else [])
+
+
+def arm_name(cpuinfo: str) -> str:
+    """Linux gives numbers for the names of aarch64's processors; those of Kunpeng are known here."""
+    maker, part = (re.search(rf"^CPU {key}\s*:\s*(\w+)$", cpuinfo, re.MULTILINE) for key in ("implementer", "part"))
+    if not maker or not part:
+        return "unknown processor"
+    kunpeng = {"0xd01": "TaiShan v110 (Kunpeng 920)", "0xd02": "TaiShan v120"}
+    return kunpeng.get(part[1] if maker[1] == "0x48" else "", f"implementer {maker[1]}, part {part[1]}")
 
 
 def machine(host: Host) -> list[Finding]:

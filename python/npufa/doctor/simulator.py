@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 from .host import Host
 from .machine import processor
 from .probing import Step
@@ -12,7 +14,7 @@ PART = "simulator"
 
 def libraries(host: Host, step: Step) -> Finding:
     name, flags = processor(host)
-    if flags and "avx2" not in flags:
+    if platform.machine() == "x86_64" and flags and "avx2" not in flags:
         return Finding(PART, "libraries", WRONG, f"{name} has no AVX2", "Use an x86-64 CPU with AVX2.")
     if step.error:
         return Finding(PART, "libraries", MISSING, step.error,
