@@ -9,16 +9,14 @@ namespace npufa {
 template <typename T, typename Stored>
 class Combine {
  public:
-  using InQueue = AscendC::TQue<AscendC::TPosition::VECIN, 1>;
-
   __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const SequenceArguments& sequences,
-                              const Workspace<T, Stored>& workspace, InQueue& inQueue, RowOutput<T, Stored>& output) {
+                              const Workspace<T, Stored>& workspace, RowOutput<T, Stored>& output) {
     tiling_ = &tiling;
     workspace_ = &workspace;
-    inQueue_ = &inQueue;
     rowOutput_ = &output;
     pitch_ = output.Pitch();
     schedule_.Init(tiling, sequences, 0);
+    pipe.InitBuffer(inQueue_, LOADED_PARTS, (ROWS * pitch_ + 2 * ROWS) * sizeof(float));
     pipe.InitBuffer(sums_, ROWS * pitch_ * sizeof(float));
     pipe.InitBuffer(vectors_, VECTORS * FLOATS_PER_BLOCK * sizeof(float));
     pipe.InitBuffer(blocks_, 2 * ROWS * BLOCK_BYTES);
@@ -38,6 +36,7 @@ class Combine {
 
  private:
   static constexpr uint32_t ROWS = FLOATS_PER_BLOCK;
+  static constexpr uint32_t LOADED_PARTS = 2;  // the next part comes while one is added
   static constexpr uint32_t MAXIMUM = 0;
   static constexpr uint32_t SUM = 1;
   static constexpr uint32_t OLD = 2;
@@ -96,20 +95,28 @@ class Combine {
     AscendC::Duplicate(Vector(SUM), 0.0f, static_cast<int32_t>(ROWS));
     AscendC::Duplicate(sums, 0.0f, static_cast<int32_t>(rows * pitch_));
     AscendC::PipeBarrier<PIPE_V>();
-    AddPart(workspace_->Part(parts.first, row), rows);
-    for (uint32_t i = 0; i < parts.others; ++i) {
-      AddPart(workspace_->Part(parts.next + i * parts.distance, row), rows);
+    LoadPart(workspace_->Part(parts.first, row), rows);
+    for (uint32_t i = 0; i <= parts.others; ++i) {
+      if (i < parts.others) LoadPart(workspace_->Part(parts.next + i * parts.distance, row), rows);
+      AddPart(rows);
     }
     rowOutput_->Store(tile, row, rows, sums, Vector(MAXIMUM), Vector(SUM));
   }
 
-  __aicore__ inline void AddPart(const PartialRows& part, uint32_t rows) {
-    const int32_t count = static_cast<int32_t>(ROWS);
-    AscendC::LocalTensor<float> vectors = inQueue_->AllocTensor<float>();
+  // Sums, and behind them maxima and softmax sums.
+  __aicore__ inline void LoadPart(const PartialRows& part, uint32_t rows) {
+    const AscendC::LocalTensor<float> loaded = inQueue_.template AllocTensor<float>();
+    const AscendC::LocalTensor<float> vectors = loaded[ROWS * pitch_];
     LoadRows(vectors, part.maximum, 1, rows, rows, ROWS);
     LoadRows(vectors[ROWS], part.sum, 1, rows, rows, ROWS);
-    inQueue_->EnQue(vectors);
-    vectors = inQueue_->DeQue<float>();
+    LoadRows(loaded, part.sums, rows, tiling_->valueDim, tiling_->productPitch, pitch_);
+    inQueue_.EnQue(loaded);
+  }
+
+  __aicore__ inline void AddPart(uint32_t rows) {
+    const int32_t count = static_cast<int32_t>(ROWS);
+    AscendC::LocalTensor<float> loaded = inQueue_.template DeQue<float>();
+    const AscendC::LocalTensor<float> vectors = loaded[ROWS * pitch_];
     const AscendC::LocalTensor<float> maximum = Vector(MAXIMUM), sum = Vector(SUM);
     const AscendC::LocalTensor<float> old = Vector(OLD), added = Vector(NEW);
     AscendC::Max(added, maximum, vectors, count);
@@ -127,21 +134,17 @@ class Combine {
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Add(sum, sum, vectors[ROWS], count);
     AscendC::PipeBarrier<PIPE_V>();
-    inQueue_->FreeTensor(vectors);
-    AddSums(part.sums, rows);
+    AddSums(loaded, rows);
+    inQueue_.FreeTensor(loaded);
   }
 
   // sums = sums * old + part * new
-  __aicore__ inline void AddSums(const AscendC::GlobalTensor<float>& part, uint32_t rows) {
+  __aicore__ inline void AddSums(const AscendC::LocalTensor<float>& products, uint32_t rows) {
     const uint32_t columns = tiling_->valueDim;
     const AscendC::LocalTensor<float> sums = sums_.Get<float>();
     const AscendC::LocalTensor<float> oldBlocks = blocks_.Get<float>(), newBlocks = oldBlocks[ROWS * FLOATS_PER_BLOCK];
     BroadcastRows(oldBlocks, Vector(OLD), rows);
     BroadcastRows(newBlocks, Vector(NEW), rows);
-    AscendC::LocalTensor<float> products = inQueue_->AllocTensor<float>();
-    LoadRows(products, part, rows, columns, tiling_->productPitch, pitch_);
-    inQueue_->EnQue(products);
-    products = inQueue_->DeQue<float>();
     AscendC::PipeBarrier<PIPE_V>();
     MultiplyRows(sums, oldBlocks, rows, columns, pitch_);
     MultiplyRows(products, newBlocks, rows, columns, pitch_);
@@ -152,7 +155,6 @@ class Combine {
       AscendC::Add(sums[word], sums[word], products[word], WordWidth(columns, word), static_cast<uint8_t>(rows), params);
     }
     AscendC::PipeBarrier<PIPE_V>();
-    inQueue_->FreeTensor(products);
   }
 
   __aicore__ inline AscendC::LocalTensor<float> Vector(uint32_t which) {
@@ -161,9 +163,9 @@ class Combine {
 
   const ForwardTiling* tiling_;
   const Workspace<T, Stored>* workspace_;
-  InQueue* inQueue_;
   RowOutput<T, Stored>* rowOutput_;
   Schedule schedule_;
+  AscendC::TQue<AscendC::TPosition::VECIN, LOADED_PARTS> inQueue_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> sums_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> vectors_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> blocks_;

@@ -50,6 +50,12 @@ class CubeTiles {
     pipe.InitBuffer(scores_, 4, CUBE_BLOCK * SCORE_COLUMNS * sizeof(float));
   }
 
+  // With two buffers for products of CUBE_BLOCK x CUBE_BLOCK, scores and sums in turn.
+  __aicore__ inline void InitWholeProducts(AscendC::TPipe& pipe, uint32_t l1Tiles, uint32_t l1TileBytes) {
+    InitInputs(pipe, l1Tiles, l1TileBytes);
+    pipe.InitBuffer(scores_, 2, CUBE_BLOCK * CUBE_BLOCK * sizeof(float));
+  }
+
   // An empty tile for `tileRows` x `tileColumns` elements: fill it by CopyRows, then use what Ready returns.
   __aicore__ inline AscendC::LocalTensor<T> Alloc(uint32_t tileRows, uint32_t tileColumns) {
     return AllocFrom(l1_, tileRows, tileColumns);

@@ -3,6 +3,7 @@
 
 #include "combine.h"
 #include "forward_cube.h"
+#include "forward_cube_wide.h"
 #include "forward_plan.h"
 #include "forward_vector.h"
 
@@ -71,17 +72,23 @@ __aicore__ inline void RunCombine(AscendC::TPipe& pipe, const ForwardArguments& 
   AscendC::SyncAll();
   AscendC::PipeBarrier<PIPE_ALL>();
   pipe.Reset();
-  AscendC::TQue<AscendC::TPosition::VECIN, 1> inQueue;
   AscendC::TQue<AscendC::TPosition::VECOUT, 1> outQueue;
-  pipe.InitBuffer(inQueue, 2, tiling.chunkFloats * sizeof(float));
   pipe.InitBuffer(outQueue, 2, tiling.chunkFloats * sizeof(T));
   NumberReader reader;
   reader.Init(pipe, NumberCapacity(tiling));
   RowOutput<T, Stored> output;
   output.Init(pipe, tiling, OutputArgumentsOf(arguments), outQueue, reader);
   Combine<T, Stored> combine;
-  combine.Init(pipe, tiling, arguments.sequences, workspace, inQueue, output);
+  combine.Init(pipe, tiling, arguments.sequences, workspace, output);
   combine.Run(static_cast<uint32_t>(AscendC::GetBlockIdx()), VECTORS_PER_CUBE * tiling.cores);
+}
+
+template <typename Stages, uint32_t AHEAD, typename T>
+__aicore__ inline void RunCube(AscendC::TPipe& pipe, Schedule& schedule, const ForwardArguments& arguments,
+                               const ForwardTiling& tiling, const GroupWorkspace<T>& workspace) {
+  Stages stages;
+  stages.Init(pipe, tiling, CubeArgumentsOf(arguments), workspace);
+  Pipeline<AHEAD, Stages>(schedule, stages).Run();
 }
 
 // T: type of the arithmetic; Stored: of keys and values (and of queries where int8Products), or Int8Digits.
@@ -105,9 +112,11 @@ __aicore__ inline void RunForward(const ForwardArguments& arguments, const Forwa
   Schedule schedule;
   schedule.Init(tiling, arguments.sequences, group);
   if ASCEND_IS_AIC {
-    ForwardCube<T, Stored> stages;
-    stages.Init(pipe, tiling, CubeArgumentsOf(arguments), workspace);
-    Pipeline<AHEAD, ForwardCube<T, Stored>>(schedule, stages).Run();
+    if (ForwardCubeWide<T, Stored>::Suits(tiling)) {
+      RunCube<ForwardCubeWide<T, Stored>, AHEAD>(pipe, schedule, arguments, tiling, workspace);
+    } else {
+      RunCube<ForwardCube<T, Stored>, AHEAD>(pipe, schedule, arguments, tiling, workspace);
+    }
   }
   if ASCEND_IS_AIV {
     ForwardVector<T, Stored> stages;
