@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import itertools
+import math
 import sys
 from collections.abc import Callable, Sequence
 
@@ -26,7 +28,8 @@ HALF = torch.float16
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One call, the FLOP and bytes it needs, and the least percentage of the peak of `unit`: cube, HBM or copy."""
+    """One call, the FLOP and bytes it needs, and the least percentage of the peak of `unit`: cube, HBM, copy, or bound,
+    the resource that is busy longest."""
 
     name: str
     call: Callable[[], object]
@@ -40,15 +43,19 @@ class Case:
         report = npufa.sim.profile(self.call, useful_flop=self.flop)
         if self.unit == "cube":
             return report.useful_percent_of_peak, report.us
+        if self.unit == "bound":
+            return report.kernels[0].bound_percent, report.us
         if self.unit == "copy":
-            return 100 * self.bytes / report.us / copied_bytes_per_us(report.kernels[0].soc), report.us
+            soc = report.kernels[0].soc
+            tiles = math.ceil(self.bytes / int(npufa.sim.chips()[soc]["aic_count"]) / (128 * 256))
+            return 100 * self.bytes / report.us / copied_bytes_per_us(soc, min(tiles, 1600)), report.us
         peak = max(kernel.hbm_gb_per_s / kernel.hbm_percent for kernel in report.kernels if kernel.hbm_percent) * 100
         return 100 * self.bytes / (report.us * 1e3) / peak, report.us
 
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """The least ratio between two cases: of their percentages, or of their times (first over second)."""
+    """The least ratio between two cases: of their percentages, or of times (first over second; "a + b": their sum)."""
 
     name: str
     first: str
@@ -58,9 +65,9 @@ class Ratio:
 
 
 @functools.cache
-def copied_bytes_per_us(soc: str) -> float:
-    """All cube cores, each its own 51 MB of rows of 256 bytes, 128 rows at a time: the tiles that attention reads."""
-    cores, rows = int(npufa.sim.chips()[soc]["aic_count"]), 1600 * 128
+def copied_bytes_per_us(soc: str, tiles: int) -> float:
+    """All cube cores, each so many tiles of its own: 128 rows of 256 bytes at a time, as attention reads them."""
+    cores, rows = int(npufa.sim.chips()[soc]["aic_count"]), tiles * 128
     keys = npu_calibration.device((cores * rows, 128))
     report = npu_calibration.launch("copies", "copies_to_l1", [keys], (*keys.shape, 128, 128, cores, 0, 1, 0), cores,
                                     soc)
@@ -84,6 +91,22 @@ def prefill(sparse_mode: int) -> None:
                                      sparse_mode=sparse_mode)  # fmt: skip
 
 
+def short(batch: int, heads: int, kv_heads: int, seq: int, dim: int = 128, value_dim: int = 0) -> None:
+    query, key = zeros(batch, heads, seq, dim), zeros(batch, kv_heads, seq, dim)
+    value = zeros(batch, kv_heads, seq, value_dim or dim)
+    npufa.npu_fusion_attention(query, key, value, heads, "BNSD", scale=dim**-0.5)
+
+
+def mixed(prompts: Sequence[int], decodes: Sequence[int]) -> None:
+    """Prompts beside sequences of one token with so many keys, packed, causal."""
+    queries, keys = [*prompts, *(1 for _ in decodes)], [*prompts, *decodes]
+    mask = torch.ones(2048, 2048, dtype=torch.bool).triu(1).npu()
+    npufa.npu_fusion_attention(zeros(sum(queries), 20, 128), zeros(sum(keys), 20, 128), zeros(sum(keys), 20, 128), 20,
+                               "TND", scale=128**-0.5, actual_seq_qlen=list(itertools.accumulate(queries)),
+                               actual_seq_kvlen=list(itertools.accumulate(keys)), sparse_mode=3,
+                               atten_mask=mask)  # fmt: skip
+
+
 def training(sparse_mode: int) -> None:
     npufa.npu_fusion_attention(*dense(), 20, "BNSD", scale=128**-0.5, sparse_mode=sparse_mode)
 
@@ -105,9 +128,10 @@ def packed(lengths: Sequence[int], on_device: bool = False) -> None:
     npufa.npu_fusion_attention(*tensors, 20, "TND", scale=128**-0.5, actual_seq_qlen=ends, actual_seq_kvlen=ends)
 
 
-def decode(dtype: torch.dtype = HALF, block_size: int = 0, on_device: bool = False) -> None:
-    """B16 N32 Nkv8 D128, 8192 keys each."""
-    batch, heads, kv_heads, keys, dim = 16, 32, 8, 8192, 128
+def decode(dtype: torch.dtype = HALF, block_size: int = 0, on_device: bool = False, batch: int = 16,
+           keys: int = 8192) -> None:  # fmt: skip
+    """N32 Nkv8 D128, so many keys each."""
+    heads, kv_heads, dim = 32, 8, 128
     arguments: dict = {"num_heads": heads, "num_key_value_heads": kv_heads, "scale_value": dim**-0.5,
                        "actual_seq_lengths": [keys] * batch, "input_layout": "BNSD"}  # fmt: skip
     if on_device:
@@ -163,6 +187,7 @@ HEAD_FLOP = 4 * 20 * 128  # of both products, per pair, all heads
 DECODE_BYTES = 2 * 16 * 8 * 8192 * 128
 MLA_FLOP = 2.0 * MLA["batch"] * MLA["heads"] * MLA["keys"] * (2 * MLA["dim"] + MLA["rope"])
 CACHE_BYTES = 4.0 * CACHE["tokens"] * CACHE["heads"] * CACHE["dim"] * 2  # keys and values, read and written
+PROMPTS, DECODES = [1024, 2048], [4096] * 16
 FULL, CAUSAL = HEAD_FLOP * pairs([8192]), HEAD_FLOP * pairs([8192], causal=True)
 
 CASES = [
@@ -199,16 +224,34 @@ CASES = [
          bytes=CACHE_BYTES),
     Case("scatter fp16 4096 tokens N8 D128 NZ", functools.partial(scatter, nz=True), "HBM", 48.0, bytes=CACHE_BYTES),
     Case("gather fp16 4096 tokens N8 D128", gather, "HBM", 80.0, bytes=CACHE_BYTES),
+    *(Case(f"decode fp16 B1 N32/8 KV{keys} D128", functools.partial(decode, batch=1, keys=keys), "copy", bar,
+           bytes=2.0 * DECODE_BYTES * keys / (16 * 8192)) for keys, bar in ((2048, 0.0), (8192, 80.0), (32768, 90.0))),
+    *(Case(f"training fp16 B8 N20 S{seq} D128", functools.partial(short, 8, 20, 20, seq), "cube", 0.0,
+           8 * HEAD_FLOP * pairs([seq])) for seq in (256, 512, 1024)),
+    Case("training fp16 B1 N64/1 S2048 D128", functools.partial(short, 1, 64, 1, 2048), "cube", 0.0,
+         64 / 20 * HEAD_FLOP * pairs([2048])),
+    *(Case(f"training fp16 TND {name}", functools.partial(mixed, prompts, decodes), "bound", 0.0)
+      for name, prompts, decodes in (("prompts", PROMPTS, ()), ("decodes", (), DECODES), ("mixed", PROMPTS, DECODES))),
+    *(Case(f"training fp16 N20 S2048 D{dim}{f'/{value_dim}' if value_dim else ''}",
+           functools.partial(short, 1, 20, 20, 2048, dim, value_dim), "bound", 85.0)
+      for dim, value_dim in ((64, 0), (80, 0), (96, 0), (192, 128), (256, 0))),
     # Its FLOP per byte lie beyond the ridge of the chip: the cube binds.
-    Case("decode MLA fp16 B16 N128/1 KV8192 D512+64", mla_decode, "cube", 45.0, MLA_FLOP),
+    Case("decode MLA fp16 B16 N128/1 KV8192 D512+64", mla_decode, "cube", 70.0, MLA_FLOP),
 ]  # fmt: skip
 
+LONG = "training fp16 B1 N20 S8192 D128"
 CONTIGUOUS = "decode fp16 B16 N32/8 KV8192 D128"
 RATIOS = [
     Ratio("TND uneven over balanced", "training fp16 TND N20 D128, 3072 to 128", "training fp16 TND N20 D128, 8 x 1024",
           0.9),
     Ratio("TND device lengths over known ones", "training fp16 TND 3072 to 128, device lengths",
           "training fp16 TND N20 D128, 3072 to 128", 0.9),
+    Ratio("B8 S256 over S8192", "training fp16 B8 N20 S256 D128", LONG, 0.0),
+    Ratio("B8 S512 over S8192", "training fp16 B8 N20 S512 D128", LONG, 0.8),
+    Ratio("B8 S1024 over S8192", "training fp16 B8 N20 S1024 D128", LONG, 0.8),
+    Ratio("MQA with 64 heads over S8192", "training fp16 B1 N64/1 S2048 D128", LONG, 0.8),
+    Ratio("its parts' times over a mixed batch's", "training fp16 TND prompts + training fp16 TND decodes",
+          "training fp16 TND mixed", 0.8, of_times=True),
     Ratio("decode int8 faster than fp16", CONTIGUOUS, CONTIGUOUS.replace("fp16", "int8"), 1.8, of_times=True),
     Ratio("decode int4 faster than fp16", CONTIGUOUS, CONTIGUOUS.replace("fp16", "int4"), 0.0, of_times=True),
     Ratio("decode e4m3 faster than fp16", CONTIGUOUS, CONTIGUOUS.replace("fp16", "e4m3"), 1.2, of_times=True),
@@ -237,9 +280,10 @@ def main() -> int:
         short += share < case.bar
         print(f"{case.name:<46}{share:>10.1f} {case.unit:<4}{us:>10.0f}{bar:>7}{verdict(share, case.bar)}", flush=True)
     for ratio in RATIOS:
-        if ratio.first in measured and ratio.second in measured:
+        firsts = ratio.first.split(" + ")
+        if all(name in measured for name in (*firsts, ratio.second)):
             index = 1 if ratio.of_times else 0
-            value = measured[ratio.first][index] / measured[ratio.second][index]
+            value = sum(measured[name][index] for name in firsts) / measured[ratio.second][index]
             short += value < ratio.bar
             print(f"{ratio.name:<46}{value:>10.2f} {'':<14}{ratio.bar:>7.2f}{verdict(value, ratio.bar)}")
     return 1 if short else 0

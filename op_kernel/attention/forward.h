@@ -83,9 +83,9 @@ __aicore__ inline void RunCombine(AscendC::TPipe& pipe, const ForwardArguments& 
   combine.Run(static_cast<uint32_t>(AscendC::GetBlockIdx()), VECTORS_PER_CUBE * tiling.cores);
 }
 
-template <typename Stages, uint32_t AHEAD, typename T>
+template <typename Stages, uint32_t AHEAD, typename Memory>
 __aicore__ inline void RunCube(AscendC::TPipe& pipe, Schedule& schedule, const ForwardArguments& arguments,
-                               const ForwardTiling& tiling, const GroupWorkspace<T>& workspace) {
+                               const ForwardTiling& tiling, const Memory& workspace) {
   Stages stages;
   stages.Init(pipe, tiling, CubeArgumentsOf(arguments), workspace);
   Pipeline<AHEAD, Stages>(schedule, stages).Run();

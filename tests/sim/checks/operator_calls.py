@@ -68,6 +68,7 @@ _FORWARD = {
     "steps": (CORES, CORES, 2, 2500, 16, HALF, False),
     "tiles": (6 * CORES, 6 * CORES, 1, 16, 16, HALF, True),
     "rows": (2, 1, 300, 700, 32, HALF, True),
+    "wide": (2, 1, 70, 700, 300, HALF, False),
 }
 _GRADIENT = {"blocks": (2, 1, 300, 1100, 32, HALF, False)}
 _DECODE = {

@@ -41,7 +41,7 @@ HARMLESS: dict[tuple[str, str, str], tuple[int, str]] = {
     ("bias_gradient_output.h", "shorten", "pipe.InitBuffer"): (4, ROOM),
     ("conversion.h", "shorten", "pipe.InitBuffer(rawQueue_"): (1, ROOM),
     ("cube_tiles.h", "shorten", "pipe.InitBuffer(sum_"): (1, ROOM),
-    ("forward.h", "shorten", "pipe.InitBuffer"): (2, ROOM),
+    ("forward.h", "shorten", "pipe.InitBuffer"): (1, ROOM),
     ("scaled_queries.h", "shorten", "pipe.InitBuffer"): (5, ROOM),
     ("row_output.h", "shorten", "pipe.InitBuffer(halves_"): (1, ROOM),
     ("sink_gradient.h", "shorten", "pipe.InitBuffer"): (2, ROOM),
