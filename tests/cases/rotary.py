@@ -28,7 +28,7 @@ def rotary_case(d, op=None, mode=None, dtype=None):
         x = d.normal(shape, dtype)
         kwargs = dict(input=d.strided(x), r1=d.strided(cosines), r2=d.strided(sines), rotary_mode=mode)
         if d.chance(0.2):
-            kwargs["rotate"] = d.normal((columns, columns), d.pick(*FLOATS))
+            kwargs["rotate"] = d.normal((columns, columns), d.pick(*FLOATS), columns**-0.5)
         expected = lambda: reference.rotary(x, cosines, sines, mode, kwargs.get("rotate"))  # noqa: E731
     elif op == "npu_interleave_rope":
         x = d.normal(shape, dtype)
