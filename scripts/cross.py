@@ -99,7 +99,7 @@ def install(folder: Path, python: Path, torch: str) -> None:
                              check=True).stdout.split()
     lines = requirements((folder / "requirements-dev.txt").read_text().splitlines())
     for choices in install_row.commands(torch, lines, (int(version[0]), int(version[1]))):
-        # Wheels for aarch64 are CPU builds, whose version does not say so.
+        # The index has CUDA builds for aarch64, too; torch_npu demands no local version there.
         if pip(python, "install", "-q", "--no-compile", *choices[-1]) != 0:
             raise SystemExit("pip install failed")
 
