@@ -74,9 +74,9 @@ def test_int4_head_dims(dim, sq):
 @pytest.mark.parametrize("sq", [1, 5])
 def test_fp8_values(kind, sq):
     """Every finite fp8 value is converted exactly."""
-    every = torch.arange(256, dtype=torch.uint8).view(kind)
-    finite = every[every.float().isfinite() & (every.float().abs() < 100)]
-    value = finite[torch.arange(256) % len(finite)].view(1, 1, 16, 16)
+    every = torch.arange(256, dtype=torch.uint8).view(kind).float()
+    finite = every[every.isfinite() & (every.abs() < 100)]
+    value = finite[torch.arange(256) % len(finite)].view(1, 1, 16, 16).to(kind)
     d = Draw(3)
     key = quantise_cache(d, kind, d.normal((1, 1, 16, 16)))
     scale = torch.tensor([0.5])
