@@ -52,7 +52,7 @@ Python 3.10 is the oldest everywhere: the package uses what came with it (`zip(s
 `typing.ParamSpec`, `sys.orig_argv`), and Python 3.9 has been without updates since October 2025.
 
 Beside torch, `npufa[serving]` takes transformers 5.4 to 5.x and `npufa[npu]` protobuf 3.20 to 7.x (for torchair). Run
-with torch 2.13.0 were transformers 5.4.0, 5.23.0 and 5.24.0, protobuf 3.20.3 and 7.36.2.
+with torch 2.13.0 were transformers 5.4.0 and 5.23.0, protobuf 3.20.3 and 7.36.2.
 
 | torch | torch_npu | Python | tier | machine | run | passed | failed | skipped |
 |---|---|---|---|---|---|---|---|---|
