@@ -65,6 +65,7 @@ HARMLESS: dict[tuple[str, str, str], tuple[int, str]] = {
     ("accumulator.h", "delete", "outQueue_->FreeTensor(out);"): (2, LAST_TURN),
     ("bias_gradient_output.h", "delete", "outQueue_.FreeTensor(out);"): (1, LAST_TURN),
     ("dropout_mask.h", "delete", "masks_.FreeTensor(mask);"): (1, LAST_TURN),
+    ("forward_cube_wide.h", "delete", "tiles_.Free(probabilities);"): (1, LAST_TURN),
     ("cube_tiles.h", "parameter", "params.ndNum"): (1, "the same matrix once more"),
     ("cube_tiles.h", "parameter", "params.srcNdMatrixStride"): (1, ONE_MATRIX),
     ("cube_tiles.h", "parameter", "params.dstNzMatrixStride"): (1, ONE_MATRIX),
