@@ -2,8 +2,8 @@
 #pragma once
 
 #include "arguments.h"
-#include "batch_invariance.h"
-#include "fused_infer_v2.h"
+#include "ops/batch_invariance.h"
+#include "ops/fused_infer_v2.h"
 #include "read_call.h"
 
 namespace npufa {

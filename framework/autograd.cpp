@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "arguments.h"
-#include "drawn_in_graph.h"
+#include "ops/drawn_in_graph.h"
 #include "registration.h"
 
 namespace npufa {

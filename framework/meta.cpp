@@ -1,10 +1,10 @@
 // Shape functions: the same validation as every backend, over symbolic sizes.
 #include "advance_step.h"
-#include "atb_calls.h"
 #include "attention_calls.h"
 #include "describe.h"
-#include "fusion_results.h"
-#include "inference_results.h"
+#include "ops/atb_calls.h"
+#include "ops/fusion_results.h"
+#include "ops/inference_results.h"
 #include "registration.h"
 
 namespace npufa {

@@ -1,5 +1,5 @@
 // Kernel entry of the training operators' forward pass.
-#include "attention/forward_dispatch.h"
+#include "attention/forward/forward_dispatch.h"
 
 extern "C" __global__ __aicore__ void npufa_flash_attention(
     GM_ADDR query, GM_ADDR key, GM_ADDR value, GM_ADDR pse, GM_ADDR dropoutMask, GM_ADDR attenMask, GM_ADDR prefix,

@@ -1,5 +1,5 @@
 // Kernel entry of the gradients of npu_fusion_attention: picks the variant by tiling key.
-#include "attention/backward.h"
+#include "attention/backward/backward.h"
 
 using namespace npufa;
 

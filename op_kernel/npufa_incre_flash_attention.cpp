@@ -1,5 +1,5 @@
 // Kernel entry of npu_incre_flash_attention.
-#include "attention/forward_dispatch.h"
+#include "attention/forward/forward_dispatch.h"
 
 extern "C" __global__ __aicore__ void npufa_incre_flash_attention(
     GM_ADDR query, GM_ADDR key, GM_ADDR value, GM_ADDR pseShift, GM_ADDR attenMask, GM_ADDR actualSeqLengths,

@@ -77,7 +77,7 @@ template_project() {
   cp -rL "$template/." "$project"
   chmod -R u+w "$project"
   cp -r op_kernel/. "$project/op_kernel"
-  for source in op_host/*.cpp op_host/*/*.cpp; do
+  for source in op_host/*/*.cpp; do
     printf '#include "%s"\n' "$PWD/$source" >"$project/op_host/$(basename "$source")"
   done
   sed -i 's/-std=c++11/-std=c++17/g' "$project"/cmake/*.cmake

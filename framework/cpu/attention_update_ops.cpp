@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "attention_update_results.h"
-#include "results.h"
+#include "ops/attention_update_results.h"
+#include "ops/results.h"
 
 namespace npufa::cpu {
 

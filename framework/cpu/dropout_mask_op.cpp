@@ -1,5 +1,5 @@
 // _npu_dropout_gen_mask on the CPU: the bits come from the very function that drops probabilities.
-#include "dropout_mask_op.h"
+#include "ops/dropout_mask_op.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -7,9 +7,9 @@
 
 #include <array>
 
-#include "capability.h"
-#include "dropout_threshold.h"
-#include "primitives.h"
+#include "cpu/primitives/capability.h"
+#include "cpu/primitives/primitives.h"
+#include "ops/dropout_threshold.h"
 
 namespace npufa::cpu {
 

@@ -4,7 +4,7 @@
 #include <torch/library.h>
 
 #include "describe.h"
-#include "fusion_results.h"
+#include "ops/fusion_results.h"
 #include "problem_builder.h"
 #include "registration.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "arguments.h"
-#include "in_place.h"
+#include "ops/in_place.h"
 #include "paged_rows_move.h"
 
 namespace npufa::cpu {

@@ -1,9 +1,9 @@
 // npu_prompt_flash_attention, npu_incre_flash_attention and npu_fused_infer_attention_score on CPU tensors.
 #include <limits>
 
-#include "atb_calls.h"
 #include "describe.h"
-#include "inference_results.h"
+#include "ops/atb_calls.h"
+#include "ops/inference_results.h"
 #include "problem_builder.h"
 #include "registration.h"
 

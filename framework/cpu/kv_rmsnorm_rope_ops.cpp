@@ -7,8 +7,8 @@
 #include <cmath>
 #include <vector>
 
-#include "in_place.h"
-#include "kv_rmsnorm_rope.h"
+#include "ops/in_place.h"
+#include "ops/kv_rmsnorm_rope.h"
 #include "paged_rows_move.h"
 
 namespace npufa::cpu {

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "in_place.h"
+#include "ops/in_place.h"
 #include "paged_rows.h"
 
 namespace npufa::cpu {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "attention_calls.h"
-#include "problem.h"
+#include "cpu/attention/problem.h"
 
 namespace npufa::cpu {
 

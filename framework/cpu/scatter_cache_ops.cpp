@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "arguments.h"
-#include "compressed_scatter.h"
-#include "in_place.h"
+#include "ops/compressed_scatter.h"
+#include "ops/in_place.h"
 #include "paged_rows_move.h"
 #include "registration.h"
 #include "scatter_cache.h"

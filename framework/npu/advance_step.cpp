@@ -5,8 +5,8 @@
 
 #include "advance_step.h"
 #include "arguments.h"
-#include "in_place.h"
 #include "npu/aclnn_call.h"
+#include "ops/in_place.h"
 
 namespace npufa::npu {
 

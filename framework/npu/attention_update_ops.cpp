@@ -1,9 +1,9 @@
 // The operators that merge partial attentions, on NPU tensors.
 #include <torch/library.h>
 
-#include "attention_update_results.h"
 #include "npu/aclnn_call.h"
-#include "results.h"
+#include "ops/attention_update_results.h"
+#include "ops/results.h"
 
 namespace npufa::npu {
 

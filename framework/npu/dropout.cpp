@@ -5,8 +5,8 @@
 #include <ATen/ops/eq.h>
 #include <ATen/ops/floor_divide.h>
 
-#include "dropout_threshold.h"
 #include "npu/aclnn_call.h"
+#include "ops/dropout_threshold.h"
 #include "torch_npu_compat.h"
 
 namespace npufa::npu {

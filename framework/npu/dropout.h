@@ -3,7 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "fusion_results.h"
+#include "ops/fusion_results.h"
 
 namespace npufa::npu {
 

@@ -1,5 +1,5 @@
 // _npu_dropout_gen_mask on the NPU.
-#include "dropout_mask_op.h"
+#include "ops/dropout_mask_op.h"
 
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>

@@ -3,11 +3,11 @@
 #include <ATen/ops/empty.h>
 
 #include "describe.h"
-#include "fusion_results.h"
 #include "npu/aclnn_call.h"
 #include "npu/conversions.h"
 #include "npu/dropout.h"
 #include "npu/lengths.h"
+#include "ops/fusion_results.h"
 #include "registration.h"
 
 namespace npufa::npu {

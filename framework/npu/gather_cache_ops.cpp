@@ -4,9 +4,9 @@
 #include <torch/library.h>
 
 #include "arguments.h"
-#include "in_place.h"
 #include "npu/aclnn_call.h"
 #include "npu/conversions.h"
+#include "ops/in_place.h"
 
 namespace npufa::npu {
 

@@ -1,14 +1,14 @@
 // npu_prompt_flash_attention, npu_incre_flash_attention and npu_fused_infer_attention_score on NPU tensors.
 #include <ATen/ops/empty.h>
 
-#include "atb_calls.h"
 #include "attention_calls.h"
 #include "cpu/problem_builder.h"
 #include "describe.h"
-#include "inference_results.h"
 #include "npu/aclnn_call.h"
 #include "npu/conversions.h"
 #include "npu/lengths.h"
+#include "ops/atb_calls.h"
+#include "ops/inference_results.h"
 #include "registration.h"
 
 namespace npufa::npu {

@@ -1,10 +1,10 @@
 // npu_kv_rmsnorm_rope_cache on NPU tensors.
-#include "kv_rmsnorm_rope.h"
+#include "ops/kv_rmsnorm_rope.h"
 
 #include <torch/library.h>
 
-#include "in_place.h"
 #include "npu/aclnn_call.h"
+#include "ops/in_place.h"
 
 namespace npufa::npu {
 

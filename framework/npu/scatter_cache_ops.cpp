@@ -2,10 +2,10 @@
 #include <torch/library.h>
 
 #include "arguments.h"
-#include "compressed_scatter.h"
-#include "in_place.h"
 #include "npu/aclnn_call.h"
 #include "npu/conversions.h"
+#include "ops/compressed_scatter.h"
+#include "ops/in_place.h"
 #include "registration.h"
 #include "scatter_cache.h"
 

@@ -1,6 +1,6 @@
 #include "../common/gather_cache.h"
 
-#include "../../op_kernel/cache/gather_tiling.h"
+#include "../../op_kernel/tiling/gather_tiling.h"
 #include "paged_rows_tiling.h"
 
 namespace npufa {

@@ -1,9 +1,9 @@
 // Types and tiling that the operators on paged caches share.
 #pragma once
 
-#include "../../op_kernel/cache/paged_rows_tiling.h"
+#include "../../op_kernel/tiling/paged_rows_tiling.h"
 #include "../common/paged_rows.h"
-#include "../plain_operator.h"
+#include "../operator/plain_operator.h"
 
 namespace npufa {
 

@@ -1,6 +1,6 @@
 #include "../common/scatter_cache.h"
 
-#include "../../op_kernel/cache/scatter_tiling.h"
+#include "../../op_kernel/tiling/scatter_tiling.h"
 #include "paged_rows_tiling.h"
 
 namespace npufa {

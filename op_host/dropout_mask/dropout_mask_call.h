@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "../attention_context.h"
+#include "../operator/attention_context.h"
 
 namespace npufa {
 

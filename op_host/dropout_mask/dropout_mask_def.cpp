@@ -1,4 +1,4 @@
-#include "../chip_configs.h"
+#include "../operator/chip_configs.h"
 #include "dropout_mask_tiling.h"
 
 namespace ops {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "../../op_kernel/dropout/dropout_tiling.h"
+#include "../../op_kernel/tiling/dropout_tiling.h"
 #include "dropout_mask_call.h"
 #include "tiling/platform/platform_ascendc.h"
 

@@ -1,4 +1,4 @@
-#include "../attention_operator.h"
+#include "../attention/attention_operator.h"
 
 namespace npufa {
 

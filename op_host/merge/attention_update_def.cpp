@@ -2,8 +2,8 @@
 
 #include <limits>
 
-#include "../../op_kernel/merge/merge_tiling.h"
-#include "../plain_operator.h"
+#include "../../op_kernel/tiling/merge_tiling.h"
+#include "../operator/plain_operator.h"
 
 namespace npufa {
 

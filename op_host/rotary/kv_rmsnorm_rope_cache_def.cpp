@@ -1,6 +1,6 @@
 #include "../common/kv_rmsnorm_rope_cache.h"
 
-#include "../../op_kernel/rotary/kv_rmsnorm_rope_tiling.h"
+#include "../../op_kernel/tiling/kv_rmsnorm_rope_tiling.h"
 #include "../cache/paged_rows_tiling.h"
 
 namespace npufa {

@@ -1,7 +1,7 @@
 #include "../common/rotary.h"
 
-#include "../../op_kernel/rotary/rotary_tiling.h"
-#include "../plain_operator.h"
+#include "../../op_kernel/tiling/rotary_tiling.h"
+#include "../operator/plain_operator.h"
 
 namespace npufa {
 

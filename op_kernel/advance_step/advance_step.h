@@ -1,7 +1,7 @@
 // One step of a decode batch, in scalar arithmetic: the vector unit has no 64-bit integers.
 #pragma once
 
-#include "advance_step_tiling.h"
+#include "../tiling/advance_step_tiling.h"
 #include "kernel_operator.h"
 
 namespace npufa {

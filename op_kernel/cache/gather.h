@@ -1,7 +1,7 @@
 // Reads the tokens of sequences from paged caches of keys and values and packs them.
 #pragma once
 
-#include "gather_tiling.h"
+#include "../tiling/gather_tiling.h"
 #include "row_pipeline.h"
 
 namespace npufa {

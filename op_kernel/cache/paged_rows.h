@@ -1,8 +1,8 @@
 // Rows of tokens between a packed tensor, local memory and a paged cache, whatever their type: as bytes.
 #pragma once
 
+#include "../tiling/paged_rows_tiling.h"
 #include "kernel_operator.h"
-#include "paged_rows_tiling.h"
 
 namespace npufa {
 

@@ -1,8 +1,8 @@
 // Writes rows of tokens to their slots in paged caches of keys and values.
 #pragma once
 
+#include "../tiling/scatter_tiling.h"
 #include "row_pipeline.h"
-#include "scatter_tiling.h"
 
 namespace npufa {
 

@@ -1,7 +1,7 @@
 // Dropout masks: tiles of Philox words, compared and packed to bits.
 #pragma once
 
-#include "dropout_tiling.h"
+#include "../tiling/dropout_tiling.h"
 #include "keep_bits.h"
 #include "philox.h"
 

@@ -1,8 +1,8 @@
 // Sums of partial outputs, each row times a weight of its own.
 #pragma once
 
-#include "../attention/tile_copy.h"
-#include "merge_tiling.h"
+#include "../attention/tiles/tile_copy.h"
+#include "../tiling/merge_tiling.h"
 
 namespace npufa {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../cache/paged_rows.h"
-#include "kv_rmsnorm_rope_tiling.h"
+#include "../tiling/kv_rmsnorm_rope_tiling.h"
 #include "rotation.h"
 
 namespace npufa {

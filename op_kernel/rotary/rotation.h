@@ -1,8 +1,8 @@
 // Rotation of rows in UB: result = own * cos + other * sin, where `other` are the elements each one turns with.
 #pragma once
 
-#include "../attention/tile_copy.h"
-#include "rotary_tiling.h"
+#include "../attention/tiles/tile_copy.h"
+#include "../tiling/rotary_tiling.h"
 
 namespace npufa {
 

@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "capability.h"
+#include "cpu/primitives/capability.h"
 
 namespace npufa::cpu {
 const Primitives& PrimitivesTable_amx();

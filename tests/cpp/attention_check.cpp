@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "attention_spec.h"
-#include "capability.h"
+#include "cpu/primitives/capability.h"
 #if defined(__x86_64__)
 #include "amx_emulator.h"
 #endif
-#include "problem.h"
+#include "cpu/attention/problem.h"
 
 namespace {
 

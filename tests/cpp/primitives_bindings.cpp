@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "capability.h"
+#include "cpu/primitives/capability.h"
 #if defined(__x86_64__)
 #include "amx_emulator.h"
 #endif

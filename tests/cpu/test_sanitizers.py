@@ -24,7 +24,7 @@ set(CMAKE_CXX_STANDARD 20)
 add_compile_options(-O1 -g1 -fsanitize=address,undefined -fno-sanitize=null,alignment,object-size,vptr
   -fno-sanitize-recover=all -fno-omit-frame-pointer)
 add_link_options(-fsanitize=address,undefined)
-include({CPU}/primitives.cmake)
+include({CPU}/primitives/primitives.cmake)
 # Optimised as usual, the instrumented primitives take many minutes to compile.
 foreach(isa generic avx2 avx512 avx512_bf16 amx neon_dot neon_bf16)
   if(TARGET npufa_primitives_${{isa}})
@@ -35,7 +35,7 @@ add_executable(sanitized {ROOT}/tests/cpp/attention_check.cpp ${{NPUFA_CPU_LOOPS
 if(TARGET npufa_primitives_amx)
   target_sources(sanitized PRIVATE {ROOT}/tests/cpp/amx_emulator.cpp)
 endif()
-target_include_directories(sanitized PRIVATE {CPU} {ROOT}/framework {ROOT}/op_host/common)
+target_include_directories(sanitized PRIVATE {ROOT}/framework {ROOT}/op_host/common)
 target_link_libraries(sanitized PRIVATE npufa_primitives)
 """
     (build / "CMakeLists.txt").write_text(lists)

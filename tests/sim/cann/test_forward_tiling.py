@@ -11,7 +11,7 @@ import pytest
 
 from sim.cann.aclnn import ops
 
-HEADERS = Path(__file__).resolve().parents[3] / "op_kernel" / "attention"
+HEADERS = Path(__file__).resolve().parents[3] / "op_kernel" / "tiling"
 UNBOUNDED = 2**31 - 1
 SPLIT_KEYS = 128
 CORNER, STORAGE = 1, 2  # WindowOrigin

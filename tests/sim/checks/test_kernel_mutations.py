@@ -123,7 +123,7 @@ def mutants(tmp_path_factory):
     shutil.copytree(LIBRARY_DIR, root, ignore=shutil.ignore_patterns("include"))
     numbers, mutations = itertools.count(1), []
     reached = {kernel: included(OP_KERNEL / f"{kernel}.cpp") for kernel in CALLS}
-    for path in sorted(OP_KERNEL.glob("*/*.h")):
+    for path in sorted(OP_KERNEL.rglob("*.h")):
         source = Instrumented(path.read_text(), path.name, numbers)
         target = sources / path.relative_to(OP_KERNEL)
         target.parent.mkdir(parents=True, exist_ok=True)

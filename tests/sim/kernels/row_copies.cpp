@@ -1,5 +1,5 @@
 // Rows of halves from one tensor to another, both with so many elements from row to row.
-#include "attention/tile_copy.h"
+#include "attention/tiles/tile_copy.h"
 
 struct RowCopyTiling {
   uint64_t pitch;

@@ -44,7 +44,7 @@ def library_dir(tmp_path):
     """The package's libraries, with a kernel that can leave out the wait for the scores."""
     sources = tmp_path / "op_kernel"
     shutil.copytree(OP_KERNEL, sources)
-    header = sources / "attention" / "forward_vector.h"
+    header = sources / "attention" / "forward" / "forward_vector.h"
     text = header.read_text()
     assert text.count(WAIT) == 1
     switch = 'extern "C" {\ninline int skip_wait = 0;\n}\nnamespace npufa {'
@@ -68,7 +68,7 @@ def test_report_reaches_python(library_dir):
     assert "no error" not in done.stdout
     reports = done.stdout.split("npufa::npu_prompt_flash_attention: ")[1:]
     assert len(reports) == 2
-    parts = ("[race] ", "attention/tile_copy.h:", "DataCopyPad src in GM", " of workspace ", "[flag-left-set] ",
+    parts = ("[race] ", "tiles/tile_copy.h:", "DataCopyPad src in GM", " of workspace ", "[flag-left-set] ",
               "forward_cube.h:")  # fmt: skip
     for report in reports:  # how many races there are depends on the order of the cores
         assert all(part in report for part in parts), report

@@ -9,7 +9,7 @@
 #include "cann/op_registry.h"
 #include "common/describe.h"
 #include "common/work_partition.h"
-#include "forward_tiling.h"
+#include "attention/forward_tiling.h"
 
 namespace {
 
