@@ -22,8 +22,8 @@ usage: ./build.sh <command> [arguments]
                   what failed; --arch aarch64: cross-built (g++-aarch64-linux-gnu), a slice of the tests
                   under qemu-user; keeps the table in docs/versions.md
   docs            build the site of docs/ into build/site, links checked
-  lint            check Python (ruff), its types (mypy) and shell scripts (shellcheck)
-  format          mend what ruff can mend: the order of imports, old spellings
+  lint            check C++ (clang-format), Python (ruff), its types (mypy) and shell scripts (shellcheck)
+  format          lay out C++ (clang-format) and mend what ruff can mend: the order of imports, old spellings
   package [--soc ascend910b|ascend910_93]...
                   build the custom operator package (.run) on a host with a CANN toolkit (ASCEND_HOME_PATH)
   clean           remove everything that was compiled; .venv stays
@@ -137,6 +137,8 @@ has_path() {
   return 1
 }
 
+cpp_sources() { find op_kernel op_host framework sim cann tests benchmarks -name '*.h' -print0 -o -name '*.cpp' -print0; }
+
 no_arguments() { [ "$2" -eq 0 ] || die "$1 takes no arguments; see ./build.sh --help"; }
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -203,7 +205,11 @@ case "$command" in
     no_arguments "$command" $#
     environment
     once lint requirements-lint.txt -- pip_install -r requirements-lint.txt
-    [ "$command" = lint ] || exec ruff check --fix-only .
+    if [ "$command" = format ]; then
+      cpp_sources | xargs -0 clang-format -i
+      exec ruff check --fix-only .
+    fi
+    cpp_sources | xargs -0 clang-format --dry-run --Werror
     ruff check .
     shellcheck build.sh .ci/run scripts/*.sh
     exec mypy

@@ -27,9 +27,7 @@ using Vec __attribute__((vector_size(16))) = float;
 constexpr int kLanes = 4;
 #endif
 
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Products per second when every step of `step` makes `products` of them in each chain.
 template <class Register, class Step>

@@ -48,7 +48,7 @@ class Arguments {
   std::int64_t Integer(const char* name, std::int64_t missing = 0) const;
   double Number(const char* name, double missing = 1.0) const;
   std::string Text(const char* name) const;  // empty when None
-  bool Flag(const char* name) const;  // false when the operator has no such argument
+  bool Flag(const char* name) const;         // false when the operator has no such argument
   // Undefined for an absent tensor.
   template <class Int>
   TensorDesc<Int> Desc(const char* name) const;

@@ -26,8 +26,8 @@ inline std::vector<std::int64_t> CopyLengths(const Arguments& a, const char* nam
 }
 
 template <class Int>
-void ReadLengths(const Arguments& a, const char* name, LengthValues where, OptionalList<Int>* list,
-                 bool* cumulative, TensorDesc<Int>* tensor) {
+void ReadLengths(const Arguments& a, const char* name, LengthValues where, OptionalList<Int>* list, bool* cumulative,
+                 TensorDesc<Int>* tensor) {
   const c10::IValue& value = a.At(name);
   if (!value.isTensor()) {
     *list = a.List<Int>(name);

@@ -12,12 +12,10 @@ namespace {
 using torch::jit::Stack;
 
 constexpr const char* kOfQueryType[] = {
-    "query", "key", "value", "query_rope", "key_rope", "key_shared_prefix", "value_shared_prefix",
-    "pse",   "pse_shift", "dy", "attention_in"};
+    "query", "key",       "value", "query_rope",  "key_rope", "key_shared_prefix", "value_shared_prefix",
+    "pse",   "pse_shift", "dy",    "attention_in"};
 
-bool IsAutocastType(at::ScalarType type) {
-  return type == at::kFloat || type == at::kHalf || type == at::kBFloat16;
-}
+bool IsAutocastType(at::ScalarType type) { return type == at::kFloat || type == at::kHalf || type == at::kBFloat16; }
 
 // Slopes stay float32.
 bool HasSlopes(const Arguments& a) { return a.Integer("pse_type", 1) >= 2; }

@@ -165,8 +165,8 @@ bool RequiresGrad(const c10::OperatorHandle& op, const Stack& stack) {
 bool IsDifferentiated(const c10::OperatorHandle& op, const Stack& stack) {
   const auto arguments = ArgumentsOf(op, stack);
   return RequiresGrad(op, stack) || std::any_of(arguments.begin(), arguments.end(), [](const c10::IValue& value) {
-    return value.isTensor() && value.toTensor().defined() && value.toTensor()._fw_grad(0).defined();
-  });
+           return value.isTensor() && value.toTensor().defined() && value.toTensor()._fw_grad(0).defined();
+         });
 }
 
 void CallBelowAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
@@ -222,14 +222,16 @@ std::string ShortName(const c10::OperatorHandle& op) {
 
 void GradAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
   RaiseOnBackward(op, keys, stack, [&] {
-    return "npufa::" + ShortName(op) + ": dy has no second derivative, got a backward pass through the gradient; "
+    return "npufa::" + ShortName(op) +
+           ": dy has no second derivative, got a backward pass through the gradient; "
            "expected create_graph=False";
   });
 }
 
 void InferenceAutograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
   RaiseOnBackward(op, keys, stack, [&] {
-    return "npufa::" + ShortName(op) + ": query has no derivative in an inference operator, got a backward pass; "
+    return "npufa::" + ShortName(op) +
+           ": query has no derivative in an inference operator, got a backward pass; "
            "expected npu_fusion_attention for training";
   });
 }

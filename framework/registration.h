@@ -26,10 +26,10 @@ inline constexpr const char* kFusedInferOut[] = {"npu_fused_infer_attention_scor
 
 // atb's attention, which writes into `out`; see atb_calls.h.
 inline constexpr const char* kAtbOperators[] = {
-    "_npu_paged_attention", "_npu_paged_attention_v2.out", "_npu_paged_attention_mla",
+    "_npu_paged_attention",           "_npu_paged_attention_v2.out",       "_npu_paged_attention_mla",
     "_npu_paged_attention_splitfuse", "_npu_paged_attention_splitfuse_v2", "_npu_flash_attention",
-    "_npu_flash_attention_v2.out", "_npu_flash_attention_v3", "_npu_flash_attention_unpad",
-    "_npu_flash_attention_unpad_v2", "_npu_flash_attention_qlens", "_npu_flash_attention_prefix_v2.out"};
+    "_npu_flash_attention_v2.out",    "_npu_flash_attention_v3",           "_npu_flash_attention_unpad",
+    "_npu_flash_attention_unpad_v2",  "_npu_flash_attention_qlens",        "_npu_flash_attention_prefix_v2.out"};
 inline constexpr const char* kAtbWorkspace[] = {"_npu_paged_attention_get_workspace",
                                                 "_npu_paged_attention_v2_get_workspace"};
 

@@ -129,12 +129,13 @@ TORCH_LIBRARY(npufa, m) {
       "int[]? actual_seq_kvlen=None, int sparse_mode=0, bool gen_mask_parallel=True, bool sync=False, "
       "str softmax_layout=\"\", Tensor? sink=None) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def(Schema("npu_fusion_attention_v2", kFusionV2, "(Tensor, Tensor, Tensor, Tensor, SymInt, SymInt, SymInt)",
-               ", Tensor? dropout_mask=None, SymInt seed=0, SymInt offset=0, float softcap=0.").c_str(),
+               ", Tensor? dropout_mask=None, SymInt seed=0, SymInt offset=0, float softcap=0.")
+            .c_str(),
         {at::Tag::nondeterministic_seeded});
   // v2 that draws, and returns what it has drawn as tensors, and the integer of such a tensor: what v1 and v2 are in a
   // graph, see autograd.cpp.
-  m.def(Schema("_npu_fusion_attention_drawn", kFusionV2, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-               kSoftcap).c_str(),
+  m.def(Schema("_npu_fusion_attention_drawn", kFusionV2, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)", kSoftcap)
+            .c_str(),
         {at::Tag::nondeterministic_seeded});
   m.def("_npu_dropout_number(Tensor drawn) -> SymInt");
   m.def(
@@ -159,19 +160,22 @@ TORCH_LIBRARY(npufa, m) {
       "bool sync=False, int pse_type=1, int[]? q_start_idx=None, int[]? kv_start_idx=None, str softmax_layout=\"\", "
       "Tensor? sink=None, Tensor? dropout_mask=None, Tensor? seed=None, Tensor? offset=None, float softcap=0.) -> "
       "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
-  m.def(Schema("npu_fusion_attention_v3", kFusionV3, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-               kKeywordSoftcap).c_str(),
-        {at::Tag::nondeterministic_seeded});
+  m.def(
+      Schema("npu_fusion_attention_v3", kFusionV3, "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)", kKeywordSoftcap)
+          .c_str(),
+      {at::Tag::nondeterministic_seeded});
   m.def(Schema("npu_fusion_attention_grad_v3", kFusionGradV3, "(Tensor, Tensor, Tensor, Tensor, Tensor)").c_str());
   DefineWithLengths(
-      m, "npu_prompt_flash_attention(Tensor query, Tensor key, Tensor value, *, Tensor? padding_mask=None, "
+      m,
+      "npu_prompt_flash_attention(Tensor query, Tensor key, Tensor value, *, Tensor? padding_mask=None, "
       "Tensor? atten_mask=None, Tensor? pse_shift=None, int[]? actual_seq_lengths=None, Tensor? deq_scale1=None, "
       "Tensor? quant_scale1=None, Tensor? deq_scale2=None, Tensor? quant_scale2=None, Tensor? quant_offset2=None, "
       "int num_heads=1, float scale_value=1.0, int pre_tokens=2147483647, int next_tokens=0, "
       "str input_layout=\"BSH\", int num_key_value_heads=0, int[]? actual_seq_lengths_kv=None, int sparse_mode=0) -> "
       "Tensor");
   DefineWithLengths(
-      m, "npu_incre_flash_attention(Tensor query, Tensor key, Tensor value, *, Tensor? padding_mask=None, "
+      m,
+      "npu_incre_flash_attention(Tensor query, Tensor key, Tensor value, *, Tensor? padding_mask=None, "
       "Tensor? atten_mask=None, Tensor? pse_shift=None, SymInt[]? actual_seq_lengths=None, "
       "Tensor? antiquant_scale=None, Tensor? antiquant_offset=None, Tensor? block_table=None, "
       "Tensor? dequant_scale1=None, Tensor? quant_scale1=None, Tensor? dequant_scale2=None, "
@@ -206,8 +210,7 @@ TORCH_LIBRARY(npufa, m) {
       "npu_ring_attention_update(Tensor prev_attn_out, Tensor prev_softmax_max, Tensor prev_softmax_sum, "
       "Tensor cur_attn_out, Tensor cur_softmax_max, Tensor cur_softmax_sum, *, Tensor? actual_seq_qlen=None, "
       "str input_layout=\"SBH\", str input_softmax_layout=\"\") -> (Tensor, Tensor, Tensor)");
-  m.def(
-      "npu_rotary_mul(Tensor input, Tensor r1, Tensor r2, str rotary_mode='half', Tensor? rotate=None) -> Tensor");
+  m.def("npu_rotary_mul(Tensor input, Tensor r1, Tensor r2, str rotary_mode='half', Tensor? rotate=None) -> Tensor");
   m.def(
       "npu_rotary_mul_backward(Tensor grad, Tensor input, Tensor r1, Tensor r2, str rotary_mode='half') -> "
       "(Tensor, Tensor, Tensor)");
@@ -248,8 +251,7 @@ TORCH_LIBRARY(npufa, m) {
       "int? value_dtype=None, str input_layout=\"BSH\", Tensor? quant_scale_out=None, Tensor? block_table=None, "
       "int num_query_heads=1, int num_key_value_heads=0, bool return_softmax_lse=False, Tensor? query_rope=None, "
       "int? out_dtype=None) -> (Tensor, Tensor)");
-  const std::string v3_out =
-      Schema("npu_fusion_attention_v3.out", kFusionV3, GivenResults(6), kFusionV3Out);
+  const std::string v3_out = Schema("npu_fusion_attention_v3.out", kFusionV3, GivenResults(6), kFusionV3Out);
   m.def(v3_out.c_str(), {at::Tag::nondeterministic_seeded});
   define("_npu_fusion_attention_v3_get_max_workspace", kFusionV3, "Tensor", kKeywordSoftcap);
   m.def(

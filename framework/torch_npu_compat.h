@@ -41,8 +41,8 @@ Function* Find(const char* library, const char* symbol) {
 // The aclrtStream of the device's current stream, without waiting for torch_npu's task queue. The only content of an
 // NPUStream is a c10::Stream.
 inline void* CurrentStream(c10::Device device) {
-  static const auto handle = Find<void*(const c10::Stream*, bool need_empty_queue)>(
-      kLibrary, "_ZNK7c10_npu9NPUStream6streamEb");
+  static const auto handle =
+      Find<void*(const c10::Stream*, bool need_empty_queue)>(kLibrary, "_ZNK7c10_npu9NPUStream6streamEb");
   const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
   return handle(&stream, false);
 }
@@ -58,7 +58,7 @@ inline at::Generator DefaultGenerator(c10::Device device) {
 // which torch_npu fills before every replay, and of the words that the graph has drawn so far.
 struct PhiloxState {
   bool captured = false;
-  std::uint64_t seed = 0, offset = 0;  // valid unless captured
+  std::uint64_t seed = 0, offset = 0;                                 // valid unless captured
   const at::Tensor *seed_tensor = nullptr, *offset_tensor = nullptr;  // valid if captured
   std::uint64_t offset_in_graph = 0;
 };
@@ -92,7 +92,8 @@ inline PhiloxState ReadPhilox(const PhiloxMemory& memory, std::uint64_t current_
   state.captured = captured == 1;
   if (state.captured) {
     // Up to torch_npu 2.6 the seed of a captured graph is a number, and its offset the address of one.
-    TORCH_CHECK(memory.seed != current_seed, "npufa: this torch_npu cannot draw random numbers in a captured graph; "
+    TORCH_CHECK(memory.seed != current_seed,
+                "npufa: this torch_npu cannot draw random numbers in a captured graph; "
                 "expected 2.7 or newer, or a dropout_mask");
     state.seed_tensor = reinterpret_cast<const at::Tensor*>(memory.seed);
     state.offset_tensor = reinterpret_cast<const at::Tensor*>(memory.offset);
@@ -101,7 +102,8 @@ inline PhiloxState ReadPhilox(const PhiloxMemory& memory, std::uint64_t current_
     state.seed = memory.seed;
     state.offset = memory.offset;
   }
-  TORCH_CHECK(captured <= 1 && (state.captured || state.seed == current_seed), "npufa: the state of torch_npu's "
+  TORCH_CHECK(captured <= 1 && (state.captured || state.seed == current_seed),
+              "npufa: the state of torch_npu's "
               "random generator has an unknown layout; expected a torch_npu of docs/versions.md");
   return state;
 }

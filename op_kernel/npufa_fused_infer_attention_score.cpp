@@ -8,7 +8,8 @@ extern "C" __global__ __aicore__ void npufa_fused_infer_attention_score(
     GM_ADDR kvPaddingSize, GM_ADDR keyAntiquantScale, GM_ADDR keyAntiquantOffset, GM_ADDR valueAntiquantScale,
     GM_ADDR valueAntiquantOffset, GM_ADDR keySharedPrefix, GM_ADDR valueSharedPrefix, GM_ADDR actualSharedPrefixLen,
     GM_ADDR queryRope, GM_ADDR keyRope, GM_ADDR learnableSink, GM_ADDR actualSeqLengthsTensor,
-    GM_ADDR actualSeqLengthsKvTensor, GM_ADDR dequantScaleQuery, GM_ADDR attentionOut, GM_ADDR softmaxLse, GM_ADDR workspace, GM_ADDR tiling) {
+    GM_ADDR actualSeqLengthsKvTensor, GM_ADDR dequantScaleQuery, GM_ADDR attentionOut, GM_ADDR softmaxLse,
+    GM_ADDR workspace, GM_ADDR tiling) {
   REGISTER_TILING_DEFAULT(npufa::ForwardTiling);
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
   GET_TILING_DATA_WITH_STRUCT(npufa::ForwardTiling, tilingData, tiling);

@@ -8,8 +8,14 @@ extern "C" __global__ __aicore__ void npufa_kv_rmsnorm_rope_cache(
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   REGISTER_TILING_DEFAULT(npufa::KvRmsnormRopeTiling);
   GET_TILING_DATA_WITH_STRUCT(npufa::KvRmsnormRopeTiling, tilingData, tiling);
-  const npufa::KvRmsnormRopeArguments arguments = {
-      kv, v, gamma, cos, sin, index, {kCache, kRopeScale, kRopeOffset, kEmbedOut}, {ckvCache, cKvScale, cKvOffset, yOut}};
+  const npufa::KvRmsnormRopeArguments arguments = {kv,
+                                                   v,
+                                                   gamma,
+                                                   cos,
+                                                   sin,
+                                                   index,
+                                                   {kCache, kRopeScale, kRopeOffset, kEmbedOut},
+                                                   {ckvCache, cKvScale, cKvOffset, yOut}};
   if (TILING_KEY_IS(0)) {
     npufa::KvRmsnormRope<half> kernel;
     kernel.Run(arguments, tilingData);

@@ -5,8 +5,8 @@
 using namespace AscendC;
 
 struct MatmulTiling {
-  uint32_t m, n, k;            // C: m x n
-  uint32_t core_m, core_n;     // share of a core
+  uint32_t m, n, k;         // C: m x n
+  uint32_t core_m, core_n;  // share of a core
 };
 
 class Matmul {
@@ -136,5 +136,6 @@ class Matmul {
 extern "C" __global__ __aicore__ void matmul(GM_ADDR a, GM_ADDR b, GM_ADDR c, GM_ADDR tiling_gm) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
   GET_TILING_DATA_WITH_STRUCT(MatmulTiling, tiling, tiling_gm);
-  if ASCEND_IS_AIC Matmul(tiling, a, b, c).Run();
+  if ASCEND_IS_AIC
+    Matmul(tiling, a, b, c).Run();
 }

@@ -95,7 +95,7 @@ extern "C" __global__ __aicore__ void vector_sums(GM_ADDR x, GM_ADDR y, GM_ADDR 
 }
 
 struct FractalTiling {
-  uint32_t rows, columns;                                   // of the matrix of halves
+  uint32_t rows, columns;                                     // of the matrix of halves
   uint32_t row_parts, tile_rows, tile_columns, column_pitch;  // pitch: blocks of 32 bytes from column to column in UB
 };
 

@@ -36,8 +36,7 @@ class StepReader {
       Fail(call_.op, source, "leads beyond block_tables for sequence " + std::to_string(sequence), position,
            "a position in 0.." + std::to_string(columns * call_.block_size - 1));
     }
-    const std::int64_t block =
-        tables_.const_data_ptr<std::int64_t>()[sequence * columns + position / call_.block_size];
+    const std::int64_t block = tables_.const_data_ptr<std::int64_t>()[sequence * columns + position / call_.block_size];
     if (block < 0) {
       Fail(call_.op, "block_tables", "has a negative block id for sequence " + std::to_string(sequence), block,
            "the block of position " + std::to_string(position));

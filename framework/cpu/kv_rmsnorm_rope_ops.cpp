@@ -70,9 +70,9 @@ Rows Compute(const Arguments& a, const Call& call) {
   const auto floats = [&](const char* name) { return a.Tensor(name).to(at::kFloat).contiguous(); };
   const at::Tensor kv = floats("kv"), gamma = floats("gamma"), cosines = floats("cos"), sines = floats("sin");
   const std::int64_t norm = call.norm_columns, rope = call.rope_columns, width = call.kv.sizes[3];
-  const Rows rows = {at::empty({call.tokens, call.rope.row}, at::kFloat),
-                     call.v ? floats("v").view({call.tokens, call.norm.row})
-                            : at::empty({call.tokens, call.norm.row}, at::kFloat)};
+  const Rows rows = {
+      at::empty({call.tokens, call.rope.row}, at::kFloat),
+      call.v ? floats("v").view({call.tokens, call.norm.row}) : at::empty({call.tokens, call.norm.row}, at::kFloat)};
   at::parallel_for(0, call.tokens, at::internal::GRAIN_SIZE / width + 1, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> normalised(norm);
     for (std::int64_t token = begin; token < end; ++token) {

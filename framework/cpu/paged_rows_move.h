@@ -14,11 +14,8 @@ class PagedRowsMove {
  public:
   // Both tensors are dense.
   PagedRowsMove(const at::Tensor& rows, const CacheMemory& cache, const PagedRows<std::int64_t>& paged)
-      : rows_(static_cast<char*>(rows.data_ptr())),
-        cache_(static_cast<char*>(cache.tensor.data_ptr())),
-        row_(paged.row * paged.element_bytes),
-        chunk_(paged.chunk * paged.element_bytes),
-        block_size_(paged.block_size),
+      : rows_(static_cast<char*>(rows.data_ptr())), cache_(static_cast<char*>(cache.tensor.data_ptr())),
+        row_(paged.row * paged.element_bytes), chunk_(paged.chunk * paged.element_bytes), block_size_(paged.block_size),
         block_(block_size_ * row_ * cache.block_step) {}
 
   void Store(std::int64_t token, std::int64_t slot) const {

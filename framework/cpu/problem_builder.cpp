@@ -30,14 +30,10 @@ Strided Bytes(const at::Tensor& t, std::int64_t batch, std::int64_t head, std::i
 
 Strided PagedView(const at::Tensor& t, CacheLayout layout, std::int64_t kv_heads) {
   switch (layout) {
-    case CacheLayout::kBlockTokenH:
-      return Bytes(t, t.stride(0), t.size(2) / kv_heads * t.stride(2), t.stride(1));
-    case CacheLayout::kBlockTokenHead:
-      return Bytes(t, t.stride(0), t.stride(2), t.stride(1));
-    case CacheLayout::kNz:
-      return Bytes(t, t.stride(0), t.stride(1), t.stride(3));
-    default:
-      return Bytes(t, t.stride(0), t.stride(1), t.stride(2));
+    case CacheLayout::kBlockTokenH: return Bytes(t, t.stride(0), t.size(2) / kv_heads * t.stride(2), t.stride(1));
+    case CacheLayout::kBlockTokenHead: return Bytes(t, t.stride(0), t.stride(2), t.stride(1));
+    case CacheLayout::kNz: return Bytes(t, t.stride(0), t.stride(1), t.stride(3));
+    default: return Bytes(t, t.stride(0), t.stride(1), t.stride(2));
   }
 }
 
@@ -259,9 +255,7 @@ Antiquant AntiquantOf(const at::Tensor& scale, const at::Tensor& offset, ScaleAx
       q.batch = width;
       q.token = 1;
       break;
-    case ScaleAxis::kHead:
-      q.head = 1;
-      break;
+    case ScaleAxis::kHead: q.head = 1; break;
     case ScaleAxis::kTokenHead:
       q.batch = spec.kv_heads * width;
       q.head = width;
@@ -278,8 +272,7 @@ Antiquant AntiquantOf(const at::Tensor& scale, const at::Tensor& offset, ScaleAx
       q.token = 1;
       q.paged = true;
       break;
-    default:
-      break;
+    default: break;
   }
   return q;
 }
@@ -292,8 +285,8 @@ void AddAntiquant(const Arguments& a, const ArgumentNames& names, const Spec& sp
     return Float32(half < 0 ? t : t.select(0, half), built);
   };
   if (spec.quant.combined) {
-    p.key_antiquant = AntiquantOf(read("antiquant_scale", 0), read("antiquant_offset", 0), spec.quant.key_scale, spec,
-                                  spec.head_dim);
+    p.key_antiquant =
+        AntiquantOf(read("antiquant_scale", 0), read("antiquant_offset", 0), spec.quant.key_scale, spec, spec.head_dim);
     p.value_antiquant = AntiquantOf(read("antiquant_scale", 1), read("antiquant_offset", 1), spec.quant.value_scale,
                                     spec, spec.value_dim);
     return;

@@ -74,8 +74,6 @@ void Rotary(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(npufa, CPU, m) {
-  m.impl("_npu_rotary", torch::CppFunction::makeFromBoxedFunction<&Rotary>());
-}
+TORCH_LIBRARY_IMPL(npufa, CPU, m) { m.impl("_npu_rotary", torch::CppFunction::makeFromBoxedFunction<&Rotary>()); }
 
 }  // namespace npufa::cpu

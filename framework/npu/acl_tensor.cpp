@@ -15,24 +15,15 @@ constexpr int kFormatNd = 2;  // ACL_FORMAT_ND
 // aclDataType.
 int AclType(at::ScalarType type) {
   switch (type) {
-    case at::kFloat:
-      return 0;
-    case at::kHalf:
-      return 1;
-    case at::kChar:
-      return 2;
-    case at::kInt:
-      return 3;
-    case at::kByte:
-      return 4;
-    case at::kLong:
-      return 9;
-    case at::kDouble:
-      return 11;
-    case at::kBool:
-      return 12;
-    case at::kBFloat16:
-      return 27;
+    case at::kFloat: return 0;
+    case at::kHalf: return 1;
+    case at::kChar: return 2;
+    case at::kInt: return 3;
+    case at::kByte: return 4;
+    case at::kLong: return 9;
+    case at::kDouble: return 11;
+    case at::kBool: return 12;
+    case at::kBFloat16: return 27;
     default:
       TORCH_CHECK(false, "npufa: a tensor has a type that this torch_npu does not pass to operators, got ", type,
                   "; expected a newer torch_npu");

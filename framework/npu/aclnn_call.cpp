@@ -98,13 +98,13 @@ void AclnnFunctions::Launch(std::uint64_t workspace_bytes, aclOpExecutor* execut
   void* stream = torch_npu::CurrentStream(task.device);
   using Second = int (*)(void*, std::uint64_t, aclOpExecutor*, void*);
   const auto second = reinterpret_cast<Second>(entry_.second);
-  TorchNpu::Get().Submit(name_, [functions = *this, second, workspace, converted, workspace_bytes, executor,
-                           stream, objects] {
-    void* memory = workspace.defined() ? static_cast<char*>(workspace.data_ptr()) + converted : nullptr;
-    const int status = second(memory, workspace_bytes, executor, stream);
-    functions.Check(status, functions.name());
-    return status;
-  });
+  TorchNpu::Get().Submit(
+      name_, [functions = *this, second, workspace, converted, workspace_bytes, executor, stream, objects] {
+        void* memory = workspace.defined() ? static_cast<char*>(workspace.data_ptr()) + converted : nullptr;
+        const int status = second(memory, workspace_bytes, executor, stream);
+        functions.Check(status, functions.name());
+        return status;
+      });
 }
 
 }  // namespace npufa::npu

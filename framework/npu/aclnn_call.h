@@ -53,8 +53,8 @@ struct Task {
   at::Tensor Convert(const at::Tensor& t, at::ScalarType type);
 
   c10::Device device;
-  at::Tensor workspace;       // of the caller; undefined: from torch's allocator
-  std::uint64_t* only_bytes;  // not null: takes the size of the workspace, and nothing runs
+  at::Tensor workspace;         // of the caller; undefined: from torch's allocator
+  std::uint64_t* only_bytes;    // not null: takes the size of the workspace, and nothing runs
   std::uint64_t converted = 0;  // bytes at the beginning of the workspace that hold copies
 };
 

@@ -42,8 +42,7 @@ ForwardRun RunForward(const Arguments& a, Task task) {
   WarnAboutPlainLengths(call, spec);
   const std::vector<at::Tensor> results = MakeResults(a, ForwardResults(a, spec));
   const bool runs = task.only_bytes == nullptr;
-  const Seed seed =
-      runs ? ForwardSeed(a, call, [&] { return DrawSeed(a, CountScores(spec), task.device); }) : Seed{};
+  const Seed seed = runs ? ForwardSeed(a, call, [&] { return DrawSeed(a, CountScores(spec), task.device); }) : Seed{};
   if (results[0].numel() > 0) {
     const auto tensor = [&](const char* name) { return a.OptionalTensor(name); };
     CallAclnn(a.Op(), "aclnnNpufaFlashAttention", task, tensor("query"), tensor("key"), tensor("value"), tensor("pse"),
@@ -51,10 +50,10 @@ ForwardRun RunForward(const Arguments& a, Task task) {
               LengthsForCann(call.q_lens, spec), LengthsForCann(call.kv_lens, spec), call.q_start_idx,
               call.kv_start_idx, tensor("query_rope"), tensor("key_rope"), tensor("sink"),
               LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor, &task),
-              LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task),
-              call.scale, call.keep_prob, call.pre_tokens, call.next_tokens, call.heads, call.input_layout,
-              call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, call.softcap,
-              call.batch_invariant, results[1], results[2], results[0]);
+              LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task), call.scale, call.keep_prob,
+              call.pre_tokens, call.next_tokens, call.heads, call.input_layout, call.inner_precise, call.sparse_mode,
+              call.pse_type, call.softmax_layout, call.softcap, call.batch_invariant, results[1], results[2],
+              results[0]);
   }
   return {results, seed, CountScores(spec)};
 }
@@ -86,18 +85,16 @@ std::vector<at::Tensor> RunBackward(const Arguments& a, Task task) {
     const at::ScalarType dtype = query.scalar_type();
     const bool any_lengths = task.only_bytes != nullptr;
     const Seed seed = call.keep_prob < 1.0 && task.only_bytes == nullptr ? BackwardSeed(a) : Seed{};
-    CallAclnn(a.Op(), "aclnnNpufaFlashAttentionGrad", task, query, tensor("key"), tensor("value"),
-              tensor("dy"), tensor("pse"), DropoutMask(a, call, spec, seed, task), Bytes(tensor("atten_mask")),
-              tensor("softmax_max"), tensor("softmax_sum"), tensor("attention_in"), call.prefix,
-              LengthsForCann(call.q_lens, spec), LengthsForCann(call.kv_lens, spec), tensor("query_rope"),
-              tensor("key_rope"), tensor("sink"), call.q_start_idx, call.kv_start_idx,
-              LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor, &task),
-              LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task),
-              call.scale, call.keep_prob, call.pre_tokens, call.next_tokens, call.heads,
-              call.input_layout, call.inner_precise, call.sparse_mode, call.pse_type, call.softmax_layout, call.softcap,
-              call.batch_invariant, any_lengths, results[0], results[1], results[2], result_of("pse", 3, dtype),
-              result_of("query_rope", 4, dtype), result_of("key_rope", 5, dtype),
-              result_of("sink", results.size() - 1, at::kFloat));
+    CallAclnn(a.Op(), "aclnnNpufaFlashAttentionGrad", task, query, tensor("key"), tensor("value"), tensor("dy"),
+              tensor("pse"), DropoutMask(a, call, spec, seed, task), Bytes(tensor("atten_mask")), tensor("softmax_max"),
+              tensor("softmax_sum"), tensor("attention_in"), call.prefix, LengthsForCann(call.q_lens, spec),
+              LengthsForCann(call.kv_lens, spec), tensor("query_rope"), tensor("key_rope"), tensor("sink"),
+              call.q_start_idx, call.kv_start_idx, LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor, &task),
+              LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task), call.scale, call.keep_prob,
+              call.pre_tokens, call.next_tokens, call.heads, call.input_layout, call.inner_precise, call.sparse_mode,
+              call.pse_type, call.softmax_layout, call.softcap, call.batch_invariant, any_lengths, results[0],
+              results[1], results[2], result_of("pse", 3, dtype), result_of("query_rope", 4, dtype),
+              result_of("key_rope", 5, dtype), result_of("sink", results.size() - 1, at::kFloat));
   }
   return results;
 }

@@ -29,9 +29,9 @@ void Launch(const Arguments& a, const Call& call, const std::vector<at::Tensor>&
               Bytes(tensor("atten_mask")), values...);
   };
   const ArgumentNames& names = call.names;
-  const auto scales = std::tuple{FloatOfBits(tensor(names.dequant_scale1)), tensor(names.quant_scale1),
-                                 FloatOfBits(tensor(names.dequant_scale2)), numbers(names.quant_scale2),
-                                 numbers(names.quant_offset2)};
+  const auto scales =
+      std::tuple{FloatOfBits(tensor(names.dequant_scale1)), tensor(names.quant_scale1),
+                 FloatOfBits(tensor(names.dequant_scale2)), numbers(names.quant_scale2), numbers(names.quant_offset2)};
   const at::Tensor q_lens = LengthsOnDevice(a, call.names.q_lens, call.q_lens_tensor, &task);
   const at::Tensor kv_lens = LengthsOnDevice(a, call.names.kv_lens, call.kv_lens_tensor, &task);
   std::apply(
@@ -122,9 +122,8 @@ void Atb(const c10::OperatorHandle& op, Stack* stack) {
 void AtbWorkspace(const c10::OperatorHandle& op, Stack* stack) {
   const at::Tensor query = Arguments(op, *stack).Tensor("query");
   std::uint64_t bytes = 0;
-  AtbCall::Run(op, *stack, [&](const Arguments& a) {
-    RunInference<OpKind::kFusedInfer>(a, {query.device(), {}, &bytes});
-  });
+  AtbCall::Run(op, *stack,
+               [&](const Arguments& a) { RunInference<OpKind::kFusedInfer>(a, {query.device(), {}, &bytes}); });
   ReturnWorkspace(op, stack, query, bytes);
 }
 

@@ -25,8 +25,8 @@ void KvRmsnormRope(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   if (call.tokens > 0) {
     CallAclnn(a.Op(), "aclnnNpufaKvRmsnormRopeCache", keys.tensor.device(), dense("kv"), dense("gamma"), dense("cos"),
               dense("sin"), dense("index"), keys.tensor, values.tensor, dense("k_rope_scale"), dense("c_kv_scale"),
-              dense("k_rope_offset"), dense("c_kv_offset"), dense("v"), call.epsilon, a.Text("cache_mode"), call.returns_rows, keys.block_step,
-              values.block_step, rows.rope, rows.norm);
+              dense("k_rope_offset"), dense("c_kv_offset"), dense("v"), call.epsilon, a.Text("cache_mode"),
+              call.returns_rows, keys.block_step, values.block_step, rows.rope, rows.norm);
   }
   caches.Finish();
   if (!call.returns_rows) rows = MakeLatentRows(a, false);

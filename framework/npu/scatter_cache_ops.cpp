@@ -33,8 +33,8 @@ void Scatter(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   if (call.tokens == 0) {
     // Nothing to launch.
   } else if (rows.size() == 2 && rows[0].scalar_type() == rows[1].scalar_type() && mode(0) == mode(1)) {
-    CallAclnn(a.Op(), "aclnnNpufaScatterPaKvCache", device, rows[0], rows[1], memory[0].tensor, memory[1].tensor,
-              slots, mode(0), memory[0].block_step, memory[1].block_step);
+    CallAclnn(a.Op(), "aclnnNpufaScatterPaKvCache", device, rows[0], rows[1], memory[0].tensor, memory[1].tensor, slots,
+              mode(0), memory[0].block_step, memory[1].block_step);
   } else {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       CallAclnn(a.Op(), "aclnnNpufaScatterPaCache", device, rows[i], memory[i].tensor, slots, mode(i),

@@ -20,13 +20,15 @@ TorchNpu::TorchNpu()
       to_acl_(FindOptional<aclTensor*(const at::Tensor&)>(kLibrary, "_Z11ConvertTypeRKN2at6TensorE")),
 #if _GLIBCXX_USE_CXX11_ABI
       run_op_api_(Find<void(const std::string&, const std::function<int()>&, bool)>(
-          kLibrary, "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
-                    "RKSt8functionIFivEEb")),
+          kLibrary,
+          "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
+          "RKSt8functionIFivEEb")),
 #else
       run_op_api_(Find<void(const std::string&, const std::function<int()>&, bool)>(
           kLibrary, "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKSsRKSt8functionIFivEEb")),
 #endif
-      recent_error_(Find<const char*()>("libascendcl.so", "aclGetRecentErrMsg")) {}
+      recent_error_(Find<const char*()>("libascendcl.so", "aclGetRecentErrMsg")) {
+}
 
 void* TorchNpu::AclnnFunction(const char* name) const {
   void* function = find_aclnn_ != nullptr ? find_aclnn_(name) : FindInPackages(name);

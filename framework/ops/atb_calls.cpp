@@ -135,7 +135,8 @@ at::Tensor SlopesOf(const Arguments& own, std::int64_t heads, const at::Tensor& 
   if (!slopes.defined()) Fail(own.Op(), "slopes", "is missing", "None", "a slope for each head");
   RequireDType(own.Op(), "slopes", Desc<SymInt>(slopes), {DType::kFloat16, DType::kBFloat16, DType::kFloat32});
   if (slopes.dim() != 1 || KnownNe(slopes.sym_size(0), SymInt(heads))) {
-    Fail(own.Op(), "slopes", "has the wrong shape", SizesOf(slopes), "[" + std::to_string(heads) + "]: one for each head");
+    Fail(own.Op(), "slopes", "has the wrong shape", SizesOf(slopes),
+         "[" + std::to_string(heads) + "]: one for each head");
   }
   if (!mask.defined()) Fail(own.Op(), "mask", "is missing", "None", "the compressed bias, (256, 256)");
   if (mask.dim() != 2 || KnownNe(mask.sym_size(0), SymInt(kSide)) || KnownNe(mask.sym_size(1), SymInt(kSide))) {

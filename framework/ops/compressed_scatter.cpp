@@ -60,8 +60,7 @@ Plan MakePlan(const Arguments& a) {
   const auto each = [&](const char* name) {
     return a.Tensor(name).to(at::kLong).reshape_symint(a.Tensor("slot_mapping").sym_sizes()).unsqueeze(2);
   };
-  const at::Tensor lengths = each("compress_lens"),
-                   ends = a.Tensor("seq_lens").to(at::kLong).unsqueeze(1).unsqueeze(2);
+  const at::Tensor lengths = each("compress_lens"), ends = a.Tensor("seq_lens").to(at::kLong).unsqueeze(1).unsqueeze(2);
   const at::Tensor position = at::arange(c10::Scalar(a.Tensor("key").sym_size(1)), starts.options());
   const auto kept = [&](const at::Tensor& slots, const at::Tensor& where) {
     return at::where(where & (starts >= 0), slots, at::full_like(slots, -1));

@@ -25,9 +25,9 @@ void RequireSupportedV2(const Arguments& a) {
     const at::Tensor t = a.OptionalTensor(name);
     return t.defined() ? std::optional(t.scalar_type()) : std::nullopt;
   };
-  for (const char* name : {"query", "key", "value", "query_rope", "key_rope", "key_shared_prefix",
-                           "value_shared_prefix", "dequant_scale_query", "dequant_scale_key", "dequant_scale_value",
-                           "dequant_scale_key_rope"}) {
+  for (const char* name :
+       {"query", "key", "value", "query_rope", "key_rope", "key_shared_prefix", "value_shared_prefix",
+        "dequant_scale_query", "dequant_scale_key", "dequant_scale_value", "dequant_scale_key_rope"}) {
     RequireOwnType(a, (std::string(name) + "_dtype").c_str(), type_of(name));
   }
   const bool int8_output = a.OptionalTensor("quant_scale_out").defined();

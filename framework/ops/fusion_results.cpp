@@ -37,7 +37,8 @@ Seed BackwardSeed(const Arguments& a) {
 
 void WarnAboutPlainLengths(const AttentionCall<std::int64_t>& call, const AttentionSpec<std::int64_t>& spec) {
   if (!spec.plain_lens) return;
-  TORCH_WARN_ONCE("npufa::", call.op, ": actual_seq_qlen/actual_seq_kvlen sum to T and are taken as plain lengths; the "
+  TORCH_WARN_ONCE("npufa::", call.op,
+                  ": actual_seq_qlen/actual_seq_kvlen sum to T and are taken as plain lengths; the "
                   "documented form is cumulative, e.g. [2, 5, 9] for sequences of 2, 3 and 4 tokens");
 }
 

@@ -156,9 +156,7 @@ at::Tensor RotaryAutograd(const at::Tensor& input, const at::Tensor& r1, const a
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(npufa, Meta, m) {
-  m.impl("_npu_rotary", torch::CppFunction::makeFromBoxedFunction<&RotaryMeta>());
-}
+TORCH_LIBRARY_IMPL(npufa, Meta, m) { m.impl("_npu_rotary", torch::CppFunction::makeFromBoxedFunction<&RotaryMeta>()); }
 
 TORCH_LIBRARY_IMPL(npufa, Autograd, m) { m.impl("_npu_rotary", &RotaryAutograd); }
 

@@ -33,8 +33,7 @@ using c10::TypeKind;
 
 // The start of torch's THPVariable from 2.10 on.
 struct TensorObject {
-  PyObject_HEAD
-  at::Tensor tensor;
+  PyObject_HEAD at::Tensor tensor;
 };
 
 PyTypeObject* tensor_type = nullptr;
@@ -135,20 +134,13 @@ bool Read(PyObject* object, const Argument& argument, IValue* value) {
     return argument.optional;
   }
   switch (argument.kind) {
-    case TypeKind::TensorType:
-      return ReadTensor(object, value);
-    case TypeKind::IntType:
-      return ReadInteger(object, value);
-    case TypeKind::FloatType:
-      return ReadNumber(object, value);
-    case TypeKind::BoolType:
-      return ReadFlag(object, value);
-    case TypeKind::StringType:
-      return ReadText(object, value);
-    case TypeKind::ListType:
-      return ReadIntegers(object, value);
-    default:
-      return false;
+    case TypeKind::TensorType: return ReadTensor(object, value);
+    case TypeKind::IntType: return ReadInteger(object, value);
+    case TypeKind::FloatType: return ReadNumber(object, value);
+    case TypeKind::BoolType: return ReadFlag(object, value);
+    case TypeKind::StringType: return ReadText(object, value);
+    case TypeKind::ListType: return ReadIntegers(object, value);
+    default: return false;
   }
 }
 
@@ -171,9 +163,7 @@ bool ReadArguments(const Operator& op, PyObject* args, PyObject* kwargs, std::ve
 }
 
 // Modes of Python see the call as torch.ops makes it, and may turn the integers of the results into symbols.
-bool IsWatched() {
-  return at::impl::torch_function_mode_enabled() || c10::impl::TorchDispatchModeTLS::any_modes_set();
-}
+bool IsWatched() { return at::impl::torch_function_mode_enabled() || c10::impl::TorchDispatchModeTLS::any_modes_set(); }
 
 using Tensors = c10::SmallVector<at::Tensor, 8>;
 
@@ -293,7 +283,8 @@ bool KnowsTensors() {
   std::memcpy(&found, &reinterpret_cast<TensorObject*>(object)->tensor, sizeof(found));
   Py_DECREF(object);
   if (found == tensor.unsafeGetTensorImpl()) return true;
-  PyErr_SetString(PyExc_ImportError, "npufa.lib.calls does not know how this torch lays out tensors: build npufa with it");
+  PyErr_SetString(PyExc_ImportError,
+                  "npufa.lib.calls does not know how this torch lays out tensors: build npufa with it");
   return false;
 }
 
@@ -301,8 +292,8 @@ bool KnowsTensors() {
 
 PyMODINIT_FUNC PyInit_calls() {
   static PyMethodDef methods[] = {{"bind", &Bind, METH_O, nullptr}, {nullptr, nullptr, 0, nullptr}};
-  static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "calls", nullptr, -1, methods, nullptr, nullptr, nullptr,
-                                   nullptr};
+  static PyModuleDef definition = {
+      PyModuleDef_HEAD_INIT, "calls", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
   tensor_type = TypeOf("torch", "Tensor");
   parameter_type = TypeOf("torch.nn", "Parameter");
   if (tensor_type == nullptr || parameter_type == nullptr || !KnowsTensors()) return nullptr;

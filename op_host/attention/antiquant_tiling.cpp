@@ -35,9 +35,7 @@ AntiquantTiling Of(const TensorDesc<std::int64_t>& scale, bool has_offset, Scale
       tiling.strides = {heads * width, width, 1};
       tiling.paged = axis == ScaleAxis::kTokenHeadPaged;
       break;
-    default:
-      tiling.kind = SCALE_ONE;
-      break;
+    default: tiling.kind = SCALE_ONE; break;
   }
   return tiling;
 }
@@ -54,8 +52,8 @@ void FillAntiquant(const Call& call, const Spec& spec, AntiquantTiling& key, Ant
     return;
   }
   key = Of(call.key_antiquant_scale, call.key_antiquant_offset.defined, spec.quant.key_scale, spec, spec.head_dim);
-  value = Of(call.value_antiquant_scale, call.value_antiquant_offset.defined, spec.quant.value_scale, spec,
-             spec.value_dim);
+  value =
+      Of(call.value_antiquant_scale, call.value_antiquant_offset.defined, spec.quant.value_scale, spec, spec.value_dim);
 }
 
 }  // namespace npufa

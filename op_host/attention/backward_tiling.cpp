@@ -54,8 +54,8 @@ std::uint64_t ScoreBytes(std::uint32_t key_block) {
 }
 
 std::uint64_t WorkspaceOf(const BackwardTiling& tiling) {
-  return (tiling.queryFloats + tiling.keyFloats + tiling.valueFloats + tiling.copyFloats +
-          3 * tiling.statisticFloats + 2 * tiling.cores * tiling.biasSumFloats) *
+  return (tiling.queryFloats + tiling.keyFloats + tiling.valueFloats + tiling.copyFloats + 3 * tiling.statisticFloats +
+          2 * tiling.cores * tiling.biasSumFloats) *
              sizeof(float) +
          tiling.biasPartBytes + tiling.cores * tiling.scoreBytes;
 }

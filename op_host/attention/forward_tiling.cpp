@@ -18,8 +18,7 @@ void SetBias(const Call& call, const Spec& spec, ForwardTiling* tiling) {
   const auto first = [](const OptionalList<std::int64_t>& list) { return list ? (*list)[0] : 0; };
   tiling->biasDistance = first(call.kv_start_idx) - first(call.q_start_idx);
   switch (spec.pse) {
-    case PseForm::kNone:
-      return;
+    case PseForm::kNone: return;
     case PseForm::kSlopes:
       tiling->biasKind = spec.pse_type == 2 ? BIAS_LINEAR : BIAS_SQUARE_ROOT;
       tiling->biasFromEnd = spec.pse_from_end;
@@ -174,7 +173,8 @@ std::uint64_t VectorBytes(const Spec& spec, Operands operands, const ForwardTili
 // Bytes of a cube core's L1: two tiles of queries beside the operands in flight.
 std::uint64_t CubeBytes(const Spec& spec, const ForwardTiling& tiling) {
   constexpr std::uint64_t kOperands = 6 * 32 * 1024;
-  return kOperands + 2 * tiling.tileRows * (RoundUp(tiling.headDim, 32) + RoundUp(tiling.ropeDim, 32)) * ItemBytes(spec);
+  return kOperands +
+         2 * tiling.tileRows * (RoundUp(tiling.headDim, 32) + RoundUp(tiling.ropeDim, 32)) * ItemBytes(spec);
 }
 
 // Rows and columns of tiles, as large as the cores' memories allow.

@@ -47,7 +47,7 @@ std::int64_t EdgeSequence(const Spec& spec) {
 }
 
 std::uint32_t SourceOf(bool on_device, const std::vector<std::int64_t>& lengths, std::int64_t batch,
-                      const TensorDesc<std::int64_t>& tensor) {
+                       const TensorDesc<std::int64_t>& tensor) {
   if (!on_device) return LengthSourceOf(lengths);
   return tensor.Size(0) == 1 && batch != 1 ? LENGTH_COMMON : LENGTH_EACH;
 }
@@ -93,8 +93,8 @@ void FillSequences(const Call& call, const Spec& spec, SequenceTiling& tiling) {
   tiling.leftPaddedKey = spec.left_padded_kv;
   tiling.qLengths = spec.IsPackedBatch() ? LENGTH_CUMULATIVE
                                          : SourceOf(spec.q_lens_on_device, spec.q_lens, spec.batch, call.q_lens_tensor);
-  tiling.kvLengths = packed_keys ? LENGTH_CUMULATIVE
-                                 : SourceOf(spec.kv_lens_on_device, spec.kv_lens, spec.batch, call.kv_lens_tensor);
+  tiling.kvLengths =
+      packed_keys ? LENGTH_CUMULATIVE : SourceOf(spec.kv_lens_on_device, spec.kv_lens, spec.batch, call.kv_lens_tensor);
   tiling.biasOfTokens = call.pse_layout == kPseOfTokens;
   BoundSequences(call, spec, tiling);
   tiling.longestQuery = tiling.qTokens;

@@ -42,7 +42,8 @@ void CheckAdvanceStep(const AdvanceStepCall<Int>& c) {
     Fail(op, "num_queries", "is larger than num_seqs", c.num_queries, "at most " + std::to_string(c.num_seqs));
   }
   if (c.spec_token.defined != c.accepted_num.defined) {
-    Fail(op, c.spec_token ? "accepted_num" : "spec_token", "is missing", "None", "spec_token and accepted_num together");
+    Fail(op, c.spec_token ? "accepted_num" : "spec_token", "is missing", "None",
+         "spec_token and accepted_num together");
   }
   auto check = [&](const char* name, const TensorDesc<Int>& t, const std::vector<Int>& sizes) {
     RequireDType(op, name, t, {DType::kInt64});
@@ -65,7 +66,8 @@ void CheckAdvanceStep(const AdvanceStepCall<Int>& c) {
     const Int queries(c.num_queries);
     RequireDType(op, "sampled_token_ids", c.sampled_token_ids, {DType::kInt64});
     if (!SameSizes(c.sampled_token_ids, {queries, Int(1)}) && !SameSizes(c.sampled_token_ids, {queries})) {
-      Fail(op, "sampled_token_ids", "has the wrong shape", c.sampled_token_ids.sizes, "(num_queries, 1) = (" + Show(c.num_queries) + ", 1)");
+      Fail(op, "sampled_token_ids", "has the wrong shape", c.sampled_token_ids.sizes,
+           "(num_queries, 1) = (" + Show(c.num_queries) + ", 1)");
     }
   }
   const Int tokens = seqs * width;

@@ -13,10 +13,10 @@ enum class OpKind { kFusion, kPrompt, kIncre, kFusedInfer };
 
 // How a bias that is a value per pair lies. atb's have one head for all, if they like, and columns for the keys alone.
 enum PseLayout : std::int64_t {
-  kPsePerHead = 0,    // (B or 1, N, Sq or 1, Skv)
-  kPseOfKeys = 1,     // (B or 1, N or 1, Sq or 1, longest sequence of keys)
-  kPseOfTokens = 2,   // (1, N or 1, T, longest sequence of keys): rows are those of the packed query
-  kPseSlopes = 3,     // (N,): -slope times the distance is generated, the last row of a sequence at its last key
+  kPsePerHead = 0,       // (B or 1, N, Sq or 1, Skv)
+  kPseOfKeys = 1,        // (B or 1, N or 1, Sq or 1, longest sequence of keys)
+  kPseOfTokens = 2,      // (1, N or 1, T, longest sequence of keys): rows are those of the packed query
+  kPseSlopes = 3,        // (N,): -slope times the distance is generated, the last row of a sequence at its last key
   kPseSlopesOfRoot = 4,  // the same with the root of the distance
 };
 

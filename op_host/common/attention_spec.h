@@ -34,15 +34,15 @@ template <class Int>
 struct AttentionSpec {
   Layout q_layout = Layout::kBSH;
   Layout out_layout = Layout::kBSH;
-  Int batch{0};     // sequences; B, or the number of lengths of a packed batch
-  Int q_tokens{0};  // Sq, or T of the query
+  Int batch{0};      // sequences; B, or the number of lengths of a packed batch
+  Int q_tokens{0};   // Sq, or T of the query
   Int kv_tokens{0};  // Skv without the shared prefix, or T of the key; columns x block_size of a paged cache
   Int heads{0}, kv_heads{0};
   Int head_dim{0}, value_dim{0}, rope_dim{0};
-  Int stored_value_dim{0};  // channels of a row of value, of which value_dim are used
-  DType dtype = DType::kFloat16;     // of the query
+  Int stored_value_dim{0};              // channels of a row of value, of which value_dim are used
+  DType dtype = DType::kFloat16;        // of the query
   DType float_dtype = DType::kFloat16;  // of ropes, biases, and an output that is not quantised
-  DType kv_dtype = DType::kFloat16;  // of key and value as stored
+  DType kv_dtype = DType::kFloat16;     // of key and value as stored
   DType out_dtype = DType::kFloat16;
   bool int4_cache = false;
 
@@ -66,12 +66,12 @@ struct AttentionSpec {
   bool LengthsOnDevice() const { return q_lens_on_device || kv_lens_on_device; }
   std::vector<Int> OutputSizes() const { return SizesOf(out_layout, batch, q_tokens, heads, value_dim); }
   std::vector<Int> LseSizes() const {
-    return IsPackedBatch() ? std::vector<Int>{q_tokens, heads, Int(1)} : std::vector<Int>{batch, heads, q_tokens, Int(1)};
+    return IsPackedBatch() ? std::vector<Int>{q_tokens, heads, Int(1)}
+                           : std::vector<Int>{batch, heads, q_tokens, Int(1)};
   }
   std::vector<Int> StatisticsSizes() const {
     const Int width(kStatisticsWidth);
-    return IsPackedBatch() ? std::vector<Int>{q_tokens, heads, width}
-                           : std::vector<Int>{batch, heads, q_tokens, width};
+    return IsPackedBatch() ? std::vector<Int>{q_tokens, heads, width} : std::vector<Int>{batch, heads, q_tokens, width};
   }
 };
 

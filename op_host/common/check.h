@@ -37,9 +37,7 @@ class ArgumentError : public std::runtime_error {
  public:
   // `fault`: what is wrong, what was given and what is expected.
   ArgumentError(const std::string& op, const std::string& argument, const std::string& fault)
-      : std::runtime_error("npufa::" + op + ": " + argument + ' ' + fault),
-        op_(op),
-        argument_(argument),
+      : std::runtime_error("npufa::" + op + ": " + argument + ' ' + fault), op_(op), argument_(argument),
         fault_(fault) {}
 
   const std::string& Argument() const { return argument_; }

@@ -13,26 +13,19 @@ namespace npufa {
 
 inline constexpr std::string_view LayoutsOf(OpKind kind) {
   switch (kind) {
-    case OpKind::kFusion:
-      return "BSH SBH BSND BNSD TND";
-    case OpKind::kPrompt:
-      return "BSH BSND BNSD BNSD_BSND";
-    case OpKind::kIncre:
-      return "BSH BSND BNSD";
-    case OpKind::kFusedInfer:
-      return "BSH BSND BNSD TND NTD BNSD_BSND BSH_NBSD BSND_NBSD BNSD_NBSD TND_NTD NTD_TND";
+    case OpKind::kFusion: return "BSH SBH BSND BNSD TND";
+    case OpKind::kPrompt: return "BSH BSND BNSD BNSD_BSND";
+    case OpKind::kIncre: return "BSH BSND BNSD";
+    case OpKind::kFusedInfer: return "BSH BSND BNSD TND NTD BNSD_BSND BSH_NBSD BSND_NBSD BNSD_NBSD TND_NTD NTD_TND";
   }
   return "";
 }
 
 constexpr std::int64_t MaxInnerPrecise(OpKind kind) {
   switch (kind) {
-    case OpKind::kFusion:
-      return 2;
-    case OpKind::kIncre:
-      return 1;
-    default:
-      return 3;
+    case OpKind::kFusion: return 2;
+    case OpKind::kIncre: return 1;
+    default: return 3;
   }
 }
 
@@ -56,10 +49,12 @@ void CheckNumbers(const AttentionCall<Int>& call) {
   if (call.key_rope_antiquant_scale) {
     Fail(call.op, call.names.key_rope_antiquant_scale, "is reserved", "a tensor", "None");
   }
-  if (std::isnan(call.scale)) Fail(call.op, call.names.scale, "is not a number", call.scale, "a number, 1/sqrt(D) by custom");
+  if (std::isnan(call.scale))
+    Fail(call.op, call.names.scale, "is not a number", call.scale, "a number, 1/sqrt(D) by custom");
   CheckSoftcap(call);
   if (call.inner_precise < 0 || call.inner_precise > MaxInnerPrecise(call.kind)) {
-    Fail(call.op, "inner_precise", "is unknown", call.inner_precise, "0.." + std::to_string(MaxInnerPrecise(call.kind)));
+    Fail(call.op, "inner_precise", "is unknown", call.inner_precise,
+         "0.." + std::to_string(MaxInnerPrecise(call.kind)));
   }
 }
 
@@ -83,7 +78,8 @@ void CheckSink(const AttentionCall<Int>& call, const Int& heads) {
     RequireDType(call.op, call.names.sink, call.sink, {DType::kFloat32});
   }
   if (call.sink.Dim() != 1 || KnownNe(call.sink.Size(0), heads)) {
-    Fail(call.op, call.names.sink, "has the wrong shape", call.sink.sizes, std::string("(N,), N = ") + call.names.heads + " = " + Show(heads));
+    Fail(call.op, call.names.sink, "has the wrong shape", call.sink.sizes,
+         std::string("(N,), N = ") + call.names.heads + " = " + Show(heads));
   }
 }
 
@@ -98,13 +94,14 @@ void DescribeInference(const AttentionCall<Int>& call, AttentionSpec<Int>* spec)
   CheckProductScales(call, spec->quant.int8_products);
   CheckOutputScale(call, spec->heads * spec->value_dim);
   const Int kv_tokens = spec->kv_tokens;
-  const ScaleExtents<Int> extents{spec->batch,     spec->kv_heads,   spec->head_dim,   spec->value_dim,
-                                  kv_tokens,       spec->num_blocks, spec->block_size, spec->cache != CacheLayout::kNone};
+  const ScaleExtents<Int> extents{spec->batch, spec->kv_heads,   spec->head_dim,   spec->value_dim,
+                                  kv_tokens,   spec->num_blocks, spec->block_size, spec->cache != CacheLayout::kNone};
   if (!spec->quant.quantised_query) DescribeAntiquant(call, extents, &spec->quant);
   spec->quant.int8_output = call.quant_scale2.defined;
   spec->out_dtype = OutputType(call, *spec);
   const bool per_token = spec->quant.key_scale >= ScaleAxis::kToken && spec->quant.key_scale != ScaleAxis::kHead;
-  const bool value_per_token = spec->quant.value_scale >= ScaleAxis::kToken && spec->quant.value_scale != ScaleAxis::kHead;
+  const bool value_per_token =
+      spec->quant.value_scale >= ScaleAxis::kToken && spec->quant.value_scale != ScaleAxis::kHead;
   if (call.key_shared_prefix && (per_token || value_per_token)) {
     Fail(call.op, "key_shared_prefix", "does not go with antiquant scales per token", "a tensor",
          "None, or scales per tensor, channel or head");
@@ -112,7 +109,8 @@ void DescribeInference(const AttentionCall<Int>& call, AttentionSpec<Int>* spec)
   if (spec->IsPackedBatch() && spec->cache == CacheLayout::kNone &&
       (spec->quant.key_scale == ScaleAxis::kTokenHead || per_token || value_per_token)) {
     Fail(call.op, call.antiquant_scale ? call.names.antiquant_scale : call.names.key_antiquant_scale,
-         "per token does not go with a packed key", call.input_layout, "a paged cache, or scales per tensor, channel or head");
+         "per token does not go with a packed key", call.input_layout,
+         "a paged cache, or scales per tensor, channel or head");
   }
 }
 

@@ -120,7 +120,8 @@ void DescribeLengths(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
     spec->left_padded_kv = call.kv_padding_size.defined && (spec->kv_lens_on_device || !spec->kv_lens.empty());
   }
   if (spec->cache != CacheLayout::kNone && KnownNe(call.block_table.Size(0), spec->batch)) {
-    Fail(call.op, "block_table", "has another batch size than query", call.block_table.sizes, "(" + Show(spec->batch) + ", max blocks)");
+    Fail(call.op, "block_table", "has another batch size than query", call.block_table.sizes,
+         "(" + Show(spec->batch) + ", max blocks)");
   }
 }
 

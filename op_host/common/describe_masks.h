@@ -57,15 +57,17 @@ void CheckMaskType(const AttentionCall<Int>& call) {
   if (dtype == DType::kBool || dtype == DType::kUInt8 || (call.IsInference() && dtype == DType::kInt8)) return;
   const std::string types = call.IsInference() ? "bool, uint8 or int8" : "bool or uint8";
   const bool additive = IsFloating(dtype) || dtype == DType::kFloat64;
-  const std::string fix = additive ? std::string("an additive mask goes into ") + call.names.pse + ", or becomes mask < 0"
-                                   : "mask != 0 makes one";
+  const std::string fix = additive
+                              ? std::string("an additive mask goes into ") + call.names.pse + ", or becomes mask < 0"
+                              : "mask != 0 makes one";
   Fail(call.op, "atten_mask", "has the wrong dtype", NameOf(dtype),
        types + " where 1 means masked out, the opposite of scaled_dot_product_attention's (" + fix + ")");
 }
 
 // (B,Skv) where (Sq,Skv) is meant to be: at more than one row, the first axis of two is that of the rows.
 template <class Int>
-void RefuseKeyPaddingMask(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec, const std::vector<Int>& rows) {
+void RefuseKeyPaddingMask(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec,
+                          const std::vector<Int>& rows) {
   const auto& t = call.atten_mask;
   if (t.Dim() != 2 || rows.empty() || KnownEq(t.Size(0), Int(1)) || !KnownEq(t.Size(0), spec.batch)) return;
   for (const Int& n : rows) {
@@ -81,11 +83,11 @@ template <class Int>
 void CheckFullMask(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec, bool decode) {
   const auto& t = call.atten_mask;
   const ScoreExtents<Int> x = ScoreExtentsOf(spec);
-  const std::string expected =
-      decode ? "(B, Skv) or broadcastable, Skv = " + ScoreExtents<Int>::Text(x.columns)
-             : "(Sq,Skv), (B,Sq,Skv) or (B,N,Sq,Skv), every axis but the last 1 or Sq >= " +
-                   ScoreExtents<Int>::Text(x.rows) + ", B = " + Show(spec.batch) + ", N = " + Show(spec.heads) +
-                   "; Skv >= " + ScoreExtents<Int>::Text(x.columns);
+  const std::string expected = decode
+                                   ? "(B, Skv) or broadcastable, Skv = " + ScoreExtents<Int>::Text(x.columns)
+                                   : "(Sq,Skv), (B,Sq,Skv) or (B,N,Sq,Skv), every axis but the last 1 or Sq >= " +
+                                         ScoreExtents<Int>::Text(x.rows) + ", B = " + Show(spec.batch) +
+                                         ", N = " + Show(spec.heads) + "; Skv >= " + ScoreExtents<Int>::Text(x.columns);
   const bool per_batch = decode && t.Dim() <= 2;
   if (!decode) RefuseKeyPaddingMask(call, spec, x.rows);
   bool legal = t.Dim() >= (decode ? 1 : 2) && t.Dim() <= 4 && ScoreExtents<Int>::Fits(t.Size(-1), x.columns);
@@ -115,15 +117,19 @@ void CheckModeAllowed(const AttentionCall<Int>& call, const AttentionSpec<Int>& 
 template <class Int>
 void CheckPrefixLengths(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec, bool required) {
   if (!call.prefix) {
-    if (required) Fail(call.op, "prefix", "is missing", "None", "one prefix length per sequence for sparse_mode " + std::to_string(call.sparse_mode));
+    if (required)
+      Fail(call.op, "prefix", "is missing", "None",
+           "one prefix length per sequence for sparse_mode " + std::to_string(call.sparse_mode));
     return;
   }
   const auto& list = *call.prefix;
   const Int count(static_cast<std::int64_t>(list.size()));
-  if (KnownNe(count, spec.batch)) Fail(call.op, "prefix", "has the wrong number of entries", list.size(), Show(spec.batch));
+  if (KnownNe(count, spec.batch))
+    Fail(call.op, "prefix", "has the wrong number of entries", list.size(), Show(spec.batch));
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Int& most = spec.IsPackedBatch() && !spec.LengthsOnDevice() ? spec.kv_lens[i] : spec.kv_tokens;
-    if (KnownLt(list[i], Int(0)) || KnownLt(most, list[i])) Fail(call.op, "prefix", "is out of range", list[i], "0.." + Show(most));
+    if (KnownLt(list[i], Int(0)) || KnownLt(most, list[i]))
+      Fail(call.op, "prefix", "is out of range", list[i], "0.." + Show(most));
   }
 }
 
@@ -133,8 +139,9 @@ void DescribeDecodeMask(const AttentionCall<Int>& call, bool causal_mode, Attent
   const auto& t = call.atten_mask;
   const bool compressed = t.defined && causal_mode && IsCompressedMask(t, kCompressedMask);
   if (compressed && t.Dim() == 2 && KnownEq(spec->batch, Int(kCompressedMask))) {
-    Fail(call.op, "atten_mask", "has two readings, the compressed mask of sparse_mode " + std::to_string(call.sparse_mode) +
-         " and (B,Skv)", t.sizes, "None for the mode's rule, or mask[:, None] of shape (B,1,Skv) for a mask of keys");
+    Fail(call.op, "atten_mask",
+         "has two readings, the compressed mask of sparse_mode " + std::to_string(call.sparse_mode) + " and (B,Skv)",
+         t.sizes, "None for the mode's rule, or mask[:, None] of shape (B,1,Skv) for a mask of keys");
   }
   if (t && !compressed) {
     CheckFullMask(call, *spec, true);
@@ -151,7 +158,8 @@ void DescribeMask(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   CheckModeAllowed(call, *spec);
   if (t) CheckMaskType(call);
   const std::int64_t mode = call.sparse_mode;
-  const bool causal_mode = mode == kLeftUpCausal || mode == kRightDownCausal || mode == kBand || mode >= kVarlenRightDown;
+  const bool causal_mode =
+      mode == kLeftUpCausal || mode == kRightDownCausal || mode == kBand || mode >= kVarlenRightDown;
   spec->rule = {mode, call.pre_tokens, call.next_tokens, false};
   if (IsDecode(*spec, call.kind)) return DescribeDecodeMask(call, causal_mode, spec);
   const bool prefix_mode = mode == kPrefix || mode == kPrefixCompressed;
@@ -171,11 +179,14 @@ void DescribeMask(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
 template <class Int>
 void DescribeSlopes(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   const auto& t = call.pse;
-  if (!t) Fail(call.op, call.names.pse, "is missing", "None", "the slopes of pse_type " + std::to_string(call.pse_type));
+  if (!t)
+    Fail(call.op, call.names.pse, "is missing", "None", "the slopes of pse_type " + std::to_string(call.pse_type));
   RequireDType(call.op, call.names.pse, t, {DType::kFloat32});
   const bool legal = (t.Dim() == 1 && !KnownNe(t.Size(0), spec->heads)) ||
                      (t.Dim() == 2 && IsOneOr(t.Size(0), spec->batch) && !KnownNe(t.Size(1), spec->heads));
-  if (!legal) Fail(call.op, call.names.pse, "has the wrong shape for slopes", t.sizes, std::string("(N,) or (B,N), N = ") + call.names.heads + " = " + Show(spec->heads));
+  if (!legal)
+    Fail(call.op, call.names.pse, "has the wrong shape for slopes", t.sizes,
+         std::string("(N,) or (B,N), N = ") + call.names.heads + " = " + Show(spec->heads));
   spec->pse = PseForm::kSlopes;
 }
 
@@ -206,8 +217,8 @@ void DescribePseOfKeys(const AttentionCall<Int>& call, AttentionSpec<Int>* spec)
                      (KnownEq(t.Size(2), Int(1)) || ScoreExtents<Int>::Fits(t.Size(2), rows));
   if (!legal) {
     Fail(call.op, call.names.pse, "has the wrong shape", t.sizes,
-         "(B or 1, N or 1, rows, columns) with B = " + Show(spec->batch) + ", N = " + Show(spec->heads) + ", rows >= " +
-             ScoreExtents<Int>::Text(rows) + ", columns >= " + ScoreExtents<Int>::Text(spec->kv_lens));
+         "(B or 1, N or 1, rows, columns) with B = " + Show(spec->batch) + ", N = " + Show(spec->heads) +
+             ", rows >= " + ScoreExtents<Int>::Text(rows) + ", columns >= " + ScoreExtents<Int>::Text(spec->kv_lens));
   }
   spec->pse = PseForm::kFull;
 }
@@ -219,7 +230,8 @@ void DescribePse(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   if (call.pse_type < 0 || call.pse_type > 3) Fail(op, "pse_type", "is unknown", call.pse_type, "0..3");
   spec->pse_from_end = call.pse_layout >= kPseSlopes;
   spec->pse_type = !call.IsInference() ? call.pse_type : spec->pse_from_end ? call.pse_layout - kPseSlopes + 2 : 0;
-  for (const auto& [arg, list] : {std::pair{"q_start_idx", &call.q_start_idx}, std::pair{"kv_start_idx", &call.kv_start_idx}}) {
+  for (const auto& [arg, list] :
+       {std::pair{"q_start_idx", &call.q_start_idx}, std::pair{"kv_start_idx", &call.kv_start_idx}}) {
     if (*list && (*list)->size() != 1) Fail(op, arg, "has the wrong number of entries", (*list)->size(), "1");
   }
   if (spec->pse_type >= 2) return DescribeSlopes(call, spec);

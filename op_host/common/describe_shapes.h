@@ -89,7 +89,7 @@ Extents<Int> DescribeQuery(const AttentionCall<Int>& call, AttentionSpec<Int>* s
          Show(call.heads) + " heads in axis " + std::to_string(AxesOf(layout).head) + " of " + call.input_layout +
              LayoutHint(layout, swapped));
   }
-  const std::int64_t most = !call.IsInference()          ? kMaxHeadDimTraining
+  const std::int64_t most = !call.IsInference()        ? kMaxHeadDimTraining
                             : call.value_head_size > 0 ? kMaxHeadDimLatent
                                                        : kMaxHeadDimInference;
   if (KnownLt(q.channels, Int(1)) || KnownLt(Int(most), q.channels)) {
@@ -133,7 +133,8 @@ void DescribeCacheDType(const AttentionCall<Int>& call, AttentionSpec<Int>* spec
 }
 
 template <class Int>
-void RequireDivisibleHeads(const AttentionCall<Int>& call, const Int& heads, const Int& kv_heads, const char* argument) {
+void RequireDivisibleHeads(const AttentionCall<Int>& call, const Int& heads, const Int& kv_heads,
+                           const char* argument) {
   if (KnownLt(kv_heads, Int(1)) || KnownNe(heads % kv_heads, Int(0))) {
     Fail(call.op, argument, "has a number of heads that does not divide the query's", kv_heads,
          std::string("a divisor of ") + call.names.heads + " = " + Show(heads));
@@ -146,7 +147,8 @@ Int KeyHeads(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec) {
   if (call.IsInference()) {
     if (call.kv_heads < 0) {
       const std::string heads = call.names.heads;
-      Fail(call.op, "num_key_value_heads", "is negative", call.kv_heads, "a divisor of " + heads + ", or 0 for " + heads);
+      Fail(call.op, "num_key_value_heads", "is negative", call.kv_heads,
+           "a divisor of " + heads + ", or 0 for " + heads);
     }
     const Int heads(call.kv_heads == 0 ? call.heads : call.kv_heads);
     RequireDivisibleHeads(call, spec.heads, heads, "num_key_value_heads");
@@ -158,21 +160,23 @@ Int KeyHeads(const AttentionCall<Int>& call, const AttentionSpec<Int>& spec) {
   const Int width = call.key.Size(axes.channel);
   if (KnownNe(width % spec.head_dim, Int(0))) {
     Fail(call.op, "key", "has a last axis that the query's head size does not divide", call.key.sizes,
-         "a multiple of " + Show(spec.head_dim) + ", the query's last axis by " + call.names.heads + " = " + Show(spec.heads));
+         "a multiple of " + Show(spec.head_dim) + ", the query's last axis by " + call.names.heads + " = " +
+             Show(spec.heads));
   }
   return width / spec.head_dim;
 }
 
 template <class Int>
-void RequireHeads(const AttentionCall<Int>& call, const char* argument, const TensorDesc<Int>& t,
-                  const Extents<Int>& x, const Int& heads) {
+void RequireHeads(const AttentionCall<Int>& call, const char* argument, const TensorDesc<Int>& t, const Extents<Int>& x,
+                  const Int& heads) {
   if (!KnownNe(x.heads, heads)) return;
   const Layout layout = ParseLayout(call.op, call.input_layout, call.input_layout).input;
   const bool four = layout == Layout::kBNSD || layout == Layout::kBSND;
   const bool swapped = four && KnownEq(t.Size(layout == Layout::kBNSD ? 2 : 1), heads);
   const bool by_attribute = call.IsInference();
-  Fail(call.op, argument, by_attribute ? "has a head axis that is not num_key_value_heads" : "differs from key in heads",
-       t.sizes, Show(heads) + " heads" + LayoutHint(layout, swapped));
+  Fail(call.op, argument,
+       by_attribute ? "has a head axis that is not num_key_value_heads" : "differs from key in heads", t.sizes,
+       Show(heads) + " heads" + LayoutHint(layout, swapped));
 }
 
 template <class Int>
@@ -185,7 +189,8 @@ void RequireHeadDim(const AttentionCall<Int>& call, const char* argument, const 
 template <class Int>
 void RequireValueDim(const AttentionCall<Int>& call, const Int& value_dim, const Int& head_dim) {
   if (KnownLt(value_dim, Int(1)) || KnownLt(head_dim, value_dim)) {
-    Fail(call.op, "value", "has an unsupported head size", value_dim, "1.." + Show(head_dim) + " (at most that of key)");
+    Fail(call.op, "value", "has an unsupported head size", value_dim,
+         "1.." + Show(head_dim) + " (at most that of key)");
   }
 }
 
@@ -226,9 +231,10 @@ CacheLayout PagedLayout(const AttentionCall<Int>& call, const char* argument, co
   const Int block(call.block_size);
   const std::int64_t columns = call.kind == OpKind::kFusedInfer ? NzColumns(t.dtype) : 0;
   std::string expected = "(num_blocks, " + Show(block) + ", " + Show(kv_heads) + "*D), (num_blocks, " + Show(block) +
-                               ", " + Show(kv_heads) + ", D) or (num_blocks, " + Show(kv_heads) + ", " + Show(block) +
-                               ", D)" + (q_layout == Layout::kBNSD ? "; the last for BNSD" : "");
-  if (t.Dim() == 3 && !KnownNe(t.Size(1), block) && !KnownNe(t.Size(2) % kv_heads, Int(0))) return CacheLayout::kBlockTokenH;
+                         ", " + Show(kv_heads) + ", D) or (num_blocks, " + Show(kv_heads) + ", " + Show(block) +
+                         ", D)" + (q_layout == Layout::kBNSD ? "; the last for BNSD" : "");
+  if (t.Dim() == 3 && !KnownNe(t.Size(1), block) && !KnownNe(t.Size(2) % kv_heads, Int(0)))
+    return CacheLayout::kBlockTokenH;
   if (t.Dim() == 4) {
     const bool token_first = !KnownNe(t.Size(1), block) && !KnownNe(t.Size(2), kv_heads);
     const bool head_first = !KnownNe(t.Size(2), block) && !KnownNe(t.Size(1), kv_heads);
@@ -236,7 +242,8 @@ CacheLayout PagedLayout(const AttentionCall<Int>& call, const char* argument, co
     if (head_first) return CacheLayout::kBlockHeadToken;
   }
   if (columns > 0) {
-    if (t.Dim() == 5 && !KnownNe(t.Size(1), kv_heads) && !KnownNe(t.Size(3), block) && !KnownNe(t.Size(4), Int(columns))) {
+    if (t.Dim() == 5 && !KnownNe(t.Size(1), kv_heads) && !KnownNe(t.Size(3), block) &&
+        !KnownNe(t.Size(4), Int(columns))) {
       return CacheLayout::kNz;
     }
     expected += ", or in NZ (num_blocks, " + Show(kv_heads) + ", D/" + Show(columns) + ", " + Show(block) + ", " +
@@ -256,7 +263,8 @@ void RequireSameCache(const AttentionCall<Int>& call, const char* argument, cons
                       const AttentionSpec<Int>& spec) {
   const CacheLayout layout = PagedLayout(call, argument, t, spec.q_layout, spec.kv_heads);
   if (layout != spec.cache || KnownNe(t.Size(0), spec.num_blocks)) {
-    Fail(call.op, argument, "differs from key in cache layout", t.sizes, "the blocks and layout of key " + Show(call.key.sizes));
+    Fail(call.op, argument, "differs from key in cache layout", t.sizes,
+         "the blocks and layout of key " + Show(call.key.sizes));
   }
 }
 
@@ -300,12 +308,14 @@ void DescribeSharedPrefix(const AttentionCall<Int>& call, AttentionSpec<Int>* sp
   }
   if (!k) {
     if (call.actual_shared_prefix_len) {
-      Fail(op, "actual_shared_prefix_len", "is given without key_shared_prefix", *call.actual_shared_prefix_len, "None");
+      Fail(op, "actual_shared_prefix_len", "is given without key_shared_prefix", *call.actual_shared_prefix_len,
+           "None");
     }
     return;
   }
   const char* alone = "None together with key_shared_prefix";
-  if (spec->IsPackedBatch()) Fail(op, "key_shared_prefix", "does not go with a packed layout", call.input_layout, "BSH, BSND or BNSD");
+  if (spec->IsPackedBatch())
+    Fail(op, "key_shared_prefix", "does not go with a packed layout", call.input_layout, "BSH, BSND or BNSD");
   if (call.block_table) Fail(op, "block_table", "does not go with a shared prefix", "a tensor", alone);
   if (call.query_padding_size) Fail(op, "query_padding_size", "does not go with a shared prefix", "a tensor", alone);
   if (call.kv_padding_size) Fail(op, "kv_padding_size", "does not go with a shared prefix", "a tensor", alone);
@@ -317,7 +327,8 @@ void DescribeSharedPrefix(const AttentionCall<Int>& call, AttentionSpec<Int>* sp
   auto check = [&](const char* name, const TensorDesc<Int>& t, const Extents<Int>& x, const Int& channels) {
     if (KnownNe(x.batch, Int(1))) Fail(op, name, "has a batch size other than 1", t.sizes, "batch size 1");
     if (KnownNe(x.heads, spec->kv_heads) || KnownNe(Unpacked(*spec, x.channels), channels)) {
-      Fail(op, name, "differs from the cache in heads or head size", t.sizes, Show(spec->kv_heads) + " heads of " + Show(channels));
+      Fail(op, name, "differs from the cache in heads or head size", t.sizes,
+           Show(spec->kv_heads) + " heads of " + Show(channels));
     }
   };
   check("key_shared_prefix", k, kx, spec->head_dim);
@@ -353,13 +364,15 @@ void DescribeRope(const AttentionCall<Int>& call, const Extents<Int>& q, Attenti
   RequireDType(op, "key_rope", kr, {spec->float_dtype});
   const Extents<Int> qx = ReadExtents(call, "query_rope", qr, spec->q_layout, spec->heads, false);
   if (KnownNe(qx.batch, q.batch) || KnownNe(qx.tokens, q.tokens) || KnownNe(qx.heads, q.heads)) {
-    Fail(op, "query_rope", "differs from query in more than the head size", qr.sizes, "the other sizes of " + Show(call.query.sizes));
+    Fail(op, "query_rope", "differs from query in more than the head size", qr.sizes,
+         "the other sizes of " + Show(call.query.sizes));
   }
   Int channels(0);
   if (spec->cache == CacheLayout::kNone) {
     const Extents<Int> kx = ReadExtents(call, "key_rope", kr, spec->q_layout, spec->kv_heads);
     if (KnownNe(kx.batch, q.batch) || KnownNe(kx.tokens, spec->kv_tokens) || KnownNe(kx.heads, spec->kv_heads)) {
-      Fail(op, "key_rope", "differs from key in more than the head size", kr.sizes, "the other sizes of " + Show(call.key.sizes));
+      Fail(op, "key_rope", "differs from key in more than the head size", kr.sizes,
+           "the other sizes of " + Show(call.key.sizes));
     }
     channels = kx.channels;
   } else {

@@ -9,7 +9,7 @@ template <class Int>
 struct GatherCall {
   const char* op;
   PagedRows<Int> keys, values;
-  Int tokens;     // that key and value have room for
+  Int tokens;  // that key and value have room for
   Int sequences;
   TensorDesc<Int> block_tables, seq_lens, seq_offset;
   bool cumulative;  // lengths count from the first sequence on, and begin with 0
@@ -21,7 +21,14 @@ GatherCall<Int> ReadGather(const Reader& a) {
   const char* op = a.Op();
   const auto desc = [&](const char* name) { return a.template Desc<Int>(name); };
   const TensorDesc<Int> key = desc("key"), value = desc("value"), value_cache = desc("value_cache");
-  GatherCall<Int> call{op, {}, {}, Int(0), Int(0), desc("block_tables"), desc("seq_lens"), desc("seq_offset"),
+  GatherCall<Int> call{op,
+                       {},
+                       {},
+                       Int(0),
+                       Int(0),
+                       desc("block_tables"),
+                       desc("seq_lens"),
+                       desc("seq_offset"),
                        a.Flag("is_seq_lens_cumsum")};
   call.keys = DescribePagedRows(op, "", "key", key, "key_cache", desc("key_cache"));
   call.values = DescribePagedRows(op, "", "value", value, "value_cache", value_cache);

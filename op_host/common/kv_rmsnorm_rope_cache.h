@@ -10,7 +10,7 @@ struct KvRmsnormRopeCall {
   const char* op;
   TensorDesc<Int> kv;
   Int tokens, sequence_tokens;
-  TensorDesc<Int> v;     // with it kv holds keys alone: normalised as a whole, then turned in their first columns
+  TensorDesc<Int> v;  // with it kv holds keys alone: normalised as a whole, then turned in their first columns
   Int norm_columns, rope_columns;
   PagedRows<Int> rope, norm;  // of k_cache and ckv_cache
   bool rope_quantised, norm_quantised;
@@ -27,12 +27,10 @@ struct LatentMode {
 };
 
 inline const LatentMode& LatentModeOf(const char* op, const std::string& name) {
-  static constexpr LatentMode kModes[] = {{"Norm", CacheForm::kNorm, false, true},
-                                          {"PA", CacheForm::kNorm, false, false},
-                                          {"PA_BNSD", CacheForm::kNorm, false, false},
-                                          {"PA_NZ", CacheForm::kNz, false, false},
-                                          {"PA_BLK_BNSD", CacheForm::kNorm, true, false},
-                                          {"PA_BLK_NZ", CacheForm::kNz, true, false}};
+  static constexpr LatentMode kModes[] = {
+      {"Norm", CacheForm::kNorm, false, true},        {"PA", CacheForm::kNorm, false, false},
+      {"PA_BNSD", CacheForm::kNorm, false, false},    {"PA_NZ", CacheForm::kNz, false, false},
+      {"PA_BLK_BNSD", CacheForm::kNorm, true, false}, {"PA_BLK_NZ", CacheForm::kNz, true, false}};
   for (const LatentMode& mode : kModes) {
     if (name == mode.name) return mode;
   }
@@ -143,8 +141,21 @@ KvRmsnormRopeCall<Int> ReadKvRmsnormRope(const Reader& a) {
     RequireDType(op, name, desc(name), {kv.dtype});
     if (desc(name).Dim() != 4) Fail(op, name, "has the wrong number of dimensions", desc(name).sizes, "4");
   }
-  KvRmsnormRopeCall<Int> call{op, kv, kv.Size(0) * kv.Size(2), kv.Size(2), desc("v"), Int(0), Int(0), {}, {}, false,
-                              false, mode.per_block, mode.in_sequence, a.Flag("is_output_kv"), a.Number("epsilon")};
+  KvRmsnormRopeCall<Int> call{op,
+                              kv,
+                              kv.Size(0) * kv.Size(2),
+                              kv.Size(2),
+                              desc("v"),
+                              Int(0),
+                              Int(0),
+                              {},
+                              {},
+                              false,
+                              false,
+                              mode.per_block,
+                              mode.in_sequence,
+                              a.Flag("is_output_kv"),
+                              a.Number("epsilon")};
   SetColumns(gamma, desc("cos"), &call);
   for (const char* name : {"cos", "sin"}) {
     const std::vector<Int> sizes = {kv.Size(0), Int(1), kv.Size(2), call.rope_columns};
@@ -155,10 +166,9 @@ KvRmsnormRopeCall<Int> ReadKvRmsnormRope(const Reader& a) {
   const TensorDesc<Int> rope_cache = desc("k_cache"), norm_cache = desc("ckv_cache");
   call.rope_quantised = RequireLatentTypes<Int>(a, kRopeNames, kv.dtype, rope_columns);
   call.norm_quantised = RequireLatentTypes<Int>(a, kNormNames, kv.dtype, norm_columns);
-  call.rope = DescribeLatentCache(op, "k_cache", rope_cache, rope_columns, mode, kv.Size(0),
-                                  a.Integer("k_block_step"));
-  call.norm = DescribeLatentCache(op, "ckv_cache", norm_cache, norm_columns, mode, kv.Size(0),
-                                  a.Integer("ckv_block_step"));
+  call.rope = DescribeLatentCache(op, "k_cache", rope_cache, rope_columns, mode, kv.Size(0), a.Integer("k_block_step"));
+  call.norm =
+      DescribeLatentCache(op, "ckv_cache", norm_cache, norm_columns, mode, kv.Size(0), a.Integer("ckv_block_step"));
   RequireSameBlocks(op, "ckv_cache", norm_cache, call.norm, "k_cache", call.rope);
   RequireDType(op, "index", index, {DType::kInt64});
   std::vector<Int> entries = {call.tokens};

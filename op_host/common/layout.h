@@ -43,20 +43,13 @@ struct Axes {
 
 constexpr Axes AxesOf(Layout l) {
   switch (l) {
-    case Layout::kBSH:
-      return {3, 0, 1, -1, 2};
-    case Layout::kSBH:
-      return {3, 1, 0, -1, 2};
-    case Layout::kBSND:
-      return {4, 0, 1, 2, 3};
-    case Layout::kBNSD:
-      return {4, 0, 2, 1, 3};
-    case Layout::kTND:
-      return {3, -1, 0, 1, 2};
-    case Layout::kNTD:
-      return {3, -1, 1, 0, 2};
-    case Layout::kNBSD:
-      return {4, 1, 2, 0, 3};
+    case Layout::kBSH: return {3, 0, 1, -1, 2};
+    case Layout::kSBH: return {3, 1, 0, -1, 2};
+    case Layout::kBSND: return {4, 0, 1, 2, 3};
+    case Layout::kBNSD: return {4, 0, 2, 1, 3};
+    case Layout::kTND: return {3, -1, 0, 1, 2};
+    case Layout::kNTD: return {3, -1, 1, 0, 2};
+    case Layout::kNBSD: return {4, 1, 2, 0, 3};
   }
   return {0, -1, -1, -1, -1};
 }

@@ -56,22 +56,16 @@ inline Band BandOf(const SparseRule& rule, std::int64_t q_len, std::int64_t kv_l
     case kDefaultMask:
       if (!rule.dense_mask) return {};
       return {storage_shift - pre, storage_shift + next, 0};
-    case kLeftUpCausal:
-      return {-kUnbounded, 0, 0};
-    case kRightDownCausal:
-      return {-kUnbounded, delta, 0};
-    case kBand:
-      return {delta - pre, delta + next, 0};
+    case kLeftUpCausal: return {-kUnbounded, 0, 0};
+    case kRightDownCausal: return {-kUnbounded, delta, 0};
+    case kBand: return {delta - pre, delta + next, 0};
     case kPrefix:
     case kPrefixCompressed:
       if (rule.dense_mask) return {};
       return {-kUnbounded, delta, prefix};
-    case kVarlenRightDown:
-      return edge ? Band{delta - pre, delta + next, 0} : Band{-kUnbounded, delta, 0};
-    case kVarlenLeftUp:
-      return edge ? Band{delta - pre, delta + next, 0} : Band{-kUnbounded, 0, 0};
-    default:
-      return {};
+    case kVarlenRightDown: return edge ? Band{delta - pre, delta + next, 0} : Band{-kUnbounded, delta, 0};
+    case kVarlenLeftUp: return edge ? Band{delta - pre, delta + next, 0} : Band{-kUnbounded, 0, 0};
+    default: return {};
   }
 }
 

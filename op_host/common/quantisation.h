@@ -12,11 +12,11 @@ namespace npufa {
 enum class ScaleAxis { kNone, kTensor, kChannel, kToken, kHead, kTokenHead, kTokenPaged, kTokenHeadPaged };
 
 struct QuantSpec {
-  bool int8_products = false;  // query, key and value are int8, and probabilities become so
+  bool int8_products = false;    // query, key and value are int8, and probabilities become so
   bool quantised_query = false;  // they are int8, with a scale per row of the query (quantised_query.h)
   bool int8_output = false;
-  bool antiquant = false;      // key and value are stored in int8, int4 or float8
-  bool combined = false;       // one tensor holds the key's scale, then the value's, in axis 0
+  bool antiquant = false;  // key and value are stored in int8, int4 or float8
+  bool combined = false;   // one tensor holds the key's scale, then the value's, in axis 0
   ScaleAxis key_scale = ScaleAxis::kNone;
   ScaleAxis value_scale = ScaleAxis::kNone;
 
@@ -127,8 +127,10 @@ template <class Int>
 ScaleAxis CombinedAxis(const AttentionCall<Int>& call, const ScaleExtents<Int>& x) {
   const auto& t = call.antiquant_scale;
   const bool has_mode = call.kind == OpKind::kFusedInfer;
-  const std::string expected = "(2,) per tensor, (2,Nkv,1,D), (2,Nkv,D) or (2,Nkv*D) per channel, (2,B,Skv) float32 per token";
-  if (t.Dim() < 1 || KnownNe(t.Size(0), Int(2))) Fail(call.op, "antiquant_scale", "has the wrong shape", t.sizes, expected);
+  const std::string expected =
+      "(2,) per tensor, (2,Nkv,1,D), (2,Nkv,D) or (2,Nkv*D) per channel, (2,B,Skv) float32 per token";
+  if (t.Dim() < 1 || KnownNe(t.Size(0), Int(2)))
+    Fail(call.op, "antiquant_scale", "has the wrong shape", t.sizes, expected);
   const std::vector<Int> rest(t.sizes.begin() + 1, t.sizes.end());
   const bool token_shape = rest.size() == 2 && !KnownNe(rest[0], x.batch) && !KnownLt(rest[1], x.kv_tokens);
   const bool channel_shape = !rest.empty() && IsPerChannel(rest, x.kv_heads, x.head_dim);
@@ -181,7 +183,8 @@ ScaleAxis SplitAxis(const char* op, const char* argument, const TensorDesc<Int>&
   switch (mode) {
     case 0:
       if (KnownEq(t.Numel(), Int(1))) return ScaleAxis::kTensor;
-      if (!IsPerChannel(t.sizes, x.kv_heads, channels)) fail("1 element (per tensor) or (Nkv,D), (Nkv*D,) (per channel)");
+      if (!IsPerChannel(t.sizes, x.kv_heads, channels))
+        fail("1 element (per tensor) or (Nkv,D), (Nkv*D,) (per channel)");
       return ScaleAxis::kChannel;
     case 1:
       if (!matches({x.batch, x.kv_tokens}, 1)) fail("(" + Show(x.batch) + "," + Show(x.kv_tokens) + ") (per token)");
@@ -227,9 +230,8 @@ void CheckAntiquantModes(const AttentionCall<Int>& call) {
   in_range(call.names.value_antiquant_mode, call.value_antiquant_mode, 5);
   if (call.key_antiquant_mode != call.value_antiquant_mode &&
       !(call.key_antiquant_mode == 0 && call.value_antiquant_mode == 1)) {
-    Fail(call.op, call.names.value_antiquant_mode,
-         std::string("does not agree with ") + call.names.key_antiquant_mode, call.value_antiquant_mode,
-         std::to_string(call.key_antiquant_mode) + " (only key 0 with value 1 may differ)");
+    Fail(call.op, call.names.value_antiquant_mode, std::string("does not agree with ") + call.names.key_antiquant_mode,
+         call.value_antiquant_mode, std::to_string(call.key_antiquant_mode) + " (only key 0 with value 1 may differ)");
   }
 }
 

@@ -63,10 +63,10 @@ void CheckQueryScale(const AttentionCall<Int>& call, const AttentionSpec<Int>& s
                                    std::pair{n.value_antiquant_mode, call.value_antiquant_mode}}) {
     if (mode != 0) Fail(op, name, "is not supported", mode, "0 (one scale)" + since);
   }
-  for (const auto& [name, tensor] : {std::pair{n.key_antiquant_offset, &call.key_antiquant_offset},
-                                     std::pair{n.value_antiquant_offset, &call.value_antiquant_offset},
-                                     std::pair{n.antiquant_scale, &call.antiquant_scale},
-                                     std::pair{n.quant_scale2, &call.quant_scale2}}) {
+  for (const auto& [name, tensor] :
+       {std::pair{n.key_antiquant_offset, &call.key_antiquant_offset},
+        std::pair{n.value_antiquant_offset, &call.value_antiquant_offset},
+        std::pair{n.antiquant_scale, &call.antiquant_scale}, std::pair{n.quant_scale2, &call.quant_scale2}}) {
     if (*tensor) Fail(op, name, "does not go with a quantised query", "a tensor", "None" + since);
   }
 }

@@ -16,7 +16,7 @@ enum DropoutMaskAttr : std::size_t { kDropoutThreshold };
 struct DropoutMaskCall {
   std::int64_t elements;
   std::uint64_t seed;
-  std::uint64_t offset;     // first counter
+  std::uint64_t offset;    // first counter
   std::int64_t threshold;  // an element is kept if its word is below this
   bool seed_on_device;     // seed and offset are inputs that the kernel reads
 };

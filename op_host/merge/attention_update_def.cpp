@@ -19,28 +19,26 @@ const Types& Statistics() {
 }
 
 const PlainOperator& AttentionUpdate() {
-  static const PlainOperator parts{
-      "npu_attention_update",
-      {{"lse", Statistics(), ops::DYNAMIC}, {"local_out", Outputs(), ops::DYNAMIC}},
-      {{"update_type", 0, ops::REQUIRED}},
-      {{"out", "local_out"}, {"lse_out", "lse"}}};
+  static const PlainOperator parts{"npu_attention_update",
+                                   {{"lse", Statistics(), ops::DYNAMIC}, {"local_out", Outputs(), ops::DYNAMIC}},
+                                   {{"update_type", 0, ops::REQUIRED}},
+                                   {{"out", "local_out"}, {"lse_out", "lse"}}};
   return parts;
 }
 
 const PlainOperator& RingAttentionUpdate() {
   static const Types integers(Outputs().size(), ge::DT_INT64);
-  static const PlainOperator parts{"npu_ring_attention_update",
-                                   {{"prev_attn_out", Outputs()},
-                                    {"prev_softmax_max", Statistics()},
-                                    {"prev_softmax_sum", Statistics()},
-                                    {"cur_attn_out", Outputs()},
-                                    {"cur_softmax_max", Statistics()},
-                                    {"cur_softmax_sum", Statistics()},
-                                    {"actual_seq_qlen", integers, ops::OPTIONAL}},
-                                   {{"input_layout", "SBH"}, {"input_softmax_layout", ""}},
-                                   {{"attn_out", "prev_attn_out"},
-                                    {"softmax_max", "prev_softmax_max"},
-                                    {"softmax_sum", "prev_softmax_sum"}}};
+  static const PlainOperator parts{
+      "npu_ring_attention_update",
+      {{"prev_attn_out", Outputs()},
+       {"prev_softmax_max", Statistics()},
+       {"prev_softmax_sum", Statistics()},
+       {"cur_attn_out", Outputs()},
+       {"cur_softmax_max", Statistics()},
+       {"cur_softmax_sum", Statistics()},
+       {"actual_seq_qlen", integers, ops::OPTIONAL}},
+      {{"input_layout", "SBH"}, {"input_softmax_layout", ""}},
+      {{"attn_out", "prev_attn_out"}, {"softmax_max", "prev_softmax_max"}, {"softmax_sum", "prev_softmax_sum"}}};
   return parts;
 }
 

@@ -12,38 +12,22 @@ namespace npufa {
 
 constexpr DType FromGe(ge::DataType type) {
   switch (type) {
-    case ge::DT_DOUBLE:
-      return DType::kFloat64;
-    case ge::DT_FLOAT:
-      return DType::kFloat32;
-    case ge::DT_FLOAT16:
-      return DType::kFloat16;
-    case ge::DT_BF16:
-      return DType::kBFloat16;
-    case ge::DT_INT8:
-      return DType::kInt8;
-    case ge::DT_UINT8:
-      return DType::kUInt8;
-    case ge::DT_BOOL:
-      return DType::kBool;
-    case ge::DT_INT16:
-      return DType::kInt16;
-    case ge::DT_UINT16:
-      return DType::kUInt16;
-    case ge::DT_INT32:
-      return DType::kInt32;
-    case ge::DT_UINT32:
-      return DType::kUInt32;
-    case ge::DT_INT64:
-      return DType::kInt64;
-    case ge::DT_UINT64:
-      return DType::kUInt64;
-    case ge::DT_FLOAT8_E4M3FN:
-      return DType::kFloat8E4M3;
-    case ge::DT_FLOAT8_E5M2:
-      return DType::kFloat8E5M2;
-    default:
-      return DType::kOther;
+    case ge::DT_DOUBLE: return DType::kFloat64;
+    case ge::DT_FLOAT: return DType::kFloat32;
+    case ge::DT_FLOAT16: return DType::kFloat16;
+    case ge::DT_BF16: return DType::kBFloat16;
+    case ge::DT_INT8: return DType::kInt8;
+    case ge::DT_UINT8: return DType::kUInt8;
+    case ge::DT_BOOL: return DType::kBool;
+    case ge::DT_INT16: return DType::kInt16;
+    case ge::DT_UINT16: return DType::kUInt16;
+    case ge::DT_INT32: return DType::kInt32;
+    case ge::DT_UINT32: return DType::kUInt32;
+    case ge::DT_INT64: return DType::kInt64;
+    case ge::DT_UINT64: return DType::kUInt64;
+    case ge::DT_FLOAT8_E4M3FN: return DType::kFloat8E4M3;
+    case ge::DT_FLOAT8_E5M2: return DType::kFloat8E5M2;
+    default: return DType::kOther;
   }
 }
 

@@ -10,23 +10,15 @@ namespace {
 
 ge::DataType TypeOf(const TypeColumn& column, Role role) {
   switch (role) {
-    case Role::kQuery:
-      return column.query;
-    case Role::kCache:
-      return column.cache;
-    case Role::kBias:
-      return column.bias;
-    case Role::kOutput:
-      return column.output;
-    case Role::kBytes:
-      return ge::DT_UINT8;
-    case Role::kFloats:
-      return ge::DT_FLOAT;
-    case Role::kIndices:
-      return ge::DT_INT32;
+    case Role::kQuery: return column.query;
+    case Role::kCache: return column.cache;
+    case Role::kBias: return column.bias;
+    case Role::kOutput: return column.output;
+    case Role::kBytes: return ge::DT_UINT8;
+    case Role::kFloats: return ge::DT_FLOAT;
+    case Role::kIndices: return ge::DT_INT32;
     case Role::kInteger:
-    case Role::kList:
-      return ge::DT_INT64;
+    case Role::kList: return ge::DT_INT64;
   }
   return ge::DT_UNDEFINED;
 }
@@ -87,9 +79,17 @@ std::vector<TypeColumn> InferenceTypes(bool quantised_cache) {
 }
 
 std::vector<AttributePart> TrainingAttributes() {
-  return {{"scale_value", 1.0f},      {"keep_prob", 1.0f},  {"pre_tokens", 2147483647}, {"next_tokens", 2147483647},
-          {"head_num", 1, ops::REQUIRED}, {"input_layout", "BSH", ops::REQUIRED}, {"inner_precise", 0},
-          {"sparse_mode", 0},         {"pse_type", 1},      {"softmax_layout", ""}, {"softcap", 0.0f},
+  return {{"scale_value", 1.0f},
+          {"keep_prob", 1.0f},
+          {"pre_tokens", 2147483647},
+          {"next_tokens", 2147483647},
+          {"head_num", 1, ops::REQUIRED},
+          {"input_layout", "BSH", ops::REQUIRED},
+          {"inner_precise", 0},
+          {"sparse_mode", 0},
+          {"pse_type", 1},
+          {"softmax_layout", ""},
+          {"softcap", 0.0f},
           {"batch_invariant", false}};
 }
 

@@ -12,7 +12,7 @@ namespace npufa {
 
 // What decides the types of a tensor.
 enum class Role {
-  kQuery,   // these four make up a TypeColumn
+  kQuery,  // these four make up a TypeColumn
   kCache,
   kBias,
   kOutput,

@@ -35,7 +35,10 @@ const PlainOperator& KvRmsnormRopeCache() {
        {"c_kv_offset", floats, ops::OPTIONAL},
        {"v", types, ops::OPTIONAL}},
       {{"epsilon", 1e-5f}, {"cache_mode", "Norm"}, {"is_output_kv", false}, {"k_block_step", 1}, {"ckv_block_step", 1}},
-      {{"k_cache", "k_cache"}, {"ckv_cache", "ckv_cache"}, {"k_embed_out", "kv", "k_cache"}, {"y_out", "kv", "ckv_cache"}}};
+      {{"k_cache", "k_cache"},
+       {"ckv_cache", "ckv_cache"},
+       {"k_embed_out", "kv", "k_cache"},
+       {"y_out", "kv", "ckv_cache"}}};
   return parts;
 }
 

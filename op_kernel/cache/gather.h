@@ -102,10 +102,10 @@ class Gather {
     const int64_t atOnce = side_[side].RowsAtOnce();
     for (int64_t done = 0; done < rows; done += atOnce) {
       for (int64_t begin = 0; begin < tiling.rowBytes; begin += tiling.pieceBytes) {
-        pipeline_.Move(*this, {side,
-                               {row + done, Min(atOnce, rows - done), begin,
-                                Min(tiling.pieceBytes, tiling.rowBytes - begin)},
-                               slot == NO_BLOCK ? NO_BLOCK : slot + done});
+        pipeline_.Move(*this,
+                       {side,
+                        {row + done, Min(atOnce, rows - done), begin, Min(tiling.pieceBytes, tiling.rowBytes - begin)},
+                        slot == NO_BLOCK ? NO_BLOCK : slot + done});
       }
     }
   }

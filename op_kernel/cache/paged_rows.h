@@ -45,9 +45,9 @@ class PagedRows {
 
   __aicore__ inline void StoreRows(const Bytes& local, const RowPiece& piece) const {
     const uint32_t gap = static_cast<uint32_t>(tiling_->rowBytes - piece.bytes);
-    AscendC::DataCopyPad(rows_[piece.firstRow * tiling_->rowBytes + piece.begin], local,
-                         AscendC::DataCopyExtParams(static_cast<uint16_t>(piece.rows),
-                                                    static_cast<uint32_t>(piece.bytes), 0, gap, 0));
+    AscendC::DataCopyPad(
+        rows_[piece.firstRow * tiling_->rowBytes + piece.begin], local,
+        AscendC::DataCopyExtParams(static_cast<uint16_t>(piece.rows), static_cast<uint32_t>(piece.bytes), 0, gap, 0));
   }
 
   // One row of a piece, from or to its place in the cache.

@@ -76,10 +76,10 @@ class Scatter {
       const int64_t atOnce = side_[side].RowsAtOnce();
       for (int64_t token = 0; token < tokens; token += atOnce) {
         for (int64_t begin = 0; begin < rows.rowBytes; begin += rows.pieceBytes) {
-          pipeline_.Move(*this, {side,
-                                 {first + token, Min(atOnce, tokens - token), begin,
-                                  Min(rows.pieceBytes, rows.rowBytes - begin)},
-                                 token});
+          pipeline_.Move(
+              *this, {side,
+                      {first + token, Min(atOnce, tokens - token), begin, Min(rows.pieceBytes, rows.rowBytes - begin)},
+                      token});
         }
       }
     }

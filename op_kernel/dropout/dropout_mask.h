@@ -21,8 +21,7 @@ class DropoutMask {
     pipe.InitBuffer(masks_, 2, KeepBits::MaskBytes(counters));
     const Words words = memory_.Get<int32_t>();
     keepBits_.Init(words[philoxBytes / sizeof(int32_t)], words, counters);
-    philox_.Init(words, keepBits_.Order(), counters,
-                 tiling.seedOnDevice != 0 ? ReadNumber(seed) : tiling.seed);
+    philox_.Init(words, keepBits_.Order(), counters, tiling.seedOnDevice != 0 ? ReadNumber(seed) : tiling.seed);
 
     const uint64_t core = static_cast<uint64_t>(AscendC::GetBlockIdx()), cores = AscendC::GetBlockNum();
     const uint64_t end = tiling.tiles * (core + 1) / cores;

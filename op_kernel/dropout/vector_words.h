@@ -9,7 +9,7 @@ using Words = AscendC::LocalTensor<int32_t>;
 using Floats = AscendC::LocalTensor<float>;
 using HalfWords = AscendC::LocalTensor<uint16_t>;
 
-constexpr uint32_t BLOCK_WORDS = 8;   // of 32 bytes
+constexpr uint32_t BLOCK_WORDS = 8;  // of 32 bytes
 constexpr uint32_t REPEAT_WORDS = 64;
 constexpr uint32_t HALF_WORDS_PER_REPEAT = 128;
 

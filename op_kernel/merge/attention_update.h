@@ -35,7 +35,7 @@ class AttentionUpdate {
 
  private:
   static constexpr float SMALLEST = 1.175494351e-38f;
-  static constexpr float BEYOND = 1e30f;      // no log-sum-exp of keys is so large
+  static constexpr float BEYOND = 1e30f;  // no log-sum-exp of keys is so large
   static constexpr float NO_KEYS = 3.0e38f;
   static constexpr uint32_t MAXIMUM = 0;
   static constexpr uint32_t TOTAL = 1;

@@ -6,7 +6,7 @@
 namespace npufa {
 
 struct RingUpdateArguments {
-  GM_ADDR output[2];   // of the steps before and of this one
+  GM_ADDR output[2];  // of the steps before and of this one
   GM_ADDR maximum[2];
   GM_ADDR sum[2];
   GM_ADDR lengths;

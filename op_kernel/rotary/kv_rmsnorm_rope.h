@@ -233,8 +233,7 @@ class KvRmsnormRope {
   }
 
   // Rounded as float: half would round twice.
-  __aicore__ inline void StoreQuantised(LatentPart<T>& part, const AscendC::LocalTensor<float>& values,
-                                        uint32_t rows) {
+  __aicore__ inline void StoreQuantised(LatentPart<T>& part, const AscendC::LocalTensor<float>& values, uint32_t rows) {
     const int32_t count = static_cast<int32_t>(rows * part.pitch);
     const AscendC::LocalTensor<half> halves = halves_.Get<half>();
     MultiplyColumns(values, part.scale.template Get<float>(), rows, part.columns, part.pitch);

@@ -29,8 +29,8 @@ class RotaryMul {
     const uint64_t core = static_cast<uint64_t>(AscendC::GetBlockIdx()), cores = AscendC::GetBlockNum();
     for (uint64_t tile = tiles * core / cores; tile < tiles * (core + 1) / cores; ++tile) {
       const uint64_t run = tile / tilesPerRun, first = tile % tilesPerRun * tiling.tileRows;
-      const uint64_t angle = run / tiling.size[1] * tiling.stride[0] + run % tiling.size[1] * tiling.stride[1] +
-                             first * tiling.stride[2];
+      const uint64_t angle =
+          run / tiling.size[1] * tiling.stride[0] + run % tiling.size[1] * tiling.stride[1] + first * tiling.stride[2];
       Rotate(run * inner + first, angle,
              static_cast<uint32_t>(Min(static_cast<uint64_t>(tiling.tileRows), inner - first)));
     }

@@ -12,8 +12,8 @@ constexpr int64_t ADVANCE_TILE_ENTRIES = 1792;
 
 struct AdvanceStepTiling {
   int64_t requests;
-  int64_t queries;  // requests before this one are alive
-  int64_t width;    // entries per request: 1, and with speculation the proposed tokens
+  int64_t queries;      // requests before this one are alive
+  int64_t width;        // entries per request: 1, and with speculation the proposed tokens
   int64_t speculative;  // 0 or 1
   int64_t blockSize;
   int64_t tableColumns;

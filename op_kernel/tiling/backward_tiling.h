@@ -27,7 +27,7 @@ struct QueryCopy {
   uint32_t batch;       // packed: 0
   uint32_t firstToken;  // stored position
   uint32_t tokens;
-  uint64_t offset;      // floats from the beginning of the copies
+  uint64_t offset;  // floats from the beginning of the copies
 };
 
 struct BackwardTiling {

@@ -7,10 +7,10 @@ namespace npufa {
 
 struct ScatterTiling {
   int64_t tokens;
-  int64_t slots;       // of the cache
+  int64_t slots;  // of the cache
   int64_t blockSize;
-  int64_t slotBytes;   // 4 or 8: of an entry of the mapping
-  int64_t sides;       // 1 or 2
+  int64_t slotBytes;  // 4 or 8: of an entry of the mapping
+  int64_t sides;      // 1 or 2
   PagedRowsTiling side[2];
 };
 

@@ -44,7 +44,7 @@ struct SequenceTiling {
   uint32_t packedKey;
   uint32_t leftPaddedQuery;  // tokens stand at the end of a sequence's storage
   uint32_t leftPaddedKey;
-  uint32_t qLengths;   // LengthSource
+  uint32_t qLengths;  // LengthSource
   uint32_t kvLengths;
   uint32_t longestQuery;  // rows of the longest sequence; padded: Sq
   uint32_t edgeSequence;  // to which `edgeWindow` applies instead of `window`; or NO_SEQUENCE, LAST_SEQUENCE
@@ -52,7 +52,7 @@ struct SequenceTiling {
   uint32_t keepsPrefix;   // keys below prefix[sequence] are kept by every row
   // Lengths that the host does not know: the kernel divides its work itself, and bounds what it reads.
   uint32_t lengthsOnDevice;
-  uint32_t mostQuery;     // tokens of a sequence that can take part
+  uint32_t mostQuery;  // tokens of a sequence that can take part
   uint32_t mostKey;
   WindowRule window;
   WindowRule edgeWindow;

@@ -11,8 +11,7 @@ constexpr uint8_t PAD_SIZE = 4;
 struct LoadData2DParams {
   LoadData2DParams() {}
   LoadData2DParams(const uint16_t startIndexIn, const uint8_t repeatTimesIn, const uint16_t srcStrideIn,
-                              const uint8_t sidIn, const uint16_t dstGapIn, const bool ifTransposeIn,
-                              const uint8_t addrModeIn)
+                   const uint8_t sidIn, const uint16_t dstGapIn, const bool ifTransposeIn, const uint8_t addrModeIn)
       : startIndex(startIndexIn), dstGap(dstGapIn), srcStride(srcStrideIn), ifTranspose(ifTransposeIn),
         repeatTimes(repeatTimesIn), sid(sidIn), addrMode(addrModeIn) {}
 
@@ -46,14 +45,12 @@ struct LoadData2DParamsV2 {
 // startIndex and srcStride count square matrices (fractals put together until they are square), gaps 512 bytes.
 struct LoadData2dTransposeParams {
   LoadData2dTransposeParams() {}
-  LoadData2dTransposeParams(const uint16_t startIndexIn, const uint8_t repeatTimesIn,
-                                       const uint16_t srcStrideIn, const uint16_t dstGapIn,
-                                       const uint16_t dstfracGapIn, const uint8_t addrModeIn)
+  LoadData2dTransposeParams(const uint16_t startIndexIn, const uint8_t repeatTimesIn, const uint16_t srcStrideIn,
+                            const uint16_t dstGapIn, const uint16_t dstfracGapIn, const uint8_t addrModeIn)
       : startIndex(startIndexIn), repeatTimes(repeatTimesIn), srcStride(srcStrideIn), dstGap(dstGapIn),
         dstFracGap(dstfracGapIn), addrMode(addrModeIn) {}
-  LoadData2dTransposeParams(const uint16_t startIndexIn, const uint8_t repeatTimesIn,
-                                       const uint16_t srcStrideIn, const uint16_t dstGapIn,
-                                       const uint16_t dstfracGapIn)
+  LoadData2dTransposeParams(const uint16_t startIndexIn, const uint8_t repeatTimesIn, const uint16_t srcStrideIn,
+                            const uint16_t dstGapIn, const uint16_t dstfracGapIn)
       : LoadData2dTransposeParams(startIndexIn, repeatTimesIn, srcStrideIn, dstGapIn, dstfracGapIn, 0) {}
 
   npufa_sim::Field<uint16_t> startIndex = 0;
@@ -69,21 +66,21 @@ template <typename T>
 struct LoadData3DParamsV2 {
   LoadData3DParamsV2() {}
   LoadData3DParamsV2(const uint8_t padListIn[PAD_SIZE], const uint16_t l1HIn, const uint16_t l1WIn,
-                                const uint16_t channelSizeIn, const uint16_t kExtensionIn, const uint16_t mExtensionIn,
-                                const uint16_t kStartPtIn, const uint16_t mStartPtIn, const uint8_t strideWIn,
-                                const uint8_t strideHIn, const uint8_t filterWIn, const uint8_t filterHIn,
-                                const uint8_t dilationFilterWIn, const uint8_t dilationFilterHIn,
-                                const bool enTransposeIn, const bool enSmallKIn, const T padValueIn)
+                     const uint16_t channelSizeIn, const uint16_t kExtensionIn, const uint16_t mExtensionIn,
+                     const uint16_t kStartPtIn, const uint16_t mStartPtIn, const uint8_t strideWIn,
+                     const uint8_t strideHIn, const uint8_t filterWIn, const uint8_t filterHIn,
+                     const uint8_t dilationFilterWIn, const uint8_t dilationFilterHIn, const bool enTransposeIn,
+                     const bool enSmallKIn, const T padValueIn)
       : LoadData3DParamsV2(padListIn, l1HIn, l1WIn, channelSizeIn, kExtensionIn, mExtensionIn, kStartPtIn, mStartPtIn,
                            strideWIn, strideHIn, filterWIn, filterHIn, dilationFilterWIn, dilationFilterHIn,
                            enTransposeIn, enSmallKIn, padValueIn, false, false, false) {}
   LoadData3DParamsV2(const uint8_t padListIn[PAD_SIZE], const uint16_t l1HIn, const uint16_t l1WIn,
-                                const uint16_t channelSizeIn, const uint16_t kExtensionIn, const uint16_t mExtensionIn,
-                                const uint16_t kStartPtIn, const uint16_t mStartPtIn, const uint8_t strideWIn,
-                                const uint8_t strideHIn, const uint8_t filterWIn, const uint8_t filterHIn,
-                                const uint8_t dilationFilterWIn, const uint8_t dilationFilterHIn,
-                                const bool enTransposeIn, const bool enSmallKIn, const T padValueIn,
-                                const bool filterSizeWIn, const bool filterSizeHIn, const bool fMatrixCtrlIn)
+                     const uint16_t channelSizeIn, const uint16_t kExtensionIn, const uint16_t mExtensionIn,
+                     const uint16_t kStartPtIn, const uint16_t mStartPtIn, const uint8_t strideWIn,
+                     const uint8_t strideHIn, const uint8_t filterWIn, const uint8_t filterHIn,
+                     const uint8_t dilationFilterWIn, const uint8_t dilationFilterHIn, const bool enTransposeIn,
+                     const bool enSmallKIn, const T padValueIn, const bool filterSizeWIn, const bool filterSizeHIn,
+                     const bool fMatrixCtrlIn)
       : l1H(l1HIn), l1W(l1WIn), channelSize(channelSizeIn), kExtension(kExtensionIn), mExtension(mExtensionIn),
         kStartPt(kStartPtIn), mStartPt(mStartPtIn), strideW(strideWIn), strideH(strideHIn), filterW(filterWIn),
         filterH(filterHIn), dilationFilterW(dilationFilterWIn), dilationFilterH(dilationFilterHIn),
@@ -117,8 +114,8 @@ struct LoadData3DParamsV2 {
 struct LoadData3DParamsV2Pro {
   LoadData3DParamsV2Pro() {}
   LoadData3DParamsV2Pro(const uint16_t channelSizeIn, const bool enTransposeIn, const bool enSmallKIn,
-                                   const bool filterSizeWIn, const bool filterSizeHIn, const bool fMatrixCtrlIn,
-                                   const uint64_t extConfigIn, const uint64_t filterConfigIn)
+                        const bool filterSizeWIn, const bool filterSizeHIn, const bool fMatrixCtrlIn,
+                        const uint64_t extConfigIn, const uint64_t filterConfigIn)
       : channelSize(channelSizeIn), enTranspose(enTransposeIn), enSmallK(enSmallKIn), filterSizeW(filterSizeWIn),
         filterSizeH(filterSizeHIn), fMatrixCtrl(fMatrixCtrlIn), extConfig(extConfigIn), filterConfig(filterConfigIn) {}
 
@@ -158,7 +155,7 @@ template <typename U>
 struct InitConstValueParams {
   InitConstValueParams() {}
   InitConstValueParams(const uint16_t repeatTimesIn, const uint16_t blockNumIn, const uint16_t dstGapIn,
-                                  const U initValueIn)
+                       const U initValueIn)
       : repeatTimes(repeatTimesIn), blockNum(blockNumIn), dstGap(dstGapIn), initValue(initValueIn) {}
   InitConstValueParams(const uint16_t repeatTimesIn, const U initValueIn)
       : repeatTimes(repeatTimesIn), initValue(initValueIn) {}
@@ -171,15 +168,14 @@ struct InitConstValueParams {
 
 struct MmadParams {
   MmadParams() {}
-  MmadParams(const uint16_t mIn, const uint16_t nIn, const uint16_t kIn, const bool isBiasIn,
-                        const int32_t fmOffsetIn, const bool enSsparseIn, const bool enWinogradAIn,
-                        const bool enWinogradBIn)
+  MmadParams(const uint16_t mIn, const uint16_t nIn, const uint16_t kIn, const bool isBiasIn, const int32_t fmOffsetIn,
+             const bool enSsparseIn, const bool enWinogradAIn, const bool enWinogradBIn)
       : m(mIn), n(nIn), k(kIn), isBias(isBiasIn), fmOffset(fmOffsetIn), enSsparse(enSsparseIn),
         enWinogradA(enWinogradAIn), enWinogradB(enWinogradBIn) {}
   MmadParams(const uint16_t mIn, const uint16_t nIn, const uint16_t kIn, const uint8_t unitFlagIn,
-                        const bool cmatrixSourceIn, const bool cmatrixInitValIn)
-      : m(mIn), n(nIn), k(kIn), unitFlag(unitFlagIn), cmatrixSource(cmatrixSourceIn),
-        cmatrixInitVal(cmatrixInitValIn) {}
+             const bool cmatrixSourceIn, const bool cmatrixInitValIn)
+      : m(mIn), n(nIn), k(kIn), unitFlag(unitFlagIn), cmatrixSource(cmatrixSourceIn), cmatrixInitVal(cmatrixInitValIn) {
+  }
 
   npufa_sim::Field<uint16_t> m = 0;
   npufa_sim::Field<uint16_t> n = 0;
@@ -210,18 +206,18 @@ inline constexpr FixpipeConfig CFG_COLUMN_MAJOR = {CO2Layout::COLUMN_MAJOR};
 struct FixpipeParamsV220 {
   FixpipeParamsV220() {}
   FixpipeParamsV220(const uint16_t nSizeIn, const uint16_t mSizeIn, const uint16_t srcStrideIn,
-                               const uint32_t dstStrideIn, const bool reluEnIn)
+                    const uint32_t dstStrideIn, const bool reluEnIn)
       : nSize(nSizeIn), mSize(mSizeIn), srcStride(srcStrideIn), dstStride(dstStrideIn), reluEn(reluEnIn) {}
   FixpipeParamsV220(const uint16_t nSizeIn, const uint16_t mSizeIn, const uint16_t srcStrideIn,
-                               const uint32_t dstStrideIn, const bool reluEnIn, const QuantMode_t quantPreIn,
-                               const int64_t deqScalarIn, const uint16_t ndNumIn, const uint16_t srcNdStrideIn,
-                               const uint16_t dstNdStrideIn, const uint8_t unitFlagIn)
+                    const uint32_t dstStrideIn, const bool reluEnIn, const QuantMode_t quantPreIn,
+                    const int64_t deqScalarIn, const uint16_t ndNumIn, const uint16_t srcNdStrideIn,
+                    const uint16_t dstNdStrideIn, const uint8_t unitFlagIn)
       : FixpipeParamsV220(nSizeIn, mSizeIn, srcStrideIn, dstStrideIn, reluEnIn, quantPreIn, deqScalarIn, ndNumIn,
                           srcNdStrideIn, dstNdStrideIn, unitFlagIn, false) {}
   FixpipeParamsV220(const uint16_t nSizeIn, const uint16_t mSizeIn, const uint16_t srcStrideIn,
-                               const uint32_t dstStrideIn, const bool reluEnIn, const QuantMode_t quantPreIn,
-                               const int64_t deqScalarIn, const uint16_t ndNumIn, const uint16_t srcNdStrideIn,
-                               const uint16_t dstNdStrideIn, const uint8_t unitFlagIn, const bool isChannelSplitIn)
+                    const uint32_t dstStrideIn, const bool reluEnIn, const QuantMode_t quantPreIn,
+                    const int64_t deqScalarIn, const uint16_t ndNumIn, const uint16_t srcNdStrideIn,
+                    const uint16_t dstNdStrideIn, const uint8_t unitFlagIn, const bool isChannelSplitIn)
       : nSize(nSizeIn), mSize(mSizeIn), srcStride(srcStrideIn), dstStride(dstStrideIn), quantPre(quantPreIn),
         deqScalar(static_cast<uint64_t>(deqScalarIn)), ndNum(ndNumIn), srcNdStride(srcNdStrideIn),
         dstNdStride(dstNdStrideIn), reluEn(reluEnIn), unitFlag(unitFlagIn), isChannelSplit(isChannelSplitIn) {}

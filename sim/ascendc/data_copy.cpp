@@ -16,8 +16,8 @@ constexpr std::int64_t kMax16 = 65535;
 struct Path {
   Pipe pipe;
   OpClass op;
-  Space home;            // a memory of the kind of core that executes it
-  std::int64_t unit;     // of blockLen and of the destination gap
+  Space home;         // a memory of the kind of core that executes it
+  std::int64_t unit;  // of blockLen and of the destination gap
   std::uint32_t dst_align, src_align;
 };
 

@@ -118,19 +118,17 @@ void DataCopyPad(const GlobalTensor<T>& dstGlobal, const LocalTensor<T>& srcLoca
 }
 
 template <typename T>
-void DataCopyPad(const LocalTensor<T>& dstLocal, const GlobalTensor<T>& srcGlobal,
-                 const DataCopyParams& dataCopyParams, const DataCopyPadParams& padParams,
-                 npufa_sim::Site site = npufa_sim::Site::Here()) {
-  npufa_sim::CopyPadToUb(npufa_sim::Ref("dst", dstLocal), npufa_sim::Ref("src", srcGlobal), npufa_sim::DtypeOf<T>(),
-                         npufa_sim::ExtParamsOf(dataCopyParams, site),
-                         {padParams.isPad, padParams.leftPadding.value(), padParams.rightPadding.value(),
-                          padParams.paddingValue},
-                         site);
+void DataCopyPad(const LocalTensor<T>& dstLocal, const GlobalTensor<T>& srcGlobal, const DataCopyParams& dataCopyParams,
+                 const DataCopyPadParams& padParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
+  npufa_sim::CopyPadToUb(
+      npufa_sim::Ref("dst", dstLocal), npufa_sim::Ref("src", srcGlobal), npufa_sim::DtypeOf<T>(),
+      npufa_sim::ExtParamsOf(dataCopyParams, site),
+      {padParams.isPad, padParams.leftPadding.value(), padParams.rightPadding.value(), padParams.paddingValue}, site);
 }
 
 template <typename T>
-void DataCopyPad(const GlobalTensor<T>& dstGlobal, const LocalTensor<T>& srcLocal,
-                 const DataCopyParams& dataCopyParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
+void DataCopyPad(const GlobalTensor<T>& dstGlobal, const LocalTensor<T>& srcLocal, const DataCopyParams& dataCopyParams,
+                 npufa_sim::Site site = npufa_sim::Site::Here()) {
   npufa_sim::CopyPadToGm(npufa_sim::Ref("dst", dstGlobal), npufa_sim::Ref("src", srcLocal), npufa_sim::DtypeOf<T>(),
                          npufa_sim::ExtParamsOf(dataCopyParams, site), site);
 }

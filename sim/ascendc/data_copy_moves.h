@@ -16,18 +16,14 @@ constexpr std::int64_t SizeOf(Dtype dtype) {
     case Dtype::kInt8:
     case Dtype::kUint8:
     case Dtype::kInt4:
-    case Dtype::kBool:
-      return 1;
+    case Dtype::kBool: return 1;
     case Dtype::kHalf:
     case Dtype::kBfloat16:
     case Dtype::kInt16:
-    case Dtype::kUint16:
-      return 2;
+    case Dtype::kUint16: return 2;
     case Dtype::kInt64:
-    case Dtype::kUint64:
-      return 8;
-    default:
-      return 4;
+    case Dtype::kUint64: return 8;
+    default: return 4;
   }
 }
 
@@ -54,9 +50,9 @@ void CopyNzToNd(const TensorRef& dst, const TensorRef& src, Dtype dtype, const A
 AscendC::DataCopyExtParams ExtParamsOf(const AscendC::DataCopyParams& params, Site site);
 
 struct Padding {
-  bool given = false;            // `value` goes to the register first
+  bool given = false;                // `value` goes to the register first
   std::int64_t left = 0, right = 0;  // elements
-  std::uint64_t value = 0;       // bits of one element
+  std::uint64_t value = 0;           // bits of one element
 };
 void CopyPadToUb(const TensorRef& dst, const TensorRef& src, Dtype dtype, const AscendC::DataCopyExtParams& params,
                  const Padding& padding, Site site);

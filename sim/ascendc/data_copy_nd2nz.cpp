@@ -12,7 +12,7 @@ constexpr std::int64_t kBlock = 32;  // a row of a fractal
 constexpr std::int64_t kMax16 = 65535;
 
 struct NzLayout {
-  std::int64_t matrices, rows, row_bytes, blocks;  // blocks of 32 bytes to a row, the last one filled with zeros
+  std::int64_t matrices, rows, row_bytes, blocks;      // blocks of 32 bytes to a row, the last one filled with zeros
   std::int64_t src_matrix, src_row;                    // bytes
   std::int64_t dst_matrix, dst_block_column, dst_row;  // bytes
 };

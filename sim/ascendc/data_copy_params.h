@@ -26,8 +26,7 @@ namespace AscendC {
 // DataCopyPad: blockLen and the GM gap in bytes, the UB gap in 32 bytes.
 struct DataCopyParams {
   DataCopyParams() {}
-  DataCopyParams(const uint16_t count, const uint16_t len, const uint16_t srcStrideIn,
-                            const uint16_t dstStrideIn)
+  DataCopyParams(const uint16_t count, const uint16_t len, const uint16_t srcStrideIn, const uint16_t dstStrideIn)
       : blockCount(count), blockLen(len), srcStride(srcStrideIn), dstStride(dstStrideIn) {}
 
   npufa_sim::Field<uint16_t> blockCount = 1;
@@ -49,8 +48,8 @@ enum class DeqScale : uint8_t { DEQ_NONE = 0, DEQ, VDEQ, DEQ8, VDEQ8, DEQ16, VDE
 struct DataCopyEnhancedParams {
   DataCopyEnhancedParams() {}
   DataCopyEnhancedParams(const BlockMode blockModeIn, const DeqScale deqScaleIn, const uint64_t deqValueIn,
-                                    const uint8_t sidStoreModeIn, const bool isReluIn, const pad_t padModeIn,
-                                    const uint64_t padValueIn)
+                         const uint8_t sidStoreModeIn, const bool isReluIn, const pad_t padModeIn,
+                         const uint64_t padValueIn)
       : blockMode(blockModeIn), deqScale(deqScaleIn), deqValue(deqValueIn), sidStoreMode(sidStoreModeIn),
         isRelu(isReluIn), padMode(padModeIn), padValue(padValueIn) {}
 
@@ -67,8 +66,8 @@ struct DataCopyEnhancedParams {
 // Bytes in GM, 32 bytes in UB.
 struct DataCopyExtParams {
   DataCopyExtParams() {}
-  DataCopyExtParams(const uint16_t count, const uint32_t len, const uint32_t srcStrideIn,
-                               const uint32_t dstStrideIn, const uint32_t rsvIn)
+  DataCopyExtParams(const uint16_t count, const uint32_t len, const uint32_t srcStrideIn, const uint32_t dstStrideIn,
+                    const uint32_t rsvIn)
       : blockCount(count), blockLen(len), srcStride(srcStrideIn), dstStride(dstStrideIn), rsv(rsvIn) {}
 
   npufa_sim::Field<uint16_t> blockCount = 1;
@@ -82,7 +81,7 @@ struct DataCopyExtParams {
 struct DataCopyPadParams {
   DataCopyPadParams() {}
   DataCopyPadParams(const bool isPadValue, const uint8_t leftPadValue, const uint8_t rightPadValue,
-                               const uint64_t padValue)
+                    const uint64_t padValue)
       : isPad(isPadValue), leftPadding(leftPadValue), rightPadding(rightPadValue), paddingValue(padValue) {}
 
   bool isPad = false;
@@ -94,8 +93,7 @@ struct DataCopyPadParams {
 template <typename T>
 struct DataCopyPadExtParams {
   DataCopyPadExtParams() {}
-  DataCopyPadExtParams(const bool isPadValue, const uint8_t leftPadValue, const uint8_t rightPadValue,
-                                  T padValue)
+  DataCopyPadExtParams(const bool isPadValue, const uint8_t leftPadValue, const uint8_t rightPadValue, T padValue)
       : isPad(isPadValue), leftPadding(leftPadValue), rightPadding(rightPadValue), paddingValue(padValue) {}
 
   bool isPad = false;
@@ -108,9 +106,8 @@ struct DataCopyPadExtParams {
 struct Nd2NzParams {
   Nd2NzParams() {}
   Nd2NzParams(const uint16_t ndNumIn, const uint16_t nValueIn, const uint16_t dValueIn,
-                         const uint16_t srcNdMatrixStrideIn, const uint16_t srcDValueIn,
-                         const uint16_t dstNzC0StrideIn, const uint16_t dstNzNStrideIn,
-                         const uint16_t dstNzMatrixStrideIn)
+              const uint16_t srcNdMatrixStrideIn, const uint16_t srcDValueIn, const uint16_t dstNzC0StrideIn,
+              const uint16_t dstNzNStrideIn, const uint16_t dstNzMatrixStrideIn)
       : ndNum(ndNumIn), nValue(nValueIn), dValue(dValueIn), srcNdMatrixStride(srcNdMatrixStrideIn),
         srcDValue(srcDValueIn), dstNzC0Stride(dstNzC0StrideIn), dstNzNStride(dstNzNStrideIn),
         dstNzMatrixStride(dstNzMatrixStrideIn) {}
@@ -129,8 +126,8 @@ struct Nd2NzParams {
 struct Nz2NdParamsFull {
   Nz2NdParamsFull() {}
   Nz2NdParamsFull(const uint16_t ndNumIn, const uint16_t nValueIn, const uint16_t dValueIn,
-                             const uint16_t srcNdMatrixStrideIn, const uint16_t srcNStrideIn,
-                             const uint16_t dstDStrideIn, const uint16_t dstNdMatrixStrideIn)
+                  const uint16_t srcNdMatrixStrideIn, const uint16_t srcNStrideIn, const uint16_t dstDStrideIn,
+                  const uint16_t dstNdMatrixStrideIn)
       : ndNum(ndNumIn), nValue(nValueIn), dValue(dValueIn), srcNdMatrixStride(srcNdMatrixStrideIn),
         srcNStride(srcNStrideIn), dstDStride(dstDStrideIn), dstNdMatrixStride(dstNdMatrixStrideIn) {}
 
@@ -147,8 +144,8 @@ struct Nz2NdParamsFull {
 struct DataCopyCO12DstParams {
   DataCopyCO12DstParams() {}
   DataCopyCO12DstParams(const uint16_t nSizeIn, const uint16_t mSizeIn, const uint32_t dstStrideIn,
-                                   const uint16_t srcStrideIn, const QuantMode_t quantPreIn, const uint8_t reluPreIn,
-                                   const bool channelSplitIn, const bool nz2ndEnIn)
+                        const uint16_t srcStrideIn, const QuantMode_t quantPreIn, const uint8_t reluPreIn,
+                        const bool channelSplitIn, const bool nz2ndEnIn)
       : nSize(nSizeIn), mSize(mSizeIn), dstStride(dstStrideIn), srcStride(srcStrideIn), quantPre(quantPreIn),
         reluPre(reluPreIn), channelSplit(channelSplitIn), nz2ndEn(nz2ndEnIn) {}
 
@@ -170,8 +167,8 @@ struct DataCopyCO12DstParams {
 // burstLen in 32 bytes.
 struct SliceInfo {
   SliceInfo() {}
-  SliceInfo(const uint32_t startIndexIn, const uint32_t endIndexIn, const uint32_t strideIn,
-                       const uint32_t burstLenIn, const uint32_t shapeValueIn = 0)
+  SliceInfo(const uint32_t startIndexIn, const uint32_t endIndexIn, const uint32_t strideIn, const uint32_t burstLenIn,
+            const uint32_t shapeValueIn = 0)
       : startIndex(startIndexIn), endIndex(endIndexIn), stride(strideIn), burstLen(burstLenIn),
         shapeValue(shapeValueIn) {}
 

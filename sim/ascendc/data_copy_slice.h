@@ -24,8 +24,8 @@ void CopySlices(const AscendC::LocalTensor<T>& local, const AscendC::SliceInfo l
                 bool to_local, Site site) {
   const AscendC::SliceInfo& inner = global_slices[0];
   const std::uint64_t piece = std::uint64_t{inner.burstLen} * 32 / sizeof(T);
-  const auto pieces = static_cast<std::uint16_t>((inner.endIndex - inner.startIndex + 1 + inner.stride) /
-                                                 (piece + inner.stride));
+  const auto pieces =
+      static_cast<std::uint16_t>((inner.endIndex - inner.startIndex + 1 + inner.stride) / (piece + inner.stride));
   std::vector<std::uint64_t> rows;
   ForEachSliceRow(local_slices, dims, local_slices[0].shapeValue, 1, local_slices[0].startIndex,
                   [&](std::uint64_t offset) { rows.push_back(offset); });

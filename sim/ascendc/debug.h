@@ -44,9 +44,9 @@ template <class Tensor>
 void PrintTensor(const Tensor& tensor, std::uint32_t tag, std::uint32_t count, std::uint32_t row, Site site) {
   using T = typename Tensor::PrimType;
   const TensorRef ref = Ref("tensor", tensor);
-  std::string text = FormatText("DumpTensor: desc=%u, addr=%#llx, data_type=%s, position=%s, dump_size=%u\n[", tag,
-                                static_cast<unsigned long long>(ref.address), NameOf(DtypeOf<T>()), NameOf(ref.space),
-                                count);
+  std::string text =
+      FormatText("DumpTensor: desc=%u, addr=%#llx, data_type=%s, position=%s, dump_size=%u\n[", tag,
+                 static_cast<unsigned long long>(ref.address), NameOf(DtypeOf<T>()), NameOf(ref.space), count);
   const std::uint8_t* bytes = ReadableBytes(ref, AscendC::BytesOf<T>(count), site);
   for (std::uint32_t i = 0; bytes && i < count; ++i) {
     if (i > 0) text += row != 0 && i % row == 0 ? "],\n[" : ", ";
@@ -83,12 +83,14 @@ void DumpTensor(const GlobalTensor<T>& input, uint32_t desc, uint32_t dumpSize,
 template <class T>
 void DumpTensor(const LocalTensor<T>& input, uint32_t desc, uint32_t dumpSize, const ShapeInfo& shapeInfo,
                 npufa_sim::Site site = npufa_sim::Site::Here()) {
-  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.shapeDim > 0 ? shapeInfo.shape[shapeInfo.shapeDim - 1] : 0, site);
+  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.shapeDim > 0 ? shapeInfo.shape[shapeInfo.shapeDim - 1] : 0,
+                         site);
 }
 template <class T>
 void DumpTensor(const GlobalTensor<T>& input, uint32_t desc, uint32_t dumpSize, const ShapeInfo& shapeInfo,
                 npufa_sim::Site site = npufa_sim::Site::Here()) {
-  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.shapeDim > 0 ? shapeInfo.shape[shapeInfo.shapeDim - 1] : 0, site);
+  npufa_sim::PrintTensor(input, desc, dumpSize, shapeInfo.shapeDim > 0 ? shapeInfo.shape[shapeInfo.shapeDim - 1] : 0,
+                         site);
 }
 template <class T>
 void DumpAccChkPoint(const LocalTensor<T>& tensor, uint32_t index, uint32_t countOff, uint32_t dumpSize,
@@ -118,19 +120,18 @@ void PrintMemory(Space space, const T* address, std::uint32_t tag, std::uint32_t
     return PrintTensor(tensor, tag, count, 0, site);
   }
   constexpr AscendC::TPosition positions[] = {AscendC::TPosition::GM, AscendC::TPosition::VECCALC,
-                                              AscendC::TPosition::A1, AscendC::TPosition::A2, AscendC::TPosition::B2,
-                                              AscendC::TPosition::CO1};
+                                              AscendC::TPosition::A1, AscendC::TPosition::A2,
+                                              AscendC::TPosition::B2, AscendC::TPosition::CO1};
   PrintTensor(AscendC::LocalTensor<T>(positions[static_cast<int>(space)], static_cast<std::uint32_t>(at), count), tag,
               count, 0, site);
 }
 
 }  // namespace npufa_sim
 
-#define NPUFA_SIM_DUMP(name, space)                                             \
-  template <class T>                                                            \
-  void name(const T* input, uint32_t desc, uint32_t dump_size,                  \
-            npufa_sim::Site site = npufa_sim::Site::Here()) {                   \
-    npufa_sim::PrintMemory(npufa_sim::Space::space, input, desc, dump_size, site); \
+#define NPUFA_SIM_DUMP(name, space)                                                                              \
+  template <class T>                                                                                             \
+  void name(const T* input, uint32_t desc, uint32_t dump_size, npufa_sim::Site site = npufa_sim::Site::Here()) { \
+    npufa_sim::PrintMemory(npufa_sim::Space::space, input, desc, dump_size, site);                               \
   }
 NPUFA_SIM_DUMP(asc_dump_gm, kGM)
 NPUFA_SIM_DUMP(asc_dump_ubuf, kUB)

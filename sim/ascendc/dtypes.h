@@ -93,7 +93,19 @@ struct int4b_t {
 namespace npufa_sim {
 
 enum class Dtype : std::uint8_t {
-  kHalf, kBfloat16, kFloat, kInt8, kUint8, kInt16, kUint16, kInt32, kUint32, kInt64, kUint64, kInt4, kBool
+  kHalf,
+  kBfloat16,
+  kFloat,
+  kInt8,
+  kUint8,
+  kInt16,
+  kUint16,
+  kInt32,
+  kUint32,
+  kInt64,
+  kUint64,
+  kInt4,
+  kBool
 };
 
 template <class T>
@@ -114,7 +126,7 @@ constexpr Dtype DtypeOf() {
 }
 
 inline constexpr const char* NameOf(Dtype dtype) {
-  constexpr const char* names[] = {"half",   "bfloat16_t", "float",    "int8_t",  "uint8_t",  "int16_t", "uint16_t",
+  constexpr const char* names[] = {"half",    "bfloat16_t", "float",   "int8_t",   "uint8_t", "int16_t", "uint16_t",
                                    "int32_t", "uint32_t",   "int64_t", "uint64_t", "int4b_t", "bool"};
   return names[static_cast<int>(dtype)];
 }

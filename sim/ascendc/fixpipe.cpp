@@ -10,7 +10,7 @@ namespace npufa_sim {
 namespace {
 
 constexpr std::int64_t kColumns = 16;
-constexpr std::int64_t kSourceRow = 64;        // 16 elements of L0C
+constexpr std::int64_t kSourceRow = 64;  // 16 elements of L0C
 constexpr std::int64_t kSourceFractal = 1024;
 constexpr std::int64_t kBlock = 32;
 constexpr std::int64_t kScaleBytes = 8;
@@ -21,7 +21,10 @@ struct NzColumns {
   std::int64_t width, count, tail;  // tail: elements of a narrower last column
 
   NzColumns(const FixpipeMove& move, std::int64_t size)
-      : width(move.channel_split ? 8 : size == 1 ? 32 : kColumns), count(move.n / width), tail(move.n % width) {}
+      : width(move.channel_split ? 8
+              : size == 1        ? 32
+                                 : kColumns),
+        count(move.n / width), tail(move.n % width) {}
 };
 
 void RequireShape(Instruction& ins, const FixpipeMove& move, Space dst, std::int64_t size) {

@@ -26,8 +26,8 @@ void Fixpipe(const GlobalTensor<DstT>& dstGlobal, const LocalTensor<SrcT>& srcLo
 }
 
 template <typename DstT, typename SrcT, const FixpipeConfig& config = CFG_ROW_MAJOR>
-void Fixpipe(const LocalTensor<DstT>& dstLocal, const LocalTensor<SrcT>& srcLocal,
-             const FixpipeParamsV220& intriParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
+void Fixpipe(const LocalTensor<DstT>& dstLocal, const LocalTensor<SrcT>& srcLocal, const FixpipeParamsV220& intriParams,
+             npufa_sim::Site site = npufa_sim::Site::Here()) {
   npufa_sim::RunFixpipe(npufa_sim::Ref("dst", dstLocal), npufa_sim::DtypeOf<DstT>(), npufa_sim::Ref("src", srcLocal),
                         npufa_sim::DtypeOf<SrcT>(), nullptr, intriParams, config.format == CO2Layout::ROW_MAJOR, site);
 }

@@ -35,8 +35,7 @@ std::uint8_t ToByte(float value, const QuantScale& scale) {
 QuantScale::QuantScale(std::uint64_t bits)
     : factor(FloatOf(static_cast<std::uint32_t>(bits) & 0xffffe000U)),
       shift((bits >> 36 & 1) != 0 ? static_cast<int>(bits >> 32 & 0xf) + 1 : 0),
-      offset(static_cast<int>((bits >> 37 & 0x1ff) ^ 0x100) - 0x100),
-      is_signed((bits >> 46 & 1) != 0) {}
+      offset(static_cast<int>((bits >> 37 & 0x1ff) ^ 0x100) - 0x100), is_signed((bits >> 46 & 1) != 0) {}
 
 bool ModeFits(QuantMode_t mode, Dtype src, Dtype dst) {
   const bool from_float = src == Dtype::kFloat, bytes = dst == Dtype::kInt8 || dst == Dtype::kUint8;

@@ -10,10 +10,10 @@ namespace npufa_sim {
 
 // A 64-bit quantisation parameter.
 struct QuantScale {
-  float factor;        // of the 32 low bits as a float: sign, exponent and 10 bits of fraction
-  int shift;           // right shift of int32_t before it becomes float; 0: none
-  int offset;          // added to 8-bit results
-  bool is_signed;      // 8-bit results
+  float factor;    // of the 32 low bits as a float: sign, exponent and 10 bits of fraction
+  int shift;       // right shift of int32_t before it becomes float; 0: none
+  int offset;      // added to 8-bit results
+  bool is_signed;  // 8-bit results
 
   explicit QuantScale(std::uint64_t bits);
 };

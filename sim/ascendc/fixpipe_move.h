@@ -7,12 +7,12 @@
 namespace npufa_sim {
 
 struct FixpipeMove {
-  std::int64_t n, m;               // elements
-  std::int64_t src_stride;         // of 16 elements, between columns of fractals
-  std::int64_t dst_stride;         // row_major: elements of a row; else 32 bytes between columns of fractals
-  std::int64_t matrices = 1;       // row_major
-  std::int64_t src_matrix = 0;     // 1024 bytes
-  std::int64_t dst_matrix = 0;     // elements
+  std::int64_t n, m;            // elements
+  std::int64_t src_stride;      // of 16 elements, between columns of fractals
+  std::int64_t dst_stride;      // row_major: elements of a row; else 32 bytes between columns of fractals
+  std::int64_t matrices = 1;    // row_major
+  std::int64_t src_matrix = 0;  // 1024 bytes
+  std::int64_t dst_matrix = 0;  // elements
   QuantMode_t mode;
   bool relu, row_major, channel_split;
   int unit_flag;

@@ -106,9 +106,7 @@ class GroupBarrier {
   GroupBarrier(GM_ADDR groupWorkspace, uint32_t arriveSizeIn, uint32_t waitSizeIn)
       : words_(reinterpret_cast<int32_t*>(groupWorkspace)), arrive_(arriveSizeIn), wait_(waitSizeIn) {}
 
-  void Arrive(uint32_t, npufa_sim::Site site = npufa_sim::Site::Here()) {
-    npufa_sim::FlagWord(words_, site).Add(1);
-  }
+  void Arrive(uint32_t, npufa_sim::Site site = npufa_sim::Site::Here()) { npufa_sim::FlagWord(words_, site).Add(1); }
   void Wait(uint32_t waitIndex, npufa_sim::Site site = npufa_sim::Site::Here()) {
     const npufa_sim::FlagWord rounds(words_ + (1 + waitIndex) * npufa_sim::kFlagStride, site);
     const int32_t expected = (rounds.Get() + 1) * static_cast<int32_t>(arrive_);

@@ -36,8 +36,10 @@ class KernelLauncher {
 
   void operator()(P... arguments) const {
     std::tuple<std::decay_t<P>...> values(arguments...);
-    LaunchFromProgram({reinterpret_cast<void*>(kernel_), blocks_, stream_, {PointerOf(arguments)...},
-                       [values](void* kernel) { std::apply(reinterpret_cast<Function>(kernel), values); }});
+    LaunchFromProgram(
+        {reinterpret_cast<void*>(kernel_), blocks_, stream_, {PointerOf(arguments)...}, [values](void* kernel) {
+           std::apply(reinterpret_cast<Function>(kernel), values);
+         }});
   }
 
  private:

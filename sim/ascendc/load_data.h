@@ -48,8 +48,7 @@ inline void Load3DSetFMatrixCal(uint16_t l1H, uint16_t l1W, const uint8_t padLis
 template <typename T>
 void SetLoadDataPaddingValue(const T) {}
 
-inline void SetLoadDataRepeat(const LoadDataRepeatParam& repeatParams,
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {
+inline void SetLoadDataRepeat(const LoadDataRepeatParam& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   npufa_sim::SetLoadRepeatRegister(repeatParams, site);
 }
 

@@ -127,13 +127,9 @@ struct Placement {
 void MoveFractal(const Placement& place, std::uint8_t* dst, const std::uint8_t* in, std::int64_t row,
                  std::int64_t column) {
   switch (place.layout) {
-    case Layout::kKeep:
-      std::memcpy(dst + place.OffsetOf(row, column, 0), in, kFractalBytes);
-      return;
+    case Layout::kKeep: std::memcpy(dst + place.OffsetOf(row, column, 0), in, kFractalBytes); return;
     case Layout::kTransposeA16:
-    case Layout::kTransposeB16:
-      Transpose16(dst + place.OffsetOf(row, column, 0), in);
-      return;
+    case Layout::kTransposeB16: Transpose16(dst + place.OffsetOf(row, column, 0), in); return;
     default:
       for (std::int64_t half = 0; half < 2; ++half) {
         Transpose8(dst + place.OffsetOf(row, column, half), in + half * kFractalBytes / 2);

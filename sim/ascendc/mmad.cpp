@@ -8,8 +8,8 @@ namespace npufa_sim {
 namespace {
 
 constexpr const char* kName = "Mmad";
-constexpr std::int64_t kSize = 16;            // rows and columns of a fractal of L0C
-constexpr std::int64_t kAccumulator = 4;      // bytes
+constexpr std::int64_t kSize = 16;        // rows and columns of a fractal of L0C
+constexpr std::int64_t kAccumulator = 4;  // bytes
 constexpr std::int64_t kResultRow = kSize * kAccumulator;
 constexpr std::int64_t kResultFractal = kSize * kResultRow;
 constexpr std::int64_t kUnorderedFractals = 10;  // below it, accumulating into one tile back to back needs a barrier
@@ -96,8 +96,8 @@ class UndefinedResult {
     };
     for (std::int64_t row = 0; row < m; ++row) {
       const std::int64_t first = row / kSize * fractals * kFractalBytes + row % kSize * kRowBytes;
-      rows_[row] = m == 1 ? !ins.AllWritten(operands.a, {0, TailBytes(k, c0)})
-                          : !written(operands.a, first, kFractalBytes);
+      rows_[row] =
+          m == 1 ? !ins.AllWritten(operands.a, {0, TailBytes(k, c0)}) : !written(operands.a, first, kFractalBytes);
     }
     for (std::int64_t column = 0; column < n; ++column) {
       columns_[column] = !written(operands.b, column * kRowBytes, stride);

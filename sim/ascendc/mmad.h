@@ -28,9 +28,7 @@ void Mmad(const LocalTensor<DstT>& dstLocal, const LocalTensor<Src0T>& fmLocal, 
 }
 
 inline void SetHF32Mode(bool hf32Mode) { npufa_sim::SetControlBit(npufa_sim::kHf32Bit, hf32Mode); }
-inline void SetHF32TransMode(bool hf32TransMode) {
-  npufa_sim::SetControlBit(npufa_sim::kHf32TiesBit, hf32TransMode);
-}
+inline void SetHF32TransMode(bool hf32TransMode) { npufa_sim::SetControlBit(npufa_sim::kHf32TiesBit, hf32TransMode); }
 
 // The order in which the cube walks over C, which no result depends on.
 inline void SetMMLayoutTransform(bool) {}

@@ -313,7 +313,8 @@ class TQueBind {
   TBufType& BufferOf(const LocalTensor<T>& tensor, const char* what, npufa_sim::Site site) {
     for (int i = 0; i < count_; ++i)
       if (reinterpret_cast<TBufHandle>(&buffers_[i]) == tensor.address_.bufferHandle) return buffers_[i];
-    npufa_sim::Fault("queue", site, what, "the tensor does not come from this queue", "use the queue that allocated it");
+    npufa_sim::Fault("queue", site, what, "the tensor does not come from this queue",
+                     "use the queue that allocated it");
   }
 
   static constexpr int32_t kSlots = depth > 0 ? depth : 1;

@@ -4,31 +4,31 @@
 #include "pipe.h"
 
 // What a pool of a kernel's own has in common with TBufPool.
-#define EXTERN_IMPL_BUFPOOL(EXT_BUFPOOL, POSITION, BUFID_SIZE)                                                       \
- public:                                                                                                             \
-  static constexpr AscendC::TPosition poolPos = POSITION;                                                            \
-  static constexpr bool isTbufPool = true;                                                                           \
-  void Init() { count_ = 0; }                                                                                        \
-  void Reset(npufa_sim::Site site = npufa_sim::Site::Here()) {                                                       \
-    for (int i = 0; i < count_; ++i) GetTPipePtr()->WaitUntilFree(buffers_[i], site);                                \
-    count_ = 0;                                                                                                      \
-    address_ = start_;                                                                                               \
-  }                                                                                                                  \
+#define EXTERN_IMPL_BUFPOOL(EXT_BUFPOOL, POSITION, BUFID_SIZE)                                                        \
+ public:                                                                                                              \
+  static constexpr AscendC::TPosition poolPos = POSITION;                                                             \
+  static constexpr bool isTbufPool = true;                                                                            \
+  void Init() { count_ = 0; }                                                                                         \
+  void Reset(npufa_sim::Site site = npufa_sim::Site::Here()) {                                                        \
+    for (int i = 0; i < count_; ++i) GetTPipePtr()->WaitUntilFree(buffers_[i], site);                                 \
+    count_ = 0;                                                                                                       \
+    address_ = start_;                                                                                                \
+  }                                                                                                                   \
   AscendC::TBufHandle GetBufHandle(uint8_t index) { return reinterpret_cast<AscendC::TBufHandle>(buffers_ + index); } \
-  uint32_t GetCurAddr() const { return address_; }                                                                   \
-  void SetCurAddr(uint32_t address) { address_ = address; }                                                          \
-  uint8_t GetCurBufSize() const { return static_cast<uint8_t>(count_); }                                             \
-  void SetCurBufSize(uint8_t count) { count_ = count; }                                                              \
-  uint32_t Start() const { return start_; }                                                                          \
-  void Take(uint32_t address, uint32_t len) {                                                                        \
-    start_ = address_ = address;                                                                                     \
-    end_ = address + len;                                                                                            \
-    count_ = 0;                                                                                                      \
-  }                                                                                                                  \
-                                                                                                                     \
- private:                                                                                                            \
-  AscendC::TBufType buffers_[BUFID_SIZE];                                                                            \
-  int count_ = 0;                                                                                                    \
+  uint32_t GetCurAddr() const { return address_; }                                                                    \
+  void SetCurAddr(uint32_t address) { address_ = address; }                                                           \
+  uint8_t GetCurBufSize() const { return static_cast<uint8_t>(count_); }                                              \
+  void SetCurBufSize(uint8_t count) { count_ = count; }                                                               \
+  uint32_t Start() const { return start_; }                                                                           \
+  void Take(uint32_t address, uint32_t len) {                                                                         \
+    start_ = address_ = address;                                                                                      \
+    end_ = address + len;                                                                                             \
+    count_ = 0;                                                                                                       \
+  }                                                                                                                   \
+                                                                                                                      \
+ private:                                                                                                             \
+  AscendC::TBufType buffers_[BUFID_SIZE];                                                                             \
+  int count_ = 0;                                                                                                     \
   uint32_t start_ = 0, address_ = 0, end_ = 0
 
 namespace AscendC {

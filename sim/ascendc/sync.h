@@ -8,9 +8,42 @@
 namespace AscendC {
 
 enum class HardEvent : uint8_t {
-  MTE2_MTE1, MTE1_MTE2, MTE1_M, M_MTE1, MTE2_V, V_MTE2, MTE3_V, V_MTE3, M_V, V_M, V_V, MTE3_MTE1, MTE1_MTE3, MTE1_V,
-  MTE2_M, M_MTE2, V_MTE1, M_FIX, FIX_M, MTE3_MTE2, MTE2_MTE3, S_V, V_S, S_MTE2, MTE2_S, S_MTE3, MTE3_S, MTE2_FIX,
-  FIX_MTE2, FIX_S, M_S, FIX_MTE3, MTE1_FIX, FIX_MTE1, FIX_FIX, MAX
+  MTE2_MTE1,
+  MTE1_MTE2,
+  MTE1_M,
+  M_MTE1,
+  MTE2_V,
+  V_MTE2,
+  MTE3_V,
+  V_MTE3,
+  M_V,
+  V_M,
+  V_V,
+  MTE3_MTE1,
+  MTE1_MTE3,
+  MTE1_V,
+  MTE2_M,
+  M_MTE2,
+  V_MTE1,
+  M_FIX,
+  FIX_M,
+  MTE3_MTE2,
+  MTE2_MTE3,
+  S_V,
+  V_S,
+  S_MTE2,
+  MTE2_S,
+  S_MTE3,
+  MTE3_S,
+  MTE2_FIX,
+  FIX_MTE2,
+  FIX_S,
+  M_S,
+  FIX_MTE3,
+  MTE1_FIX,
+  FIX_MTE1,
+  FIX_FIX,
+  MAX
 };
 
 struct PipePair {
@@ -20,13 +53,13 @@ struct PipePair {
 constexpr PipePair PipesOf(HardEvent event) {
   using P = npufa_sim::Pipe;
   constexpr PipePair pairs[] = {
-      {P::kMTE2, P::kMTE1}, {P::kMTE1, P::kMTE2}, {P::kMTE1, P::kM},    {P::kM, P::kMTE1},    {P::kMTE2, P::kV},
-      {P::kV, P::kMTE2},    {P::kMTE3, P::kV},    {P::kV, P::kMTE3},    {P::kM, P::kV},       {P::kV, P::kM},
-      {P::kV, P::kV},       {P::kMTE3, P::kMTE1}, {P::kMTE1, P::kMTE3}, {P::kMTE1, P::kV},    {P::kMTE2, P::kM},
-      {P::kM, P::kMTE2},    {P::kV, P::kMTE1},    {P::kM, P::kFIX},     {P::kFIX, P::kM},     {P::kMTE3, P::kMTE2},
-      {P::kMTE2, P::kMTE3}, {P::kS, P::kV},       {P::kV, P::kS},       {P::kS, P::kMTE2},    {P::kMTE2, P::kS},
-      {P::kS, P::kMTE3},    {P::kMTE3, P::kS},    {P::kMTE2, P::kFIX},  {P::kFIX, P::kMTE2},  {P::kFIX, P::kS},
-      {P::kM, P::kS},       {P::kFIX, P::kMTE3},  {P::kMTE1, P::kFIX},  {P::kFIX, P::kMTE1},  {P::kFIX, P::kFIX},
+      {P::kMTE2, P::kMTE1}, {P::kMTE1, P::kMTE2}, {P::kMTE1, P::kM},    {P::kM, P::kMTE1},   {P::kMTE2, P::kV},
+      {P::kV, P::kMTE2},    {P::kMTE3, P::kV},    {P::kV, P::kMTE3},    {P::kM, P::kV},      {P::kV, P::kM},
+      {P::kV, P::kV},       {P::kMTE3, P::kMTE1}, {P::kMTE1, P::kMTE3}, {P::kMTE1, P::kV},   {P::kMTE2, P::kM},
+      {P::kM, P::kMTE2},    {P::kV, P::kMTE1},    {P::kM, P::kFIX},     {P::kFIX, P::kM},    {P::kMTE3, P::kMTE2},
+      {P::kMTE2, P::kMTE3}, {P::kS, P::kV},       {P::kV, P::kS},       {P::kS, P::kMTE2},   {P::kMTE2, P::kS},
+      {P::kS, P::kMTE3},    {P::kMTE3, P::kS},    {P::kMTE2, P::kFIX},  {P::kFIX, P::kMTE2}, {P::kFIX, P::kS},
+      {P::kM, P::kS},       {P::kFIX, P::kMTE3},  {P::kMTE1, P::kFIX},  {P::kFIX, P::kMTE1}, {P::kFIX, P::kFIX},
   };
   return pairs[static_cast<int>(event)];
 }

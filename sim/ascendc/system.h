@@ -21,14 +21,10 @@ namespace npufa_sim {
 constexpr TaskType TaskTypeOf(KernelMetaType type) {
   switch (type) {
     case KERNEL_TYPE_AIC_ONLY:
-    case KERNEL_TYPE_MIX_AIC_1_0:
-      return TaskType::kAicOnly;
-    case KERNEL_TYPE_MIX_AIC_1_1:
-      return TaskType::kMix1To1;
-    case KERNEL_TYPE_MIX_AIC_1_2:
-      return TaskType::kMix1To2;
-    default:
-      return TaskType::kAivOnly;
+    case KERNEL_TYPE_MIX_AIC_1_0: return TaskType::kAicOnly;
+    case KERNEL_TYPE_MIX_AIC_1_1: return TaskType::kMix1To1;
+    case KERNEL_TYPE_MIX_AIC_1_2: return TaskType::kMix1To2;
+    default: return TaskType::kAivOnly;
   }
 }
 

@@ -49,23 +49,15 @@ constexpr npufa_sim::Space SpaceOf(TPosition position) {
     case TPosition::B1:
     case TPosition::C1:
     case TPosition::TSCM:
-    case TPosition::SPM:
-      return Space::kL1;
-    case TPosition::A2:
-      return Space::kL0A;
-    case TPosition::B2:
-      return Space::kL0B;
-    case TPosition::C2:
-      return Space::kBT;
-    case TPosition::CO1:
-      return Space::kL0C;
-    case TPosition::C2PIPE2GM:
-      return Space::kFB;
+    case TPosition::SPM: return Space::kL1;
+    case TPosition::A2: return Space::kL0A;
+    case TPosition::B2: return Space::kL0B;
+    case TPosition::C2: return Space::kBT;
+    case TPosition::CO1: return Space::kL0C;
+    case TPosition::C2PIPE2GM: return Space::kFB;
     case TPosition::GM:
-    case TPosition::CO2:
-      return Space::kGM;
-    default:
-      return Space::kUB;
+    case TPosition::CO2: return Space::kGM;
+    default: return Space::kUB;
   }
 }
 
@@ -100,7 +92,20 @@ struct Sited {
   Site site;
 };
 
-enum class TensorOperator { kAdd, kSub, kMul, kDiv, kOr, kAnd, kLess, kGreater, kEqual, kLessEqual, kGreaterEqual, kUnequal };
+enum class TensorOperator {
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kOr,
+  kAnd,
+  kLess,
+  kGreater,
+  kEqual,
+  kLessEqual,
+  kGreaterEqual,
+  kUnequal
+};
 
 template <TensorOperator op, class Tensor>
 struct TensorExpression {
@@ -127,8 +132,8 @@ class LocalTensor {
     begin_ = address.bufferAddr;
   }
   LocalTensor(TPosition position, uint32_t address, uint32_t elements)
-      : LocalTensor(TBuffAddr{static_cast<uint32_t>(BytesOf<T>(elements)), address, nullptr,
-                              static_cast<uint8_t>(position)}) {
+      : LocalTensor(
+            TBuffAddr{static_cast<uint32_t>(BytesOf<T>(elements)), address, nullptr, static_cast<uint8_t>(position)}) {
     declared_ = true;
   }
 
@@ -213,7 +218,7 @@ class LocalTensor {
   uint32_t GetSize() const { return static_cast<uint32_t>(ElementsOf<T>(address_.dataLen)); }
 
   npufa_sim::TensorRef Ref(const char* name) const {
-    return {name, SpaceOf(static_cast<TPosition>(address_.logicPos)), address_.bufferAddr, begin_, end_, false,
+    return {name,     SpaceOf(static_cast<TPosition>(address_.logicPos)), address_.bufferAddr, begin_, end_, false,
             declared_};
   }
 

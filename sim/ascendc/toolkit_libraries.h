@@ -8,18 +8,18 @@
 namespace AscendC {
 
 // Forms whose address the libraries take. T is not deduced, for a call shall find the form that knows its line.
-#define NPUFA_SIM_POINTER(Name)                                                                                       \
-  template <typename T>                                                                                               \
-  void Name(const LocalTensor<std::common_type_t<T>>& dst, const LocalTensor<std::common_type_t<T>>& src0,            \
-            const LocalTensor<std::common_type_t<T>>& src1, uint64_t* mask, const uint8_t repeat,                     \
-            const BinaryRepeatParams& params) {                                                                       \
-    Name(dst, src0, src1, mask, npufa_sim::RepeatTime(repeat), params);                                               \
-  }                                                                                                                   \
-  template <typename T, bool isSetMask>                                                                               \
-  void Name(const LocalTensor<std::common_type_t<T>>& dst, const LocalTensor<std::common_type_t<T>>& src0,            \
-            const LocalTensor<std::common_type_t<T>>& src1, uint64_t mask, const uint8_t repeat,                      \
-            const BinaryRepeatParams& params) {                                                                       \
-    Name<T, isSetMask>(dst, src0, src1, mask, npufa_sim::RepeatTime(repeat), params, npufa_sim::Site::Here());        \
+#define NPUFA_SIM_POINTER(Name)                                                                                \
+  template <typename T>                                                                                        \
+  void Name(const LocalTensor<std::common_type_t<T>>& dst, const LocalTensor<std::common_type_t<T>>& src0,     \
+            const LocalTensor<std::common_type_t<T>>& src1, uint64_t* mask, const uint8_t repeat,              \
+            const BinaryRepeatParams& params) {                                                                \
+    Name(dst, src0, src1, mask, npufa_sim::RepeatTime(repeat), params);                                        \
+  }                                                                                                            \
+  template <typename T, bool isSetMask>                                                                        \
+  void Name(const LocalTensor<std::common_type_t<T>>& dst, const LocalTensor<std::common_type_t<T>>& src0,     \
+            const LocalTensor<std::common_type_t<T>>& src1, uint64_t mask, const uint8_t repeat,               \
+            const BinaryRepeatParams& params) {                                                                \
+    Name<T, isSetMask>(dst, src0, src1, mask, npufa_sim::RepeatTime(repeat), params, npufa_sim::Site::Here()); \
   }
 NPUFA_SIM_POINTER(Add)
 NPUFA_SIM_POINTER(Sub)
@@ -29,11 +29,11 @@ NPUFA_SIM_POINTER(Max)
 NPUFA_SIM_POINTER(Min)
 #undef NPUFA_SIM_POINTER
 
-#define NPUFA_SIM_POINTER(Name)                                                                                   \
-  template <typename T>                                                                                           \
-  void Name(const LocalTensor<std::common_type_t<T>>& dst, const LocalTensor<std::common_type_t<T>>& src,         \
-            uint64_t* mask, const uint8_t repeat, const UnaryRepeatParams& params) {                              \
-    Name(dst, src, mask, npufa_sim::RepeatTime(repeat), params);                                                  \
+#define NPUFA_SIM_POINTER(Name)                                                                           \
+  template <typename T>                                                                                   \
+  void Name(const LocalTensor<std::common_type_t<T>>& dst, const LocalTensor<std::common_type_t<T>>& src, \
+            uint64_t* mask, const uint8_t repeat, const UnaryRepeatParams& params) {                      \
+    Name(dst, src, mask, npufa_sim::RepeatTime(repeat), params);                                          \
   }
 NPUFA_SIM_POINTER(Exp)
 NPUFA_SIM_POINTER(Ln)

@@ -77,9 +77,8 @@ typename Format<T>::Vec Apply(typename Format<T>::Vec a, typename Format<T>::Vec
 template <BinaryOp op, class T>
 class Integers {
  public:
-  static constexpr bool kMaySaturate =
-      std::is_integral_v<T> && std::is_signed_v<T> &&
-      (op == BinaryOp::kAdd || op == BinaryOp::kSub || op == BinaryOp::kMul);
+  static constexpr bool kMaySaturate = std::is_integral_v<T> && std::is_signed_v<T> &&
+                                       (op == BinaryOp::kAdd || op == BinaryOp::kSub || op == BinaryOp::kMul);
   using Vec = typename Format<T>::Vec;
 
   Vec Apply(Vec a, Vec b) {
@@ -120,9 +119,8 @@ void RunBinary(const VectorInstruction& ins) {
   ins.ForEachBlock([&](std::uint8_t* const* p, std::int64_t count, const Walk&) {
     const Raw* a = reinterpret_cast<const Raw*>(p[1]);
     const Raw* b = reinterpret_cast<const Raw*>(p[2]);
-    MapLanes<T>(reinterpret_cast<Raw*>(p[0]), count, [&](std::int64_t i, int n) {
-      return integers.Apply(LoadSome<T>(a + i, n), LoadSome<T>(b + i, n));
-    });
+    MapLanes<T>(reinterpret_cast<Raw*>(p[0]), count,
+                [&](std::int64_t i, int n) { return integers.Apply(LoadSome<T>(a + i, n), LoadSome<T>(b + i, n)); });
   });
   integers.Report(ins);
 }
@@ -249,7 +247,11 @@ void RunScalar(const VectorInstruction& ins, std::uint64_t scalar, bool rounding
   using Raw = typename Format<T>::Raw;
   using Vec = typename Format<T>::Vec;
   const Vec s = SplatBits<T>(scalar);
-  Integers<op == ScalarOp::kAdds ? BinaryOp::kAdd : op == ScalarOp::kMuls ? BinaryOp::kMul : BinaryOp::kMax, T> integers;
+  Integers<op == ScalarOp::kAdds   ? BinaryOp::kAdd
+           : op == ScalarOp::kMuls ? BinaryOp::kMul
+                                   : BinaryOp::kMax,
+           T>
+      integers;
   const auto apply = [&](Vec v) -> Vec {
     if constexpr (op == ScalarOp::kAdds || op == ScalarOp::kMuls) return integers.Apply(v, s);
     if constexpr (op == ScalarOp::kMaxs) return LargerOf(v, s);

@@ -24,32 +24,33 @@ void BinaryFirst(BinaryOp op, const AscendC::LocalTensor<D>& dst, const AscendC:
 
 namespace AscendC {
 
-#define NPUFA_SIM_BINARY(Name, ...)                                                                                  \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,     \
-                              uint64_t mask[], const npufa_sim::RepeatTime repeatTime,                               \
-                              const BinaryRepeatParams& repeatParams,                                                \
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                      \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::Binary(npufa_sim::BinaryOp::k##Name, dst, src0, src1, repeatParams,                                 \
-                        {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                             \
-  }                                                                                                                  \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,     \
-                              uint64_t mask, const npufa_sim::RepeatTime repeatTime,                                 \
-                              const BinaryRepeatParams& repeatParams,                                                \
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                      \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::Binary(npufa_sim::BinaryOp::k##Name, dst, src0, src1, repeatParams,                                 \
-                        {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                             \
-  }                                                                                                                  \
-  template <typename T>                                                                                              \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,     \
-                              const int32_t& count, npufa_sim::Site site = npufa_sim::Site::Here()) {                \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV npufa_sim::BinaryFirst(npufa_sim::BinaryOp::k##Name, dst, src0, src1, count, site);             \
+#define NPUFA_SIM_BINARY(Name, ...)                                                                              \
+  template <typename T, bool isSetMask = true>                                                                   \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1, \
+                              uint64_t mask[], const npufa_sim::RepeatTime repeatTime,                           \
+                              const BinaryRepeatParams& repeatParams,                                            \
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                  \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                           \
+    if ASCEND_IS_AIV                                                                                             \
+      npufa_sim::Binary(npufa_sim::BinaryOp::k##Name, dst, src0, src1, repeatParams,                             \
+                        {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                         \
+  }                                                                                                              \
+  template <typename T, bool isSetMask = true>                                                                   \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1, \
+                              uint64_t mask, const npufa_sim::RepeatTime repeatTime,                             \
+                              const BinaryRepeatParams& repeatParams,                                            \
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                  \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                           \
+    if ASCEND_IS_AIV                                                                                             \
+      npufa_sim::Binary(npufa_sim::BinaryOp::k##Name, dst, src0, src1, repeatParams,                             \
+                        {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                         \
+  }                                                                                                              \
+  template <typename T>                                                                                          \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1, \
+                              const int32_t& count, npufa_sim::Site site = npufa_sim::Site::Here()) {            \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                           \
+    if ASCEND_IS_AIV                                                                                             \
+      npufa_sim::BinaryFirst(npufa_sim::BinaryOp::k##Name, dst, src0, src1, count, site);                        \
   }
 
 NPUFA_SIM_BINARY(Add, half, float, int16_t, int32_t)
@@ -95,7 +96,8 @@ __aicore__ inline void MulAddDst(const LocalTensor<T>& dst, const LocalTensor<U>
                                  const int32_t& count, npufa_sim::Site site = npufa_sim::Site::Here()) {
   static_assert(npufa_sim::kOneOf<T, half, float> && (std::is_same_v<T, U> || npufa_sim::kOneOf<U, half>),
                 "MulAddDst supports half, float, and half into float");
-  if ASCEND_IS_AIV npufa_sim::BinaryFirst(npufa_sim::BinaryOp::kMulAddDst, dst, src0, src1, count, site);
+  if ASCEND_IS_AIV
+    npufa_sim::BinaryFirst(npufa_sim::BinaryOp::kMulAddDst, dst, src0, src1, count, site);
 }
 
 }  // namespace AscendC

@@ -74,9 +74,8 @@ void RoundingToInt64(const VectorInstruction& ins, Rounding rounding) {
 template <class S>
 void RoundingToHalf(const VectorInstruction& ins, Rounding rounding) {
   WithRounding(rounding, [&](auto mode) {
-    RunLanes<half, S>(ins, [](auto v) {
-      return RoundToHalfValues<decltype(mode)::kValue>(__builtin_convertvector(v, LanesF));
-    });
+    RunLanes<half, S>(
+        ins, [](auto v) { return RoundToHalfValues<decltype(mode)::kValue>(__builtin_convertvector(v, LanesF)); });
   });
 }
 
@@ -216,8 +215,8 @@ int SupportedRoundings(Dtype dst, Dtype src) {
 void RequirePairs(VectorInstruction& ins) {
   const ActiveElements& active = ins.active();
   if (active.by_bits) {
-    const std::uint64_t unpaired = ((active.low ^ (active.low >> 1)) | (active.high ^ (active.high >> 1))) &
-                                   0x5555555555555555u;
+    const std::uint64_t unpaired =
+        ((active.low ^ (active.low >> 1)) | (active.high ^ (active.high >> 1))) & 0x5555555555555555u;
     ins.ins().Require(unpaired == 0, "mask", static_cast<std::int64_t>(active.low),
                       "the same for both elements of a byte of int4b_t");
   } else {

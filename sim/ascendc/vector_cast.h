@@ -36,8 +36,7 @@ __aicore__ inline void Cast(const LocalTensor<T1>& dst, const LocalTensor<T2>& s
                             const uint64_t mask[], const npufa_sim::RepeatTime repeatTime,
                             const UnaryRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   if ASCEND_IS_AIV
-    npufa_sim::Cast(dst, src, roundMode, repeatParams,
-                    {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});
+    npufa_sim::Cast(dst, src, roundMode, repeatParams, {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});
 }
 
 template <typename T1, typename T2, bool isSetMask = true>
@@ -45,8 +44,7 @@ __aicore__ inline void Cast(const LocalTensor<T1>& dst, const LocalTensor<T2>& s
                             const uint64_t mask, const npufa_sim::RepeatTime repeatTime,
                             const UnaryRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   if ASCEND_IS_AIV
-    npufa_sim::Cast(dst, src, roundMode, repeatParams,
-                    {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});
+    npufa_sim::Cast(dst, src, roundMode, repeatParams, {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});
 }
 
 template <typename T1, typename T2>
@@ -59,7 +57,8 @@ __aicore__ inline void Cast(const LocalTensor<T1>& dst, const LocalTensor<T2>& s
 }
 
 __aicore__ inline void SetDeqScale(half scale) {
-  if ASCEND_IS_AIV npufa_sim::SetDequantScale(npufa_sim::ScalarBits(scale));
+  if ASCEND_IS_AIV
+    npufa_sim::SetDequantScale(npufa_sim::ScalarBits(scale));
 }
 
 }  // namespace AscendC

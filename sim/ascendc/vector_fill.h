@@ -60,7 +60,8 @@ __aicore__ inline void Duplicate(const LocalTensor<T>& dst, const T& scalarValue
 template <typename T>
 __aicore__ inline void Duplicate(const LocalTensor<T>& dst, const T& scalarValue, const int32_t& count,
                                  npufa_sim::Site site = npufa_sim::Site::Here()) {
-  if ASCEND_IS_AIV npufa_sim::Duplicate(dst, scalarValue, {}, {npufa_sim::CountOf(count), 1, site});
+  if ASCEND_IS_AIV
+    npufa_sim::Duplicate(dst, scalarValue, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
 template <typename T>
@@ -86,7 +87,8 @@ __aicore__ inline void CreateVecIndex(LocalTensor<T>& dst, const T& firstValue, 
 template <typename T>
 __aicore__ inline void CreateVecIndex(LocalTensor<T> dst, const T& firstValue, uint32_t count,
                                       npufa_sim::Site site = npufa_sim::Site::Here()) {
-  if ASCEND_IS_AIV npufa_sim::CreateIndex(dst, firstValue, {}, {npufa_sim::CountOf(count), 1, site});
+  if ASCEND_IS_AIV
+    npufa_sim::CreateIndex(dst, firstValue, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
 #ifndef NPUFA_SIM_TOOLKIT_LIBRARIES  // else the toolkit's own

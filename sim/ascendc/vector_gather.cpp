@@ -62,8 +62,8 @@ void VectorGather(const VectorTensor& dst, const TensorRef& src, const TensorRef
   ins.Resolve();
   ins.Describe();
   const ActiveElements& active = ins.active();
-  const std::int64_t used = active.repeats == 0 ? 0 : (active.repeats - 1) * ins.lanes() +
-                            (active.by_bits ? ins.lanes() : active.last);
+  const std::int64_t used =
+      active.repeats == 0 ? 0 : (active.repeats - 1) * ins.lanes() + (active.by_bits ? ins.lanes() : active.last);
   std::vector<std::int64_t> from;
   {
     Pieces positions(ins.ins(), offsets, 4), elements(ins.ins(), src, static_cast<std::uint32_t>(bytes));

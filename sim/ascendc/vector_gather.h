@@ -30,8 +30,7 @@ namespace AscendC {
 template <typename T>
 __aicore__ inline void Gatherb(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
                                const LocalTensor<uint32_t>& offset, const npufa_sim::RepeatTime repeatTime,
-                               const GatherRepeatParams& repeatParams,
-                               npufa_sim::Site site = npufa_sim::Site::Here()) {
+                               const GatherRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   static_assert(npufa_sim::kOneOf<T, uint16_t, uint32_t>, "Gatherb supports uint16_t and uint32_t");
   if ASCEND_IS_AIV
     npufa_sim::VectorGatherBlocks(
@@ -51,9 +50,8 @@ __aicore__ inline void Gather(const LocalTensor<T>& dst, const LocalTensor<T>& s
 
 template <typename T>
 __aicore__ inline void Gather(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                              const LocalTensor<uint32_t>& srcOffset, const uint32_t srcBaseAddr,
-                              const uint64_t mask[], const npufa_sim::RepeatTime repeatTime,
-                              const npufa_sim::Field<uint16_t> dstRepStride,
+                              const LocalTensor<uint32_t>& srcOffset, const uint32_t srcBaseAddr, const uint64_t mask[],
+                              const npufa_sim::RepeatTime repeatTime, const npufa_sim::Field<uint16_t> dstRepStride,
                               npufa_sim::Site site = npufa_sim::Site::Here()) {
   if ASCEND_IS_AIV
     npufa_sim::Gather(dst, src, srcOffset, srcBaseAddr, dstRepStride.value(),
@@ -62,8 +60,8 @@ __aicore__ inline void Gather(const LocalTensor<T>& dst, const LocalTensor<T>& s
 
 template <typename T>
 __aicore__ inline void Gather(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                              const LocalTensor<uint32_t>& srcOffset, const uint32_t srcBaseAddr,
-                              const uint32_t count, npufa_sim::Site site = npufa_sim::Site::Here()) {
+                              const LocalTensor<uint32_t>& srcOffset, const uint32_t srcBaseAddr, const uint32_t count,
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {
   if ASCEND_IS_AIV
     npufa_sim::Gather(dst, src, srcOffset, srcBaseAddr, DEFAULT_REPEAT_STRIDE, {npufa_sim::CountOf(count), 1, site});
 }
@@ -104,7 +102,8 @@ __aicore__ inline void GatherMask(const LocalTensor<T>& dst, const LocalTensor<T
 }
 
 __aicore__ inline int64_t GetGatherMaskRemainCount() {
-  if ASCEND_IS_AIV return static_cast<int64_t>(npufa_sim::GatherMaskCountRegister());
+  if ASCEND_IS_AIV
+    return static_cast<int64_t>(npufa_sim::GatherMaskCountRegister());
   return 0;
 }
 

@@ -7,7 +7,8 @@ namespace AscendC {
 
 template <typename T, MaskMode mode = MaskMode::NORMAL>
 __aicore__ static inline void SetVectorMask(const uint64_t maskHigh, const uint64_t maskLow) {
-  if ASCEND_IS_AIV npufa_sim::SetMaskRegister(maskHigh, maskLow);
+  if ASCEND_IS_AIV
+    npufa_sim::SetMaskRegister(maskHigh, maskLow);
 }
 
 template <typename T, MaskMode mode = MaskMode::NORMAL>
@@ -19,15 +20,18 @@ __aicore__ static inline void SetVectorMask(int32_t len) {
 }
 
 __aicore__ inline void ResetMask() {
-  if ASCEND_IS_AIV npufa_sim::SetMaskRegister(~uint64_t{0}, ~uint64_t{0});
+  if ASCEND_IS_AIV
+    npufa_sim::SetMaskRegister(~uint64_t{0}, ~uint64_t{0});
 }
 
 __aicore__ inline void SetMaskCount() {
-  if ASCEND_IS_AIV npufa_sim::SetMaskMode(true);
+  if ASCEND_IS_AIV
+    npufa_sim::SetMaskMode(true);
 }
 
 __aicore__ inline void SetMaskNorm() {
-  if ASCEND_IS_AIV npufa_sim::SetMaskMode(false);
+  if ASCEND_IS_AIV
+    npufa_sim::SetMaskMode(false);
 }
 
 // The same under names that older kernels use.

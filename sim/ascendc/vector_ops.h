@@ -77,9 +77,18 @@ std::uint64_t ScalarBits(T value) {
 // ---- element by element ----
 
 enum class BinaryOp : std::uint8_t {
-  kAdd, kSub, kMul, kDiv, kMax, kMin, kAnd, kOr, kAddRelu, kSubRelu,
-  kMulAddDst,        // dst + src0 * src1
-  kFusedMulAdd,      // src0 * dst + src1
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kMax,
+  kMin,
+  kAnd,
+  kOr,
+  kAddRelu,
+  kSubRelu,
+  kMulAddDst,    // dst + src0 * src1
+  kFusedMulAdd,  // src0 * dst + src1
   kFusedMulAddRelu,
 };
 void VectorBinary(BinaryOp op, const VectorTensor& dst, const VectorTensor& src0, const VectorTensor& src1,
@@ -157,9 +166,9 @@ void VectorGatherBlocks(const VectorTensor& dst, const TensorRef& src, const Ten
                         Site site);
 
 struct GatherMaskCall {
-  int pattern = 0;          // 1 to 7; 0: bits from a tensor
-  TensorRef bits;           // of the width of the elements
-  bool counter = false;     // `elements` per repeat instead of 256 bytes
+  int pattern = 0;       // 1 to 7; 0: bits from a tensor
+  TensorRef bits;        // of the width of the elements
+  bool counter = false;  // `elements` per repeat instead of 256 bytes
   std::uint32_t elements = 0;
   std::int64_t repeat = 0;
   std::int64_t bits_repeat_stride = 0, bits_repeat_stride_max = 255;
@@ -172,8 +181,8 @@ struct Transpose16Blocks {
   bool dst_high = false, src_high = false;  // half of a block, 8-bit elements
   std::int64_t repeat = 1, dst_stride = 0, src_stride = 0;
 };
-void VectorTransposeBlocks(Dtype dtype, const TensorRef dst[16], const TensorRef src[16],
-                           const Transpose16Blocks& call, Site site);
+void VectorTransposeBlocks(Dtype dtype, const TensorRef dst[16], const TensorRef src[16], const Transpose16Blocks& call,
+                           Site site);
 
 // ---- mask ----
 

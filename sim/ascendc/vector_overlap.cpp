@@ -15,7 +15,7 @@ struct Span {
 
 struct Layout {
   std::int64_t address, block_stride, repeat_stride;  // bytes
-  std::int64_t blocks, last_blocks, repeats;  // blocks of every repeat, of the last one
+  std::int64_t blocks, last_blocks, repeats;          // blocks of every repeat, of the last one
 
   std::int64_t BlocksIn(std::int64_t repeat) const { return repeat + 1 < repeats ? blocks : last_blocks; }
   std::int64_t EndOf(std::int64_t repeat) const {
@@ -60,8 +60,8 @@ void VectorInstruction::CheckOverlap(bool accumulates_into_last_source) {
   if (active_.repeats == 0) return;
   for (int i = 1; i < count_; ++i) {
     const OperandUse& source = operands_[i];
-    const bool exempt = accumulates_into_last_source && i == count_ - 1 &&
-                        (source.repeat_bytes == 0 || operands_[0].repeat_bytes == 0);
+    const bool exempt =
+        accumulates_into_last_source && i == count_ - 1 && (source.repeat_bytes == 0 || operands_[0].repeat_bytes == 0);
     if (!exempt) CheckOverlapWith(source);
   }
 }
@@ -73,8 +73,12 @@ void VectorInstruction::CheckOverlapWith(const OperandUse& source) {
       return (elements * operand.bits + kBlockBytes * 8 - 1) / (kBlockBytes * 8);
     };
     const std::int64_t last = blocks(active_.last);
-    return Layout{static_cast<std::int64_t>(operand.tensor.ref.address), operand.block_bytes, operand.repeat_bytes,
-                  active_.repeats > 1 ? blocks(active_.full) : last, last, active_.repeats};
+    return Layout{static_cast<std::int64_t>(operand.tensor.ref.address),
+                  operand.block_bytes,
+                  operand.repeat_bytes,
+                  active_.repeats > 1 ? blocks(active_.full) : last,
+                  last,
+                  active_.repeats};
   };
   const Layout dst = layout_of(operands_[0]), src = layout_of(source);
   if (dst.Whole().end <= src.Whole().begin || src.Whole().end <= dst.Whole().begin) return;

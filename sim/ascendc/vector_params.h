@@ -31,11 +31,8 @@ struct UnaryRepeatParams {
   UnaryRepeatParams() = default;
   UnaryRepeatParams(Field16 dstBlkStrideIn, Field16 srcBlkStrideIn, Field8 dstRepStrideIn, Field8 srcRepStrideIn,
                     bool halfBlockIn = false)
-      : dstBlkStride(dstBlkStrideIn),
-        srcBlkStride(srcBlkStrideIn),
-        dstRepStride(dstRepStrideIn),
-        srcRepStride(srcRepStrideIn),
-        halfBlock(halfBlockIn) {}
+      : dstBlkStride(dstBlkStrideIn), srcBlkStride(srcBlkStrideIn), dstRepStride(dstRepStrideIn),
+        srcRepStride(srcRepStrideIn), halfBlock(halfBlockIn) {}
 
   uint32_t blockNumber = DEFAULT_BLK_NUM;
   Field16 dstBlkStride = DEFAULT_BLK_STRIDE;
@@ -53,12 +50,8 @@ struct BinaryRepeatParams {
   BinaryRepeatParams() = default;
   BinaryRepeatParams(Field8 dstBlkStrideIn, Field8 src0BlkStrideIn, Field8 src1BlkStrideIn, Field8 dstRepStrideIn,
                      Field8 src0RepStrideIn, Field8 src1RepStrideIn)
-      : dstBlkStride(dstBlkStrideIn),
-        src0BlkStride(src0BlkStrideIn),
-        src1BlkStride(src1BlkStrideIn),
-        dstRepStride(dstRepStrideIn),
-        src0RepStride(src0RepStrideIn),
-        src1RepStride(src1RepStrideIn) {}
+      : dstBlkStride(dstBlkStrideIn), src0BlkStride(src0BlkStrideIn), src1BlkStride(src1BlkStrideIn),
+        dstRepStride(dstRepStrideIn), src0RepStride(src0RepStrideIn), src1RepStride(src1RepStrideIn) {}
 
   uint32_t blockNumber = DEFAULT_BLK_NUM;
   Field8 dstBlkStride = DEFAULT_BLK_STRIDE;
@@ -76,10 +69,8 @@ struct CopyRepeatParams {
 
   CopyRepeatParams() = default;
   CopyRepeatParams(Field16 dstStrideIn, Field16 srcStrideIn, Field16 dstRepeatSizeIn, Field16 srcRepeatSizeIn)
-      : dstStride(dstStrideIn),
-        srcStride(srcStrideIn),
-        dstRepeatSize(dstRepeatSizeIn),
-        srcRepeatSize(srcRepeatSizeIn) {}
+      : dstStride(dstStrideIn), srcStride(srcStrideIn), dstRepeatSize(dstRepeatSizeIn), srcRepeatSize(srcRepeatSizeIn) {
+  }
 
   Field16 dstStride = 0;
   Field16 srcStride = 0;
@@ -132,9 +123,7 @@ struct GatherMaskParams {
   GatherMaskParams() = default;
   GatherMaskParams(Field8 src0BlockStrideIn, Field16 repeatTimesIn, Field16 src0RepeatStrideIn,
                    Field8 src1RepeatStrideIn)
-      : src0BlockStride(src0BlockStrideIn),
-        repeatTimes(repeatTimesIn),
-        src0RepeatStride(src0RepeatStrideIn),
+      : src0BlockStride(src0BlockStrideIn), repeatTimes(repeatTimesIn), src0RepeatStride(src0RepeatStrideIn),
         src1RepeatStride(src1RepeatStrideIn) {}
 
   Field8 src0BlockStride = DEFAULT_BLK_STRIDE;
@@ -150,11 +139,8 @@ struct TransDataTo5HDParams {
   TransDataTo5HDParams() = default;
   TransDataTo5HDParams(bool dstHighHalfIn, bool srcHighHalfIn, Field8 repeatTimesIn, Field16 dstRepStrideIn,
                        Field16 srcRepStrideIn)
-      : dstHighHalf(dstHighHalfIn),
-        srcHighHalf(srcHighHalfIn),
-        repeatTimes(repeatTimesIn),
-        dstRepStride(dstRepStrideIn),
-        srcRepStride(srcRepStrideIn) {}
+      : dstHighHalf(dstHighHalfIn), srcHighHalf(srcHighHalfIn), repeatTimes(repeatTimesIn),
+        dstRepStride(dstRepStrideIn), srcRepStride(srcRepStrideIn) {}
 
   bool dstHighHalf = false;
   bool srcHighHalf = false;

@@ -82,12 +82,8 @@ void StoreIndex(std::uint8_t* at, std::int64_t bytes, std::int64_t index) {
 void StoreResult(Dtype dtype, ReduceResult result, std::uint8_t* at, float value, std::int64_t index) {
   const std::int64_t size = BitsOf(dtype) / 8;
   switch (result) {
-    case ReduceResult::kValueIndex:
-      StoreAs(dtype, at, value);
-      return StoreIndex(at + size, size, index);
-    case ReduceResult::kIndexValue:
-      StoreIndex(at, size, index);
-      return StoreAs(dtype, at + size, value);
+    case ReduceResult::kValueIndex: StoreAs(dtype, at, value); return StoreIndex(at + size, size, index);
+    case ReduceResult::kIndexValue: StoreIndex(at, size, index); return StoreAs(dtype, at + size, value);
     case ReduceResult::kValue: return StoreAs(dtype, at, value);
     default: return StoreIndex(at, 4, index);
   }
@@ -103,8 +99,8 @@ void ResolveSource(VectorInstruction& ins, const VectorTensor& dst, const Vector
 }
 
 // `bytes` at `offset` of each of `rows` results that are `stride` apart; one range where they follow each other.
-void WriteResults(Instruction& ins, const VectorTensor& dst, std::int64_t offset, std::int64_t bytes,
-                  std::int64_t rows, std::int64_t stride, std::int64_t align) {
+void WriteResults(Instruction& ins, const VectorTensor& dst, std::int64_t offset, std::int64_t bytes, std::int64_t rows,
+                  std::int64_t stride, std::int64_t align) {
   const OperandRule rule{static_cast<std::uint32_t>(align)};
   if (rows == 1 || stride == 0) ins.Write(dst.ref, {offset, bytes}, rule);
   else if (stride == bytes) ins.Write(dst.ref, {offset, bytes * rows}, rule);

@@ -63,22 +63,22 @@ void ReduceAll(ReduceOp op, bool with_index, const AscendC::LocalTensor<T>& dst,
 namespace AscendC {
 
 // Arguments in the order of the API: repeats before the mask here, after it for WholeReduce.
-#define NPUFA_SIM_REDUCE_BLOCK(Name, op)                                                                             \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t repeat,            \
-                              const int32_t mask, const int32_t dstRepStride, const int32_t srcBlkStride,            \
-                              const int32_t srcRepStride, npufa_sim::Site site = npufa_sim::Site::Here()) {          \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::ReduceBlock(#Name, npufa_sim::ReduceOp::op, dst, src, {dstRepStride, srcBlkStride, srcRepStride},   \
-                             {npufa_sim::MaskOf<isSetMask>(npufa_sim::SignedMask(mask)), repeat, site});             \
-  }                                                                                                                  \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t repeat,            \
-                              const uint64_t mask[], const int32_t dstRepStride, const int32_t srcBlkStride,         \
-                              const int32_t srcRepStride, npufa_sim::Site site = npufa_sim::Site::Here()) {          \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::ReduceBlock(#Name, npufa_sim::ReduceOp::op, dst, src, {dstRepStride, srcBlkStride, srcRepStride},   \
-                             {npufa_sim::MaskOf<isSetMask>(mask), repeat, site});                                    \
+#define NPUFA_SIM_REDUCE_BLOCK(Name, op)                                                                           \
+  template <typename T, bool isSetMask = true>                                                                     \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t repeat,          \
+                              const int32_t mask, const int32_t dstRepStride, const int32_t srcBlkStride,          \
+                              const int32_t srcRepStride, npufa_sim::Site site = npufa_sim::Site::Here()) {        \
+    if ASCEND_IS_AIV                                                                                               \
+      npufa_sim::ReduceBlock(#Name, npufa_sim::ReduceOp::op, dst, src, {dstRepStride, srcBlkStride, srcRepStride}, \
+                             {npufa_sim::MaskOf<isSetMask>(npufa_sim::SignedMask(mask)), repeat, site});           \
+  }                                                                                                                \
+  template <typename T, bool isSetMask = true>                                                                     \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t repeat,          \
+                              const uint64_t mask[], const int32_t dstRepStride, const int32_t srcBlkStride,       \
+                              const int32_t srcRepStride, npufa_sim::Site site = npufa_sim::Site::Here()) {        \
+    if ASCEND_IS_AIV                                                                                               \
+      npufa_sim::ReduceBlock(#Name, npufa_sim::ReduceOp::op, dst, src, {dstRepStride, srcBlkStride, srcRepStride}, \
+                             {npufa_sim::MaskOf<isSetMask>(mask), repeat, site});                                  \
   }
 NPUFA_SIM_REDUCE_BLOCK(BlockReduceSum, kSum)
 NPUFA_SIM_REDUCE_BLOCK(BlockReduceMax, kMax)
@@ -116,26 +116,26 @@ __aicore__ inline void RepeatReduceSum(const LocalTensor<T>& dst, const LocalTen
                             {npufa_sim::MaskOf<isSetMask>(npufa_sim::SignedMask(elemsInOneRepeat)), repeat, site});
 }
 
-#define NPUFA_SIM_WHOLE_EXTREME(Name, op)                                                                            \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const uint64_t mask[],           \
-                              const int32_t repeatTime, const int32_t dstRepStride, const int32_t srcBlkStride,      \
-                              const int32_t srcRepStride, ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX,        \
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                      \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::ReduceRepeat(#Name, npufa_sim::ReduceOp::op, order, dst, src,                                       \
-                              {dstRepStride, srcBlkStride, srcRepStride},                                            \
-                              {npufa_sim::MaskOf<isSetMask>(mask), repeatTime, site});                               \
-  }                                                                                                                  \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t mask,              \
-                              const int32_t repeatTime, const int32_t dstRepStride, const int32_t srcBlkStride,      \
-                              const int32_t srcRepStride, ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX,        \
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                      \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::ReduceRepeat(#Name, npufa_sim::ReduceOp::op, order, dst, src,                                       \
-                              {dstRepStride, srcBlkStride, srcRepStride},                                            \
-                              {npufa_sim::MaskOf<isSetMask>(npufa_sim::SignedMask(mask)), repeatTime, site});        \
+#define NPUFA_SIM_WHOLE_EXTREME(Name, op)                                                                       \
+  template <typename T, bool isSetMask = true>                                                                  \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const uint64_t mask[],      \
+                              const int32_t repeatTime, const int32_t dstRepStride, const int32_t srcBlkStride, \
+                              const int32_t srcRepStride, ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX,   \
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                 \
+    if ASCEND_IS_AIV                                                                                            \
+      npufa_sim::ReduceRepeat(#Name, npufa_sim::ReduceOp::op, order, dst, src,                                  \
+                              {dstRepStride, srcBlkStride, srcRepStride},                                       \
+                              {npufa_sim::MaskOf<isSetMask>(mask), repeatTime, site});                          \
+  }                                                                                                             \
+  template <typename T, bool isSetMask = true>                                                                  \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t mask,         \
+                              const int32_t repeatTime, const int32_t dstRepStride, const int32_t srcBlkStride, \
+                              const int32_t srcRepStride, ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX,   \
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                 \
+    if ASCEND_IS_AIV                                                                                            \
+      npufa_sim::ReduceRepeat(#Name, npufa_sim::ReduceOp::op, order, dst, src,                                  \
+                              {dstRepStride, srcBlkStride, srcRepStride},                                       \
+                              {npufa_sim::MaskOf<isSetMask>(npufa_sim::SignedMask(mask)), repeatTime, site});   \
   }
 NPUFA_SIM_WHOLE_EXTREME(WholeReduceMax, kMax)
 NPUFA_SIM_WHOLE_EXTREME(WholeReduceMin, kMin)
@@ -206,7 +206,8 @@ __aicore__ inline void ReduceRepeat(const LocalTensor<T>& dst, const LocalTensor
 template <typename T>
 __aicore__ inline T GetReduceRepeatSumSpr() {
   T value{};
-  if ASCEND_IS_AIV std::memcpy(&value, &npufa_sim::OfVectorCore().summed, sizeof value);
+  if ASCEND_IS_AIV
+    std::memcpy(&value, &npufa_sim::OfVectorCore().summed, sizeof value);
   return value;
 }
 template <typename T>
@@ -214,30 +215,30 @@ __aicore__ inline T GetAccVal() {
   return GetReduceRepeatSumSpr<T>();
 }
 
-#define NPUFA_SIM_REDUCE_EXTREME(Name, op)                                                                           \
-  template <typename T>                                                                                              \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LocalTensor<T>& work,      \
-                              const int32_t mask, const int32_t repeatTime, const int32_t srcRepStride,              \
-                              bool calIndex = 0, npufa_sim::Site site = npufa_sim::Site::Here()) {                   \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::ReduceAll(npufa_sim::ReduceOp::op, calIndex, dst, src, work, srcRepStride,                          \
-                           {npufa_sim::MaskOf<true>(npufa_sim::SignedMask(mask)), repeatTime, site});                \
-  }                                                                                                                  \
-  template <typename T>                                                                                              \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LocalTensor<T>& work,      \
-                              const uint64_t mask[], const int32_t repeatTime, const int32_t srcRepStride,           \
-                              bool calIndex = 0, npufa_sim::Site site = npufa_sim::Site::Here()) {                   \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::ReduceAll(npufa_sim::ReduceOp::op, calIndex, dst, src, work, srcRepStride,                          \
-                           {npufa_sim::MaskOf<true>(mask), repeatTime, site});                                       \
-  }                                                                                                                  \
-  template <typename T>                                                                                              \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LocalTensor<T>& work,      \
-                              const int32_t count, bool calIndex = 0,                                                \
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                      \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::ReduceAll(npufa_sim::ReduceOp::op, calIndex, dst, src, work, 8,                                     \
-                           {npufa_sim::CountOf(count), 1, site});                                                    \
+#define NPUFA_SIM_REDUCE_EXTREME(Name, op)                                                                      \
+  template <typename T>                                                                                         \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LocalTensor<T>& work, \
+                              const int32_t mask, const int32_t repeatTime, const int32_t srcRepStride,         \
+                              bool calIndex = 0, npufa_sim::Site site = npufa_sim::Site::Here()) {              \
+    if ASCEND_IS_AIV                                                                                            \
+      npufa_sim::ReduceAll(npufa_sim::ReduceOp::op, calIndex, dst, src, work, srcRepStride,                     \
+                           {npufa_sim::MaskOf<true>(npufa_sim::SignedMask(mask)), repeatTime, site});           \
+  }                                                                                                             \
+  template <typename T>                                                                                         \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LocalTensor<T>& work, \
+                              const uint64_t mask[], const int32_t repeatTime, const int32_t srcRepStride,      \
+                              bool calIndex = 0, npufa_sim::Site site = npufa_sim::Site::Here()) {              \
+    if ASCEND_IS_AIV                                                                                            \
+      npufa_sim::ReduceAll(npufa_sim::ReduceOp::op, calIndex, dst, src, work, srcRepStride,                     \
+                           {npufa_sim::MaskOf<true>(mask), repeatTime, site});                                  \
+  }                                                                                                             \
+  template <typename T>                                                                                         \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const LocalTensor<T>& work, \
+                              const int32_t count, bool calIndex = 0,                                           \
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                 \
+    if ASCEND_IS_AIV                                                                                            \
+      npufa_sim::ReduceAll(npufa_sim::ReduceOp::op, calIndex, dst, src, work, 8,                                \
+                           {npufa_sim::CountOf(count), 1, site});                                               \
   }
 NPUFA_SIM_REDUCE_EXTREME(ReduceMax, kMax)
 NPUFA_SIM_REDUCE_EXTREME(ReduceMin, kMin)

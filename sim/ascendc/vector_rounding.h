@@ -49,8 +49,7 @@ inline LanesU RoundMagnitude(LanesU magnitude, int dropped, LanesI negative) {
   const LanesU unit = SplatU(1u << dropped);
   const LanesU low = magnitude & (unit - 1);
   const LanesU kept = magnitude - low, middle = unit >> 1;
-  const LanesI away =
-      RoundsAway<rounding, LanesI>(low != 0, low > middle, low == middle, (kept & unit) != 0, negative);
+  const LanesI away = RoundsAway<rounding, LanesI>(low != 0, low > middle, low == middle, (kept & unit) != 0, negative);
   return away ? kept + unit : kept;
 }
 

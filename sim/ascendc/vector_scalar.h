@@ -20,34 +20,32 @@ using EnableSame = std::enable_if_t<std::is_same_v<T, U>, bool>;
 namespace AscendC {
 
 // Each form exists with the tensor's element type alone and with the scalar's type as a second template argument.
-#define NPUFA_SIM_SCALAR_FORMS(Name, Template, Number, ...)                                                          \
-  Template __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                         \
-                                       const Number& scalarValue, uint64_t mask[],                                   \
-                                       const npufa_sim::RepeatTime repeatTime,                                       \
-                                       const UnaryRepeatParams& repeatParams,                                        \
-                                       npufa_sim::Site site = npufa_sim::Site::Here()) {                             \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::Scalar(npufa_sim::ScalarOp::k##Name, dst, src, scalarValue, repeatParams,                           \
-                        {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                             \
-  }                                                                                                                  \
-  Template __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                         \
-                                       const Number& scalarValue, uint64_t mask,                                     \
-                                       const npufa_sim::RepeatTime repeatTime,                                       \
-                                       const UnaryRepeatParams& repeatParams,                                        \
-                                       npufa_sim::Site site = npufa_sim::Site::Here()) {                             \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::Scalar(npufa_sim::ScalarOp::k##Name, dst, src, scalarValue, repeatParams,                           \
-                        {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                             \
-  }                                                                                                                  \
-  Template __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                         \
-                                       const Number& scalarValue, const int32_t& count,                              \
-                                       npufa_sim::Site site = npufa_sim::Site::Here()) {                             \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::Scalar(npufa_sim::ScalarOp::k##Name, dst, src, scalarValue, {},                                     \
-                        {npufa_sim::CountOf<isSetMask>(count), 1, site});                                            \
+#define NPUFA_SIM_SCALAR_FORMS(Name, Template, Number, ...)                                                           \
+  Template __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                          \
+                                       const Number& scalarValue, uint64_t mask[],                                    \
+                                       const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams, \
+                                       npufa_sim::Site site = npufa_sim::Site::Here()) {                              \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                                \
+    if ASCEND_IS_AIV                                                                                                  \
+      npufa_sim::Scalar(npufa_sim::ScalarOp::k##Name, dst, src, scalarValue, repeatParams,                            \
+                        {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                              \
+  }                                                                                                                   \
+  Template __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                          \
+                                       const Number& scalarValue, uint64_t mask,                                      \
+                                       const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams, \
+                                       npufa_sim::Site site = npufa_sim::Site::Here()) {                              \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                                \
+    if ASCEND_IS_AIV                                                                                                  \
+      npufa_sim::Scalar(npufa_sim::ScalarOp::k##Name, dst, src, scalarValue, repeatParams,                            \
+                        {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                              \
+  }                                                                                                                   \
+  Template __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                          \
+                                       const Number& scalarValue, const int32_t& count,                               \
+                                       npufa_sim::Site site = npufa_sim::Site::Here()) {                              \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                                \
+    if ASCEND_IS_AIV                                                                                                  \
+      npufa_sim::Scalar(npufa_sim::ScalarOp::k##Name, dst, src, scalarValue, {},                                      \
+                        {npufa_sim::CountOf<isSetMask>(count), 1, site});                                             \
   }
 #define NPUFA_SIM_T template <typename T, bool isSetMask = true>
 #define NPUFA_SIM_TU template <typename T, typename U, bool isSetMask = true, npufa_sim::EnableSame<T, U> = true>
@@ -64,21 +62,19 @@ NPUFA_SIM_SCALAR(ShiftLeft, int16_t, uint16_t, int32_t, uint32_t)
 
 // ShiftRight's strided forms say how to round; only the first of each pair has a default.
 #define NPUFA_SIM_SHIFT_RIGHT(Template, Number, Round)                                                               \
-  Template __aicore__ inline void ShiftRight(const LocalTensor<T>& dst, const LocalTensor<T>& src,                   \
-                                             const Number& scalarValue, uint64_t mask[],                             \
-                                             const npufa_sim::RepeatTime repeatTime,                                 \
-                                             const UnaryRepeatParams& repeatParams, bool Round,                      \
-                                             npufa_sim::Site site = npufa_sim::Site::Here()) {                       \
+  Template __aicore__ inline void ShiftRight(                                                                        \
+      const LocalTensor<T>& dst, const LocalTensor<T>& src, const Number& scalarValue, uint64_t mask[],              \
+      const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams, bool Round,                     \
+      npufa_sim::Site site = npufa_sim::Site::Here()) {                                                              \
     static_assert(npufa_sim::kOneOf<T, int16_t, uint16_t, int32_t, uint32_t>, "ShiftRight: 16 and 32-bit integers"); \
     if ASCEND_IS_AIV                                                                                                 \
       npufa_sim::Scalar(npufa_sim::ScalarOp::kShiftRight, dst, src, scalarValue, repeatParams,                       \
                         {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site}, roundEn);                    \
   }                                                                                                                  \
-  Template __aicore__ inline void ShiftRight(const LocalTensor<T>& dst, const LocalTensor<T>& src,                   \
-                                             const Number& scalarValue, uint64_t mask,                               \
-                                             const npufa_sim::RepeatTime repeatTime,                                 \
-                                             const UnaryRepeatParams& repeatParams, bool Round,                      \
-                                             npufa_sim::Site site = npufa_sim::Site::Here()) {                       \
+  Template __aicore__ inline void ShiftRight(                                                                        \
+      const LocalTensor<T>& dst, const LocalTensor<T>& src, const Number& scalarValue, uint64_t mask,                \
+      const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams, bool Round,                     \
+      npufa_sim::Site site = npufa_sim::Site::Here()) {                                                              \
     static_assert(npufa_sim::kOneOf<T, int16_t, uint16_t, int32_t, uint32_t>, "ShiftRight: 16 and 32-bit integers"); \
     if ASCEND_IS_AIV                                                                                                 \
       npufa_sim::Scalar(npufa_sim::ScalarOp::kShiftRight, dst, src, scalarValue, repeatParams,                       \
@@ -114,9 +110,9 @@ __aicore__ inline void Axpy(const LocalTensor<T>& dst, const LocalTensor<U>& src
 }
 
 template <typename T, typename U, bool isSetMask = true>
-__aicore__ inline void Axpy(const LocalTensor<T>& dst, const LocalTensor<U>& src, const U& scalarValue,
-                            uint64_t mask[], const npufa_sim::RepeatTime repeatTime,
-                            const UnaryRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
+__aicore__ inline void Axpy(const LocalTensor<T>& dst, const LocalTensor<U>& src, const U& scalarValue, uint64_t mask[],
+                            const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams,
+                            npufa_sim::Site site = npufa_sim::Site::Here()) {
   static_assert(npufa_sim::kOneOf<T, half, float> && (std::is_same_v<T, U> || npufa_sim::kOneOf<U, half>),
                 "Axpy supports half, float, and half into float");
   if ASCEND_IS_AIV
@@ -131,8 +127,7 @@ __aicore__ inline void Axpy(const LocalTensor<T>& dst, const LocalTensor<U>& src
                 "Axpy supports half, float, and half into float");
   if ASCEND_IS_AIV
     npufa_sim::Scalar(npufa_sim::ScalarOp::kAxpy, dst, src, scalarValue,
-                      {1, 1, 8, npufa_sim::Contiguous<U, T>().repeat},
-                      {npufa_sim::CountOf(count), 1, site});
+                      {1, 1, 8, npufa_sim::Contiguous<U, T>().repeat}, {npufa_sim::CountOf(count), 1, site});
 }
 
 }  // namespace AscendC

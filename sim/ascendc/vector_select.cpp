@@ -247,9 +247,8 @@ void VectorSelect(SelectMode mode, const VectorTensor& dst, const TensorRef& sel
   if (mode == SelectMode::kRepeatedMask) {
     std::memcpy(OfVectorCore().compare_mask, Bytes(selection), static_cast<std::size_t>(SelectionBytes(dst.dtype)));
   }
-  WithSelectable(dst.dtype, [&](auto element) {
-    RunSelect<decltype(element)>(ins, 3, FromTensor<decltype(element)>());
-  });
+  WithSelectable(dst.dtype,
+                 [&](auto element) { RunSelect<decltype(element)>(ins, 3, FromTensor<decltype(element)>()); });
 }
 
 void VectorSelectScalar(const VectorTensor& dst, const TensorRef& selection, const VectorTensor& src0,

@@ -65,8 +65,7 @@ namespace AscendC {
 template <typename T, typename U, bool isSetMask = true>
 __aicore__ inline void Compare(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
                                CMPMODE cmpMode, const uint64_t mask[], npufa_sim::RepeatTime repeatTime,
-                               const BinaryRepeatParams& repeatParams,
-                               npufa_sim::Site site = npufa_sim::Site::Here()) {
+                               const BinaryRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   (void)mask;
   if ASCEND_IS_AIV
     npufa_sim::Compare(cmpMode, dst, src0, src1, repeatParams,
@@ -76,8 +75,7 @@ __aicore__ inline void Compare(const LocalTensor<U>& dst, const LocalTensor<T>& 
 template <typename T, typename U, bool isSetMask = true>
 __aicore__ inline void Compare(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
                                CMPMODE cmpMode, const uint64_t mask, npufa_sim::RepeatTime repeatTime,
-                               const BinaryRepeatParams& repeatParams,
-                               npufa_sim::Site site = npufa_sim::Site::Here()) {
+                               const BinaryRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   (void)mask;
   if ASCEND_IS_AIV
     npufa_sim::Compare(cmpMode, dst, src0, src1, repeatParams,
@@ -87,7 +85,8 @@ __aicore__ inline void Compare(const LocalTensor<U>& dst, const LocalTensor<T>& 
 template <typename T, typename U>
 __aicore__ inline void Compare(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
                                CMPMODE cmpMode, uint32_t count, npufa_sim::Site site = npufa_sim::Site::Here()) {
-  if ASCEND_IS_AIV npufa_sim::Compare(cmpMode, dst, src0, src1, {}, {npufa_sim::CountOf(count), 1, site});
+  if ASCEND_IS_AIV
+    npufa_sim::Compare(cmpMode, dst, src0, src1, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
 template <typename T, bool isSetMask = true>
@@ -108,12 +107,14 @@ __aicore__ inline void Compare(const LocalTensor<T>& src0, const LocalTensor<T>&
 
 template <typename T>
 __aicore__ inline void GetCmpMask(const LocalTensor<T>& dst, npufa_sim::Site site = npufa_sim::Site::Here()) {
-  if ASCEND_IS_AIV npufa_sim::GetCompareMask(npufa_sim::Ref("dst", dst), site);
+  if ASCEND_IS_AIV
+    npufa_sim::GetCompareMask(npufa_sim::Ref("dst", dst), site);
 }
 
 template <typename T>
 __aicore__ inline void SetCmpMask(const LocalTensor<T>& src, npufa_sim::Site site = npufa_sim::Site::Here()) {
-  if ASCEND_IS_AIV npufa_sim::SetCompareMask(npufa_sim::Ref("src", src), site);
+  if ASCEND_IS_AIV
+    npufa_sim::SetCompareMask(npufa_sim::Ref("src", src), site);
 }
 
 template <typename T, typename U, bool isSetMask = true>
@@ -141,15 +142,15 @@ __aicore__ inline void CompareScalar(const LocalTensor<U>& dst, const LocalTenso
 template <typename T, typename U>
 __aicore__ inline void CompareScalar(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar,
                                      CMPMODE cmpMode, uint32_t count, npufa_sim::Site site = npufa_sim::Site::Here()) {
-  if ASCEND_IS_AIV npufa_sim::CompareScalar(cmpMode, dst, src0, src1Scalar, {}, {npufa_sim::CountOf(count), 1, site});
+  if ASCEND_IS_AIV
+    npufa_sim::CompareScalar(cmpMode, dst, src0, src1Scalar, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
 // The name of CANN 9.
 template <typename T, typename U, bool isSetMask = true, class Mask>
 __aicore__ inline void Compares(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar,
                                 CMPMODE cmpMode, const Mask mask, npufa_sim::RepeatTime repeatTime,
-                                const UnaryRepeatParams& repeatParams,
-                                npufa_sim::Site site = npufa_sim::Site::Here()) {
+                                const UnaryRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   CompareScalar<T, U, isSetMask>(dst, src0, src1Scalar, cmpMode, mask, repeatTime, repeatParams, site);
 }
 template <typename T, typename U>
@@ -182,14 +183,14 @@ template <typename T, typename U>
 __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask, const LocalTensor<T>& src0,
                               const LocalTensor<T>& src1, SELMODE selMode, uint32_t count,
                               npufa_sim::Site site = npufa_sim::Site::Here()) {
-  if ASCEND_IS_AIV npufa_sim::Select(selMode, dst, selMask, src0, src1, {}, {npufa_sim::CountOf(count), 1, site});
+  if ASCEND_IS_AIV
+    npufa_sim::Select(selMode, dst, selMask, src0, src1, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
 template <typename T, typename U, bool isSetMask = true>
 __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask, const LocalTensor<T>& src0,
                               T src1, SELMODE selMode, uint64_t mask[], npufa_sim::RepeatTime repeatTime,
-                              const BinaryRepeatParams& repeatParams,
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {
+                              const BinaryRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   if ASCEND_IS_AIV
     npufa_sim::SelectScalar(selMode, dst, selMask, src0, src1, repeatParams,
                             {npufa_sim::MaskArgument::Bits(mask), repeatTime.value(), site});
@@ -198,8 +199,7 @@ __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& s
 template <typename T, typename U, bool isSetMask = true>
 __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask, const LocalTensor<T>& src0,
                               T src1, SELMODE selMode, uint64_t mask, npufa_sim::RepeatTime repeatTime,
-                              const BinaryRepeatParams& repeatParams,
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {
+                              const BinaryRepeatParams& repeatParams, npufa_sim::Site site = npufa_sim::Site::Here()) {
   if ASCEND_IS_AIV
     npufa_sim::SelectScalar(selMode, dst, selMask, src0, src1, repeatParams,
                             {npufa_sim::MaskArgument::Prefix(mask), repeatTime.value(), site});
@@ -207,9 +207,9 @@ __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& s
 
 template <typename T, typename U>
 __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask, const LocalTensor<T>& src0,
-                              T src1, SELMODE selMode, uint32_t count,
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {
-  if ASCEND_IS_AIV npufa_sim::SelectScalar(selMode, dst, selMask, src0, src1, {}, {npufa_sim::CountOf(count), 1, site});
+                              T src1, SELMODE selMode, uint32_t count, npufa_sim::Site site = npufa_sim::Site::Here()) {
+  if ASCEND_IS_AIV
+    npufa_sim::SelectScalar(selMode, dst, selMask, src0, src1, {}, {npufa_sim::CountOf(count), 1, site});
 }
 
 // Selection from the CMPMASK register; mask from SetVectorMask.
@@ -218,8 +218,10 @@ __aicore__ inline void Select(const LocalTensor<T>& dst, const LocalTensor<T>& s
                               npufa_sim::RepeatTime repeatTime, const BinaryRepeatParams& repeatParams,
                               npufa_sim::Site site = npufa_sim::Site::Here()) {
   if constexpr (selMode != SELMODE::VSEL_CMPMASK_SPR) {
-    npufa_sim::Fault("unsupported", site, "Select", "the simulator takes the selection from the CMPMASK register only, "
-                     "not from an address in it", "give Select the selection as a tensor");
+    npufa_sim::Fault("unsupported", site, "Select",
+                     "the simulator takes the selection from the CMPMASK register only, "
+                     "not from an address in it",
+                     "give Select the selection as a tensor");
   }
   static_assert(npufa_sim::kOneOf<T, half, float>, "Select supports half and float");
   using npufa_sim::StrideOf;

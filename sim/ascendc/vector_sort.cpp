@@ -83,9 +83,7 @@ void VectorMergeSort(Dtype dtype, const TensorRef& dst, const MergeCall& call, s
   for (std::int64_t r = 0; r < call.repeat; ++r) {
     std::vector<Element> out;
     std::int64_t taken[4] = {};
-    const auto at = [&](int i) {
-      return Bytes(call.lists[i].ref) + (r * total + taken[i]) * kElementBytes;
-    };
+    const auto at = [&](int i) { return Bytes(call.lists[i].ref) + (r * total + taken[i]) * kElementBytes; };
     while (true) {
       int best = -1;
       bool one_is_empty = false;

@@ -71,8 +71,8 @@ ActiveElements ResolveMask(Instruction& ins, const VectorSweep& sweep, std::int6
 
 void RequireUnifiedBuffer(const TensorRef& ref, const char* instruction, Site site) {
   if (ref.space == Space::kUB) return;
-  const std::string message = std::string(ref.name) + " lies in " + NameOf(ref.space) +
-                              "; vector instructions work on the unified buffer";
+  const std::string message =
+      std::string(ref.name) + " lies in " + NameOf(ref.space) + "; vector instructions work on the unified buffer";
   Fault("wrong-memory", site, instruction, message.c_str(), "use a tensor of VECIN, VECCALC or VECOUT");
 }
 
@@ -90,8 +90,8 @@ OperandRule AlignedAt(std::int64_t offsets, std::int64_t element_bytes) {
 
 void VectorInstruction::Operand(const VectorTensor& tensor, bool read, bool write) {
   const int bits = BitsOf(tensor.dtype);
-  operands_[count_++] = {tensor, bits, read, write, tensor.stride.block * kBlockBytes,
-                         tensor.stride.repeat * kBlockBytes};
+  operands_[count_++] = {
+      tensor, bits, read, write, tensor.stride.block * kBlockBytes, tensor.stride.repeat * kBlockBytes};
   widest_bits_ = std::max(widest_bits_, bits);
 }
 
@@ -212,8 +212,7 @@ void VectorInstruction::Append(Walk walk) {
   }
   if (walks_.size > 0 && walk.rows == 1 && walk.blocks == 1) {
     Walk& before = walks_.walks[walks_.size - 1];
-    if (before.rows == 1 && before.blocks == 1 &&
-        each([&](int i) {
+    if (before.rows == 1 && before.blocks == 1 && each([&](int i) {
           return before.at[i].offset + bytes(i, before) == walk.at[i].offset && before.at[i].bit == walk.at[i].bit;
         })) {
       before.elements += walk.elements;

@@ -21,9 +21,15 @@ constexpr std::uint64_t FirstBits(std::int64_t count) {
 constexpr int BitsOf(Dtype dtype) {
   switch (dtype) {
     case Dtype::kInt4: return 4;
-    case Dtype::kInt8: case Dtype::kUint8: case Dtype::kBool: return 8;
-    case Dtype::kHalf: case Dtype::kBfloat16: case Dtype::kInt16: case Dtype::kUint16: return 16;
-    case Dtype::kInt64: case Dtype::kUint64: return 64;
+    case Dtype::kInt8:
+    case Dtype::kUint8:
+    case Dtype::kBool: return 8;
+    case Dtype::kHalf:
+    case Dtype::kBfloat16:
+    case Dtype::kInt16:
+    case Dtype::kUint16: return 16;
+    case Dtype::kInt64:
+    case Dtype::kUint64: return 64;
     default: return 32;
   }
 }

@@ -45,8 +45,8 @@ void VectorTranspose16(const TensorRef& dst, const TensorRef& src, Site site) {
   for (int i = 0; i < kBlocks; ++i) TransposedBlock(Dtype::kHalf, in, {}, i, Bytes(dst) + i * kBlockBytes);
 }
 
-void VectorTransposeBlocks(Dtype dtype, const TensorRef dst[16], const TensorRef src[16],
-                           const Transpose16Blocks& call, Site site) {
+void VectorTransposeBlocks(Dtype dtype, const TensorRef dst[16], const TensorRef src[16], const Transpose16Blocks& call,
+                           Site site) {
   Instruction ins("TransDataTo5HD", Pipe::kV, site);
   ins.Require(call.repeat >= 0 && call.repeat <= 255, "repeatTimes", call.repeat, "0 to 255");
   RequireRange(ins, dst[0], "repeat stride", call.dst_stride, 65535);

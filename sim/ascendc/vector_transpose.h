@@ -12,10 +12,9 @@ void TransposeBlocks(const TensorRef dst[16], const TensorRef src[16], const Asc
   static_assert(kOneOf<T, std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, half> ||
                     kOneOf<T, std::int32_t, std::uint32_t, float>,
                 "TransDataTo5HD supports 8, 16 and 32-bit element types except bfloat16_t");
-  VectorTransposeBlocks(DtypeOf<T>(), dst, src,
-                        {p.dstHighHalf, p.srcHighHalf, p.repeatTimes.value(), p.dstRepStride.value(),
-                         p.srcRepStride.value()},
-                        site);
+  VectorTransposeBlocks(
+      DtypeOf<T>(), dst, src,
+      {p.dstHighHalf, p.srcHighHalf, p.repeatTimes.value(), p.dstRepStride.value(), p.srcRepStride.value()}, site);
 }
 
 // An address carries no buffer: only the end of the memory bounds it.
@@ -31,7 +30,8 @@ template <typename T>
 __aicore__ inline void Transpose(const LocalTensor<T>& dst, const LocalTensor<T>& src,
                                  npufa_sim::Site site = npufa_sim::Site::Here()) {
   static_assert(npufa_sim::kOneOf<T, int16_t, uint16_t, half>, "Transpose supports int16_t, uint16_t and half");
-  if ASCEND_IS_AIV npufa_sim::VectorTranspose16(npufa_sim::Ref("dst", dst), npufa_sim::Ref("src", src), site);
+  if ASCEND_IS_AIV
+    npufa_sim::VectorTranspose16(npufa_sim::Ref("dst", dst), npufa_sim::Ref("src", src), site);
 }
 
 template <typename T>

@@ -16,31 +16,31 @@ void Unary(UnaryOp op, const AscendC::LocalTensor<D>& dst, const AscendC::LocalT
 
 namespace AscendC {
 
-#define NPUFA_SIM_UNARY(Name, ...)                                                                                   \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint64_t mask[],                 \
-                              const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams,         \
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                      \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::Unary(npufa_sim::UnaryOp::k##Name, dst, src, repeatParams,                                          \
-                       {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                              \
-  }                                                                                                                  \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint64_t mask,                   \
-                              const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams,         \
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                      \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::Unary(npufa_sim::UnaryOp::k##Name, dst, src, repeatParams,                                          \
-                       {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                              \
-  }                                                                                                                  \
-  template <typename T>                                                                                              \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t& count,            \
-                              npufa_sim::Site site = npufa_sim::Site::Here()) {                                      \
-    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                               \
-    if ASCEND_IS_AIV                                                                                                 \
-      npufa_sim::Unary(npufa_sim::UnaryOp::k##Name, dst, src, {}, {npufa_sim::CountOf(count), 1, site});             \
+#define NPUFA_SIM_UNARY(Name, ...)                                                                           \
+  template <typename T, bool isSetMask = true>                                                               \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint64_t mask[],         \
+                              const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams, \
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {                              \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                       \
+    if ASCEND_IS_AIV                                                                                         \
+      npufa_sim::Unary(npufa_sim::UnaryOp::k##Name, dst, src, repeatParams,                                  \
+                       {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                      \
+  }                                                                                                          \
+  template <typename T, bool isSetMask = true>                                                               \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint64_t mask,           \
+                              const npufa_sim::RepeatTime repeatTime, const UnaryRepeatParams& repeatParams, \
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {                              \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                       \
+    if ASCEND_IS_AIV                                                                                         \
+      npufa_sim::Unary(npufa_sim::UnaryOp::k##Name, dst, src, repeatParams,                                  \
+                       {npufa_sim::MaskOf<isSetMask>(mask), repeatTime.value(), site});                      \
+  }                                                                                                          \
+  template <typename T>                                                                                      \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t& count,    \
+                              npufa_sim::Site site = npufa_sim::Site::Here()) {                              \
+    static_assert(npufa_sim::kOneOf<T, __VA_ARGS__>, #Name " supports " #__VA_ARGS__);                       \
+    if ASCEND_IS_AIV                                                                                         \
+      npufa_sim::Unary(npufa_sim::UnaryOp::k##Name, dst, src, {}, {npufa_sim::CountOf(count), 1, site});     \
   }
 
 NPUFA_SIM_UNARY(Exp, half, float)

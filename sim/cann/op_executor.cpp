@@ -65,9 +65,9 @@ aclnnStatus RunExecutor(const char* api, void* workspace, std::uint64_t workspac
   const std::uint64_t needed = kept->AllWorkspaceBytes();
   if (workspace == nullptr && needed > 0) return ReportApiError(kParamNullptr, api, "workspace is null");
   if (workspace_size < needed) {
-    return ReportApiError(kParamInvalid, api,
-                          "workspaceSize is " + std::to_string(workspace_size) + "; expected at least " +
-                              std::to_string(needed));
+    return ReportApiError(
+        kParamInvalid, api,
+        "workspaceSize is " + std::to_string(workspace_size) + "; expected at least " + std::to_string(needed));
   }
   return SubmitToStream(stream, [kept, name = std::string(api), workspace, workspace_size] {
     return kept->LaunchKernel(name, workspace, workspace_size);

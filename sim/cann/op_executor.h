@@ -15,7 +15,7 @@ struct OpExecutor : aclOpExecutor {
   std::string kernel;
   KernelPrograms programs;
   std::vector<CallParam> inputs, outputs;
-  bool empty = false;  // every output has no elements: nothing runs
+  bool empty = false;                 // every output has no elements: nothing runs
   std::uint64_t workspace_bytes = 0;  // of the kernel
   std::uint64_t tiling_key = 0;
   std::uint32_t block_dim = 0;

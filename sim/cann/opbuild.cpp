@@ -36,12 +36,9 @@ bool SameName(const std::list<ops::OpParamDef>& params, const std::string& name)
 std::string TensorType(const ops::OpParamDef& param, bool in_place) {
   if (param.value_depend) {
     switch (param.types[0]) {
-      case ge::DT_FLOAT:
-        return "const aclFloatArray*";
-      case ge::DT_BOOL:
-        return "const aclBoolArray*";
-      default:
-        return "const aclIntArray*";
+      case ge::DT_FLOAT: return "const aclFloatArray*";
+      case ge::DT_BOOL: return "const aclBoolArray*";
+      default: return "const aclIntArray*";
     }
   }
   return std::string(in_place ? "" : "const ") + (param.type == ops::DYNAMIC ? "aclTensorList*" : "aclTensor*");
@@ -52,22 +49,14 @@ Argument AttrArgument(const ops::OpAttrDef& attr) {
   const std::string name = CamelCase(attr.name);
   const std::string pointer = name + (attr.required ? "" : "Optional");
   switch (attr.kind) {
-    case Kind::kBool:
-      return {"bool", name};
-    case Kind::kFloat:
-      return {"double", name};
-    case Kind::kInt:
-      return {"int64_t", name};
-    case Kind::kString:
-      return {"char*", pointer};
-    case Kind::kListBool:
-      return {"const aclBoolArray*", pointer};
-    case Kind::kListFloat:
-      return {"const aclFloatArray*", pointer};
-    case Kind::kListInt:
-      return {"const aclIntArray*", pointer};
-    case Kind::kNone:
-      break;
+    case Kind::kBool: return {"bool", name};
+    case Kind::kFloat: return {"double", name};
+    case Kind::kInt: return {"int64_t", name};
+    case Kind::kString: return {"char*", pointer};
+    case Kind::kListBool: return {"const aclBoolArray*", pointer};
+    case Kind::kListFloat: return {"const aclFloatArray*", pointer};
+    case Kind::kListInt: return {"const aclIntArray*", pointer};
+    case Kind::kNone: break;
   }
   throw std::invalid_argument(attr.name + " has no type");
 }

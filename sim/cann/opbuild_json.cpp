@@ -16,35 +16,23 @@ using Kind = ops::OpAttrDef::Kind;
 
 const char* PresenceName(ops::Option presence) {
   switch (presence) {
-    case ops::OPTIONAL:
-      return "optional";
-    case ops::REQUIRED:
-      return "required";
-    case ops::DYNAMIC:
-      return "dynamic";
-    default:
-      throw std::invalid_argument("a tensor is neither optional, required nor dynamic");
+    case ops::OPTIONAL: return "optional";
+    case ops::REQUIRED: return "required";
+    case ops::DYNAMIC: return "dynamic";
+    default: throw std::invalid_argument("a tensor is neither optional, required nor dynamic");
   }
 }
 
 const char* KindName(Kind kind) {
   switch (kind) {
-    case Kind::kBool:
-      return "Bool";
-    case Kind::kFloat:
-      return "Float";
-    case Kind::kInt:
-      return "Int";
-    case Kind::kString:
-      return "Str";
-    case Kind::kListBool:
-      return "ListBool";
-    case Kind::kListFloat:
-      return "ListFloat";
-    case Kind::kListInt:
-      return "ListInt";
-    case Kind::kNone:
-      break;
+    case Kind::kBool: return "Bool";
+    case Kind::kFloat: return "Float";
+    case Kind::kInt: return "Int";
+    case Kind::kString: return "Str";
+    case Kind::kListBool: return "ListBool";
+    case Kind::kListFloat: return "ListFloat";
+    case Kind::kListInt: return "ListInt";
+    case Kind::kNone: break;
   }
   throw std::invalid_argument("an attribute has no type");
 }

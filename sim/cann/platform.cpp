@@ -32,30 +32,14 @@ void PlatformAscendC::GetCoreMemSize(const CoreMemType& memory, std::uint64_t& s
   using npufa_sim::Space;
   const npufa_sim::ChipDescription& chip = platform_->chip;
   switch (memory) {
-    case CoreMemType::L0_A:
-      size = Bytes(chip, Space::kL0A);
-      break;
-    case CoreMemType::L0_B:
-      size = Bytes(chip, Space::kL0B);
-      break;
-    case CoreMemType::L0_C:
-      size = Bytes(chip, Space::kL0C);
-      break;
-    case CoreMemType::L1:
-      size = chip.ForTiling(Space::kL1);
-      break;
-    case CoreMemType::L2:
-      size = chip.l2_bytes;
-      break;
-    case CoreMemType::UB:
-      size = chip.ForTiling(Space::kUB);
-      break;
-    case CoreMemType::HBM:
-      size = chip.hbm_bytes;
-      break;
-    case CoreMemType::RESERVED:
-      size = 0;
-      break;
+    case CoreMemType::L0_A: size = Bytes(chip, Space::kL0A); break;
+    case CoreMemType::L0_B: size = Bytes(chip, Space::kL0B); break;
+    case CoreMemType::L0_C: size = Bytes(chip, Space::kL0C); break;
+    case CoreMemType::L1: size = chip.ForTiling(Space::kL1); break;
+    case CoreMemType::L2: size = chip.l2_bytes; break;
+    case CoreMemType::UB: size = chip.ForTiling(Space::kUB); break;
+    case CoreMemType::HBM: size = chip.hbm_bytes; break;
+    case CoreMemType::RESERVED: size = 0; break;
   }
 }
 

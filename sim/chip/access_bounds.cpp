@@ -10,7 +10,8 @@ namespace {
 
 std::string Range(std::uint64_t first, std::uint64_t last, std::uint64_t origin) {
   std::ostringstream out;
-  out << "bytes [" << static_cast<std::int64_t>(first - origin) << ", " << static_cast<std::int64_t>(last - origin) << ")";
+  out << "bytes [" << static_cast<std::int64_t>(first - origin) << ", " << static_cast<std::int64_t>(last - origin)
+      << ")";
   return out.str();
 }
 
@@ -47,7 +48,8 @@ void AccessCheck::LocalBounds(const Operand& operand, std::uint64_t first, std::
   if (first >= tensor.begin && last <= tensor.end) return memory.Use(first, last);
   const std::string message =
       Range(first, last, tensor.begin) + " of a buffer of " + std::to_string(tensor.end - tensor.begin) + " bytes";
-  if (!tensor.declared) OutOfBounds(operand, message, "make the buffer larger in InitBuffer or shorten the instruction");
+  if (!tensor.declared)
+    OutOfBounds(operand, message, "make the buffer larger in InitBuffer or shorten the instruction");
   memory.Use(first, last);
   KernelFinding finding = Describe("declared-size", operand);
   finding.message = message;
@@ -76,8 +78,9 @@ void AccessCheck::GmBounds(const Operand& operand, std::uint64_t first, std::uin
     return;
   }
   if (tensor.end > tensor.begin && (first < tensor.begin || last > tensor.end)) {
-    OutOfBounds(operand, Range(first, last, tensor.begin) + " of " + region->region().name +
-                             " where SetGlobalBuffer gave " + std::to_string(tensor.end - tensor.begin) + " bytes",
+    OutOfBounds(operand,
+                Range(first, last, tensor.begin) + " of " + region->region().name + " where SetGlobalBuffer gave " +
+                    std::to_string(tensor.end - tensor.begin) + " bytes",
                 "check the size given to SetGlobalBuffer and the offset");
   }
   if (operand.write && !region->region().writable) {

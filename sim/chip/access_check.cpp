@@ -133,8 +133,8 @@ void AccessCheck::Race(const Operand& operand, std::int64_t address, const char*
   const TraceSite site = core_.state().sites.Get(other_site);
   KernelFinding finding = Describe("race", operand);
   std::ostringstream message;
-  message << kind << " at " << Place(operand, address) << " is not ordered after " << site.instruction << " on pipe " << NameOf(other)
-          << " at " << site.file << ":" << site.line;
+  message << kind << " at " << Place(operand, address) << " is not ordered after " << site.instruction << " on pipe "
+          << NameOf(other) << " at " << site.file << ":" << site.line;
   const bool same_core = other_core == core_.id();
   if (!same_core) message << " of " << CoreName(other_core);
   if (same_bytes) {
@@ -188,8 +188,9 @@ void AccessCheck::LocalNumbers(const Operand& operand, const LocalMemory& memory
   KernelFinding finding = Describe("nan", operand);
   finding.message = "the element at " + Place(operand, first + found) +
                     " is a NaN, the one that memory holds which nobody has written";
-  finding.advice = "a move of whole blocks or fractals carried it here: write or clear what it moves, or leave the "
-                   "element out; Mmad may raise an error for a NaN";
+  finding.advice =
+      "a move of whole blocks or fractals carried it here: write or clear what it moves, or leave the "
+      "element out; Mmad may raise an error for a NaN";
   core_.Report(std::move(finding));
 }
 
@@ -308,8 +309,9 @@ void AccessCheck::GlobalCells(const Operand& operand, GmRegionState& region, GmP
 // Checks the operand against the touches of a cell at `begin`; returns the list of those that still matter and its own.
 std::uint32_t AccessCheck::NextTouches(const Operand& operand, GmPage& page, std::uint32_t list, std::uint32_t mask,
                                        std::int64_t begin) {
-  const GmTouch mine{index_, mask, site_, static_cast<std::uint16_t>(core_.id()), ins_.pipe(), operand.write,
-                     operand.rule.atomic, content_};
+  const GmTouch mine{
+      index_,  mask, site_, static_cast<std::uint16_t>(core_.id()), ins_.pipe(), operand.write, operand.rule.atomic,
+      content_};
   const std::size_t count = page.TouchesOf(list).size();
   for (std::size_t i = 0; i < count; ++i) {
     const GmTouch touch = page.TouchesOf(list)[i];
@@ -320,11 +322,14 @@ std::uint32_t AccessCheck::NextTouches(const Operand& operand, GmPage& page, std
     // value that it finds there.
     const bool scalars = touch.core != mine.core && touch.pipe == Pipe::kS && mine.pipe == Pipe::kS;
     const bool looks = scalars && (!touch.write || (!mine.write && core_.manages_cache()));
-    const bool conflict = !looks && (touch.write || mine.write) && (touch.mask & mask) && !(touch.atomic && mine.atomic);
+    const bool conflict =
+        !looks && (touch.write || mine.write) && (touch.mask & mask) && !(touch.atomic && mine.atomic);
     if (conflict && !ordered && !in_order_read) {
       Race(operand, begin + std::countr_zero(touch.mask & mask),
-           !mine.write ? "read after write" : touch.write ? "write after write" : "write after read", touch.pipe,
-           touch.site, touch.core, mine.content != 0 && mine.content == touch.content);
+           !mine.write   ? "read after write"
+           : touch.write ? "write after write"
+                         : "write after read",
+           touch.pipe, touch.site, touch.core, mine.content != 0 && mine.content == touch.content);
     }
     // A touch that everything unordered with it would also be unordered with this one about is no longer needed.
     const bool covered = (touch.mask & ~mask) == 0 && (mine.write || !touch.write) && !(touch.atomic && mine.atomic);

@@ -11,7 +11,7 @@
 
 namespace npufa_sim {
 
-inline constexpr int kGroupCores = 3;  // cube, vector 0, vector 1
+inline constexpr int kGroupCores = 3;   // cube, vector 0, vector 1
 inline constexpr int kGroupSlots = 24;  // kGroupCores * kPipes, padded
 
 inline int SlotOf(int core_in_group, Pipe pipe) { return core_in_group * kPipes + static_cast<int>(pipe); }

@@ -128,8 +128,9 @@ void Core::Execute(Instruction& ins, const Cost& cost) {
     KernelFinding finding = NewFinding("endless-loop", ins.site(), ins.name());
     finding.message = "the core has issued " + std::to_string(index - newest_reach_) +
                       " instructions since it last came to a new place in global memory";
-    finding.advice = "check the loop's step and its end; a step from tiling data may be zero. NPUFA_SIM_PATIENCE sets "
-                     "how many instructions may pass";
+    finding.advice =
+        "check the loop's step and its end; a step from tiling data may be zero. NPUFA_SIM_PATIENCE sets "
+        "how many instructions may pass";
     Fault(std::move(finding));
   }
   if (ins.pipe() != Pipe::kS) {

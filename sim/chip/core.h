@@ -111,8 +111,8 @@ class Core {
   std::vector<std::vector<Instruction::Operand>> operand_storage;
   int open_instructions = 0;
   Manner next_manner = Manner::kPlain;  // of the flag that comes next
-  bool waiting = false;  // for a cross-core flag
-  bool polling = false;  // gave way to the others while it reads global memory
+  bool waiting = false;                 // for a cross-core flag
+  bool polling = false;                 // gave way to the others while it reads global memory
   int waiting_flag = 0;
   bool takes_chip_wide = true;  // flags that all cores of the chip have set, at its next wait
   const char* waiting_instruction = "";
@@ -137,9 +137,7 @@ class Core {
   Clock& PipeClock(Pipe pipe);  // up to date with what the scalar unit has waited for
   Clock Snapshot(Pipe pipe);    // everything issued to the pipe so far
   void Join(Pipe pipe, const Clock& clock);
-  Flag& FlagOf(Pipe src, Pipe dst, int id) {
-    return flags_[static_cast<int>(src)][static_cast<int>(dst)][id];
-  }
+  Flag& FlagOf(Pipe src, Pipe dst, int id) { return flags_[static_cast<int>(src)][static_cast<int>(dst)][id]; }
   template <class F>
   void ForEachUsedFlag(F&& f) {
     for (int src = 0; src < kPipes; ++src)

@@ -29,9 +29,9 @@ void ManageCache(const void* address, Site site);
 // Of a word in global memory, once its value is known: another host thread publishes before it stores.
 void HaveReadWord(const void* address, Site site);
 
-std::int64_t BlockIndex();   // GetBlockIdx
-std::int64_t BlockCount();   // GetBlockNum
-std::int64_t GroupIndex();   // block_idx
+std::int64_t BlockIndex();  // GetBlockIdx
+std::int64_t BlockCount();  // GetBlockNum
+std::int64_t GroupIndex();  // block_idx
 std::uint64_t IssuedInstructions();
 std::int64_t SubBlockIndex();
 std::int64_t SubBlockCount();
@@ -61,8 +61,8 @@ struct ControlRegister {
   bool Bit(int bit) const { return value >> bit & 1; }
   bool Inherited(int bit) const { return (set >> bit & 1) == 0; }
 };
-inline constexpr int kHf32Bit = 46;         // float operands of Mmad are rounded to HF32,
-inline constexpr int kHf32TiesBit = 47;     // with ties towards zero
+inline constexpr int kHf32Bit = 46;          // float operands of Mmad are rounded to HF32,
+inline constexpr int kHf32TiesBit = 47;      // with ties towards zero
 inline constexpr int kNoSaturationBit = 48;  // infinities and NaN stay what they are in half and bfloat16_t
 inline constexpr int kIntegerSaturationBit = 53;
 ControlRegister& Control();

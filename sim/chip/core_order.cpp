@@ -14,15 +14,17 @@ std::uint64_t LineOf(const void* address) { return reinterpret_cast<std::uint64_
 void Core::CheckScheduler(const char* instruction, Site site) {
   if (state_->scheduler) return;
   KernelFinding finding = NewFinding("task-type", site, instruction);
-  finding.message = "the documentation says that kernels of type KERNEL_TYPE_AIV_ONLY and KERNEL_TYPE_AIC_ONLY run "
-                    "without the scheduler that carries flags between cores";
+  finding.message =
+      "the documentation says that kernels of type KERNEL_TYPE_AIV_ONLY and KERNEL_TYPE_AIC_ONLY run "
+      "without the scheduler that carries flags between cores";
   finding.advice = "declare KERNEL_TYPE_MIX_AIV_1_0 or KERNEL_TYPE_MIX_AIC_1_0: __mix__(0, 1) or __mix__(1, 0)";
   Note(std::move(finding));
 }
 
 void Core::ReportSchedule(Site site) {
   KernelFinding finding = NewFinding("schedule-mode", site, "CrossCoreSetFlag");
-  finding.message = "waits for all cores, whose blocks need not run at the same time: beside other streams the chip hangs";
+  finding.message =
+      "waits for all cores, whose blocks need not run at the same time: beside other streams the chip hangs";
   finding.advice = "SetScheduleMode(1) in the tiling function of such a launch";
   Report(std::move(finding));
 }

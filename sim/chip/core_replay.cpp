@@ -13,9 +13,9 @@ constexpr double kNotSet = -1;
 }  // namespace
 
 ChipReplay::ChipReplay(const ChipDescription& description, const Trace& trace)
-    : chip(description), model(description.model),
-      hbm(chip.BytesPerCycle(model.hbm_bandwidth * model.hbm_efficiency)), l2(chip.BytesPerCycle(model.l2_bandwidth)),
-      cache(chip.l2_bytes, static_cast<std::uint64_t>(model.l2_line)), events(trace.cross_events) {
+    : chip(description), model(description.model), hbm(chip.BytesPerCycle(model.hbm_bandwidth * model.hbm_efficiency)),
+      l2(chip.BytesPerCycle(model.l2_bandwidth)), cache(chip.l2_bytes, static_cast<std::uint64_t>(model.l2_line)),
+      events(trace.cross_events) {
   for (const CoreTrace& core : trace.cores)
     for (const Record& r : core.records)
       if (r.op == OpClass::kCrossSet) ++events.at(r.event).missing;
@@ -82,7 +82,7 @@ double CoreReplay::Issue(Pipe pipe, double cycles) {
   return state.free;
 }
 
-void CoreReplay::WaitUntil(Pipe pipe, double time, double PipeUse::*reason) {
+void CoreReplay::WaitUntil(Pipe pipe, double time, double PipeUse::* reason) {
   double& free = Free(pipe);
   if (time <= free) return;
   UseOf(pipe).*reason += time - free;

@@ -68,7 +68,7 @@ class CoreReplay {
 
   double IssueTime(const PipeState& pipe, double cycles) const;
   double Issue(Pipe pipe, double cycles);
-  void WaitUntil(Pipe pipe, double time, double PipeUse::*reason);
+  void WaitUntil(Pipe pipe, double time, double PipeUse::* reason);
   double Drained(Pipe pipe) const;
   void Execute(const Record& r);
   void Order(const Record& r);

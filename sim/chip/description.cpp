@@ -10,40 +10,73 @@ namespace {
 
 struct Parameter {
   const char* name;
-  double TimeModel::*member;
+  double TimeModel::* member;
 };
 
 #define NPUFA_PARAMETER(name) {#name, &TimeModel::name}
 constexpr Parameter kParameters[] = {
-    NPUFA_PARAMETER(mmad_start),       NPUFA_PARAMETER(mmad_k_half),      NPUFA_PARAMETER(mmad_k_int8),
-    NPUFA_PARAMETER(mmad_k_int4),      NPUFA_PARAMETER(mmad_k_float),     NPUFA_PARAMETER(mmad_k_hf32),
-    NPUFA_PARAMETER(l1_to_l0a),        NPUFA_PARAMETER(l1_to_l0b),        NPUFA_PARAMETER(l0_start),
-    NPUFA_PARAMETER(l0_fill),          NPUFA_PARAMETER(l1_to_table),      NPUFA_PARAMETER(table_start),
-    NPUFA_PARAMETER(l0c_to_l1),        NPUFA_PARAMETER(l0c_to_l1_start),  NPUFA_PARAMETER(gm_to_l1),
-    NPUFA_PARAMETER(gm_to_ub),         NPUFA_PARAMETER(ub_to_gm),         NPUFA_PARAMETER(l1_to_gm),
-    NPUFA_PARAMETER(l0c_to_gm),        NPUFA_PARAMETER(gm_start),         NPUFA_PARAMETER(gm_granule),
-    NPUFA_PARAMETER(gm_unaligned),     NPUFA_PARAMETER(l2_read_latency),  NPUFA_PARAMETER(l2_write_latency),
-    NPUFA_PARAMETER(hbm_latency),      NPUFA_PARAMETER(l2_line),          NPUFA_PARAMETER(hbm_bandwidth),
-    NPUFA_PARAMETER(l2_bandwidth),     NPUFA_PARAMETER(issue),            NPUFA_PARAMETER(flag_issue),
-    NPUFA_PARAMETER(flag_latency),     NPUFA_PARAMETER(cross_latency),    NPUFA_PARAMETER(scalar_access),
-    NPUFA_PARAMETER(queue_depth),      NPUFA_PARAMETER(launch),           NPUFA_PARAMETER(fixpipe),
-    NPUFA_PARAMETER(gm_burst),         NPUFA_PARAMETER(gm_burst_past_l2), NPUFA_PARAMETER(hbm_efficiency),
-    NPUFA_PARAMETER(hbm_write),        NPUFA_PARAMETER(hbm_access),       NPUFA_PARAMETER(shared_read),
-    NPUFA_PARAMETER(hbm_short),        NPUFA_PARAMETER(hbm_short_bytes),
-    NPUFA_PARAMETER(shared_read_window), NPUFA_PARAMETER(hbm_access_shared), NPUFA_PARAMETER(ub_read_write),
-    NPUFA_PARAMETER(mask_issue),       NPUFA_PARAMETER(counter_issue),    NPUFA_PARAMETER(queue_issue),
+    NPUFA_PARAMETER(mmad_start),
+    NPUFA_PARAMETER(mmad_k_half),
+    NPUFA_PARAMETER(mmad_k_int8),
+    NPUFA_PARAMETER(mmad_k_int4),
+    NPUFA_PARAMETER(mmad_k_float),
+    NPUFA_PARAMETER(mmad_k_hf32),
+    NPUFA_PARAMETER(l1_to_l0a),
+    NPUFA_PARAMETER(l1_to_l0b),
+    NPUFA_PARAMETER(l0_start),
+    NPUFA_PARAMETER(l0_fill),
+    NPUFA_PARAMETER(l1_to_table),
+    NPUFA_PARAMETER(table_start),
+    NPUFA_PARAMETER(l0c_to_l1),
+    NPUFA_PARAMETER(l0c_to_l1_start),
+    NPUFA_PARAMETER(gm_to_l1),
+    NPUFA_PARAMETER(gm_to_ub),
+    NPUFA_PARAMETER(ub_to_gm),
+    NPUFA_PARAMETER(l1_to_gm),
+    NPUFA_PARAMETER(l0c_to_gm),
+    NPUFA_PARAMETER(gm_start),
+    NPUFA_PARAMETER(gm_granule),
+    NPUFA_PARAMETER(gm_unaligned),
+    NPUFA_PARAMETER(l2_read_latency),
+    NPUFA_PARAMETER(l2_write_latency),
+    NPUFA_PARAMETER(hbm_latency),
+    NPUFA_PARAMETER(l2_line),
+    NPUFA_PARAMETER(hbm_bandwidth),
+    NPUFA_PARAMETER(l2_bandwidth),
+    NPUFA_PARAMETER(issue),
+    NPUFA_PARAMETER(flag_issue),
+    NPUFA_PARAMETER(flag_latency),
+    NPUFA_PARAMETER(cross_latency),
+    NPUFA_PARAMETER(scalar_access),
+    NPUFA_PARAMETER(queue_depth),
+    NPUFA_PARAMETER(launch),
+    NPUFA_PARAMETER(fixpipe),
+    NPUFA_PARAMETER(gm_burst),
+    NPUFA_PARAMETER(gm_burst_past_l2),
+    NPUFA_PARAMETER(hbm_efficiency),
+    NPUFA_PARAMETER(hbm_write),
+    NPUFA_PARAMETER(hbm_access),
+    NPUFA_PARAMETER(shared_read),
+    NPUFA_PARAMETER(hbm_short),
+    NPUFA_PARAMETER(hbm_short_bytes),
+    NPUFA_PARAMETER(shared_read_window),
+    NPUFA_PARAMETER(hbm_access_shared),
+    NPUFA_PARAMETER(ub_read_write),
+    NPUFA_PARAMETER(mask_issue),
+    NPUFA_PARAMETER(counter_issue),
+    NPUFA_PARAMETER(queue_issue),
 };
 #undef NPUFA_PARAMETER
 
 // In the order of OpClass, from kVecAdd on.
 constexpr const char* kVectorNames[kVectorOps] = {
-    "add",    "mul",    "scalar",    "exp",  "div",          "rsqrt",         "cast",   "compare",
-    "select", "duplicate", "brcb", "reduce_block", "reduce_repeat", "gather", "gather_mask", "sort", "copy",
+    "add",       "mul",  "scalar",       "exp",           "div",    "rsqrt",       "cast", "compare", "select",
+    "duplicate", "brcb", "reduce_block", "reduce_repeat", "gather", "gather_mask", "sort", "copy",
 };
 
 struct VectorParameter {
   const char* name;
-  double VectorCost::*member;
+  double VectorCost::* member;
   bool required;
 };
 constexpr VectorParameter kVectorParameters[] = {{"start", &VectorCost::start, true},

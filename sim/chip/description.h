@@ -50,7 +50,7 @@ struct ChipDescription {
   std::uint32_t space_bytes[kSpaces] = {};  // of each local memory; 0 for GM
   // What tiling is told of UB and L1: the system keeps the last bytes, though kernels without its libraries may use them.
   std::uint32_t ForTiling(Space space) const { return space_bytes[static_cast<int>(space)] - kSystemBytes; }
-  std::map<std::string, double> facts;      // every published number by its path: "bytes_per_cycle.l2_read_rate"
+  std::map<std::string, double> facts;  // every published number by its path: "bytes_per_cycle.l2_read_rate"
   TimeModel model;
 
   // Floating-point operations the cube cores of the chip can do in a second.

@@ -16,8 +16,8 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
 
   void Start(std::function<void()> program);  // to be run by Resume(); drops the program before
-  void Resume();  // until the program yields or ends
-  void Yield();   // from inside the program
+  void Resume();                              // until the program yields or ends
+  void Yield();                               // from inside the program
   // From inside: ends the program where it stands. Nothing is unwound, so it may happen in a destructor or after a
   // fault of the processor; what the program holds is lost.
   [[noreturn]] void Abandon();

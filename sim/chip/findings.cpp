@@ -31,7 +31,8 @@ std::string FormatFindings(const std::string& kernel, const std::vector<KernelFi
   else out << problems << (problems == 1 ? " problem" : " problems");
   for (std::size_t i = 0; i < findings.size() && i < kShown; ++i) {
     const KernelFinding& finding = findings[i];
-    out << "\n  [" << (finding.note ? "note: " : "") << finding.check << "] " << finding.file << ":" << finding.line << ": " << finding.instruction;
+    out << "\n  [" << (finding.note ? "note: " : "") << finding.check << "] " << finding.file << ":" << finding.line
+        << ": " << finding.instruction;
     if (!finding.operand.empty()) out << " " << finding.operand;
     if (!finding.space.empty()) out << " in " << finding.space;
     out << " (" << finding.core << "): " << finding.message;

@@ -78,9 +78,7 @@ std::uintptr_t CallerOf(const ucontext_t* context) { return context->uc_mcontext
 bool StepOverDivision(ucontext_t*) { return false; }  // this processor does not trap either
 #endif
 
-bool IsSystemLibrary(const std::string& path) {
-  return path.rfind("/lib", 0) == 0 || path.rfind("/usr/", 0) == 0;
-}
+bool IsSystemLibrary(const std::string& path) { return path.rfind("/lib", 0) == 0 || path.rfind("/usr/", 0) == 0; }
 
 void Note(int signal, const ucontext_t* context, const void* address) {
   const std::uintptr_t code = CodeOf(context);
@@ -167,8 +165,8 @@ KernelFinding Describe(const Core& core, const HostFault& fault) {
   } else if (fault.signal == SIGSEGV || fault.signal == SIGBUS) {
     const bool null = reinterpret_cast<std::uintptr_t>(fault.address) < 65536;
     finding.check = "pointer";
-    finding.message = null ? "reads or writes through a null pointer" : "reads or writes at " + address.str() +
-                                                                            ", which is no memory of the kernel";
+    finding.message = null ? "reads or writes through a null pointer"
+                           : "reads or writes at " + address.str() + ", which is no memory of the kernel";
     finding.advice = null ? "an argument that the host left out is null, such as a tiling or an optional tensor"
                           : "check the pointer; local tensors are reached through GetValue and SetValue";
   } else if (fault.signal == SIGABRT) {

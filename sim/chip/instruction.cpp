@@ -21,9 +21,7 @@ class ByteCursor {
       : extent_(extent), base_(static_cast<std::int64_t>(tensor.address) + extent.offset) {}
 
   bool done() const { return row_ >= extent_.rows; }
-  std::int64_t address() const {
-    return base_ + row_ * extent_.row_stride + block_ * extent_.block_stride + byte_;
-  }
+  std::int64_t address() const { return base_ + row_ * extent_.row_stride + block_ * extent_.block_stride + byte_; }
   std::int64_t run() const { return std::min(extent_.bytes - byte_, kCellBytes - address() % kCellBytes); }
   void Advance(std::int64_t bytes) {
     byte_ += bytes;

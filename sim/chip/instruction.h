@@ -29,16 +29,16 @@ struct Cost {
 
 // What an operand demands beyond lying inside its buffer.
 struct OperandRule {
-  std::uint32_t align = 1;         // of every block's address, in bytes
-  bool may_be_unwritten = false;   // moves of whole fractals may carry bytes that nobody wrote and nobody will use
-  bool carries = false;            // what comes of unwritten bytes counts as unwritten; that alone is no mistake
-  bool atomic = false;             // writes that combine with others' in any order
-  bool ordered_in_pipe = false;    // the pipe itself orders this operand after earlier instructions of the same pipe
-  bool whole_blocks = false;       // a 32-byte block counts as written as soon as any byte of it is
-  bool unit_flag = false;          // L0C: Mmad and Fixpipe with unit flags wait for each other
-  std::uint8_t numbers = 0;        // bytes of elements none of which may be the NaN that unwritten memory holds
-  bool may_miss = false;           // GM: just past an argument's end the instruction is wrong, and the program goes on
-  bool undefined = false;          // a write of bytes that nobody may use: they count as unwritten afterwards
+  std::uint32_t align = 1;        // of every block's address, in bytes
+  bool may_be_unwritten = false;  // moves of whole fractals may carry bytes that nobody wrote and nobody will use
+  bool carries = false;           // what comes of unwritten bytes counts as unwritten; that alone is no mistake
+  bool atomic = false;            // writes that combine with others' in any order
+  bool ordered_in_pipe = false;   // the pipe itself orders this operand after earlier instructions of the same pipe
+  bool whole_blocks = false;      // a 32-byte block counts as written as soon as any byte of it is
+  bool unit_flag = false;         // L0C: Mmad and Fixpipe with unit flags wait for each other
+  std::uint8_t numbers = 0;       // bytes of elements none of which may be the NaN that unwritten memory holds
+  bool may_miss = false;          // GM: just past an argument's end the instruction is wrong, and the program goes on
+  bool undefined = false;         // a write of bytes that nobody may use: they count as unwritten afterwards
 };
 
 inline constexpr OperandRule kBlockAligned{32};

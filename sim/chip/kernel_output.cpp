@@ -52,8 +52,8 @@ const std::uint8_t* ReadableBytes(const TensorRef& tensor, std::uint64_t bytes, 
   Core& core = Current();
   const std::uint64_t end = tensor.address + bytes;
   const GmRegionState* region = tensor.space == Space::kGM ? core.state().memory.Find(tensor.address) : nullptr;
-  const bool fits = tensor.space == Space::kGM ? region != nullptr && end <= region->end()
-                                               : end <= core.memory(tensor.space).bytes();
+  const bool fits =
+      tensor.space == Space::kGM ? region != nullptr && end <= region->end() : end <= core.memory(tensor.space).bytes();
   if (fits) return core.HostAddress(tensor);
   KernelFinding finding = core.NewFinding("out-of-bounds", site, "DumpTensor");
   finding.space = NameOf(tensor.space);

@@ -28,10 +28,10 @@ enum class TaskType : int { kUndeclared = -1, kAivOnly = 0, kAicOnly = 1, kMix1T
 
 struct LaunchOptions {
   bool check = true;
-  bool trace = false;   // keep what the time model needs
+  bool trace = false;      // keep what the time model needs
   bool auto_sync = false;  // vector cores: what the compiler's --cce-auto-sync=on orders is in order
   std::uint32_t patience = Patience();
-  int threads = 0;      // host threads; 0: as many as the host has
+  int threads = 0;  // host threads; 0: as many as the host has
   // Not 0: flags and cores take their turns as this seed decides, and control registers hold what an earlier kernel
   // may have left.
   std::uint64_t shuffle = ShuffleSeed();
@@ -45,7 +45,8 @@ struct Launch {
   std::uint64_t tiling_key = 0;
   bool starts_together = true;   // no block waits for another to end: waits for all cores need it
   std::vector<void*> arguments;  // GM addresses in the order of the kernel's parameters
-  std::function<void(void* entry)> call;  // instead of `arguments`: calls an entry with values of the kernel's own types
+  std::function<void(void* entry)>
+      call;  // instead of `arguments`: calls an entry with values of the kernel's own types
   std::vector<GmRegion> regions;
 };
 
@@ -54,7 +55,7 @@ struct KernelFinding {
   std::string instruction;  // Add, DataCopy, ...
   std::string operand;      // dst, src ...; empty where it does not apply
   std::string space;
-  std::string core;         // "group 3 vector 1"
+  std::string core;  // "group 3 vector 1"
   std::string file;
   int line = 0;
   std::string message;      // what happened, with addresses and sizes

@@ -131,7 +131,8 @@ class Machine {
   bool Advance(CoreGroup& group, bool* polled) {
     // With a seed, other groups are heard only when this one is at rest: what it does then does not depend on when they
     // run.
-    const bool moved = state_.options.shuffle == 0 ? Round(group, true, polled) : Round(group, false, polled) || Round(group, true, polled);
+    const bool moved = state_.options.shuffle == 0 ? Round(group, true, polled)
+                                                   : Round(group, false, polled) || Round(group, true, polled);
     if (moved) {
       std::lock_guard lock(mutex_);
       ++arrivals_;

@@ -52,7 +52,7 @@ std::vector<HotSite> HotSites(const Cores& cores) {
         const CoreReplay::SiteUse& use = core->site(s, pipe);
         if (use.count == 0) continue;
         HotSite& hot = merged[{site.file, site.line, site.instruction, kind, pipe}];
-        hot = {site.instruction, site.file, site.line, kind, static_cast<Pipe>(pipe), hot.count + use.count,
+        hot = {site.instruction,       site.file, site.line, kind, static_cast<Pipe>(pipe), hot.count + use.count,
                hot.cycles + use.cycles};
       }
     }

@@ -17,7 +17,7 @@ struct Span {
 struct Timeline {
   std::vector<std::vector<Span>> cores;  // as Trace::cores and their records
   double bucket_cycles = 0;
-  std::vector<double> hbm, l2;           // share of the bandwidth used, per bucket
+  std::vector<double> hbm, l2;  // share of the bandwidth used, per bucket
 };
 
 // Throws std::invalid_argument for a trace that cannot run to its end: a flag waited for before it is set, a cross-core

@@ -202,7 +202,7 @@ extern "C" {
 }
 
 [[gnu::visibility("default")]] int npufa_sim_profile_trace(int profile, const char* path,
-                                                                unsigned long long max_events) {
+                                                           unsigned long long max_events) {
   return Guarded(-1, [&] {
     Profiler& profiler = TheProfiler();
     std::lock_guard lock(profiler.mutex);
@@ -216,20 +216,18 @@ extern "C" {
     Profiler& profiler = TheProfiler();
     std::lock_guard lock(profiler.mutex);
     if (bins < 1) throw std::invalid_argument("bins is " + std::to_string(bins) + ", must be at least 1");
-    return Answer(OneKernel(Find(profiler, profile), kernel, [&](auto&... parts) {
-      return TimelineBins(parts..., bins);
-    }));
+    return Answer(
+        OneKernel(Find(profiler, profile), kernel, [&](auto&... parts) { return TimelineBins(parts..., bins); }));
   });
 }
 
 [[gnu::visibility("default")]] const char* npufa_sim_profile_spans(int profile, int kernel,
-                                                                        unsigned long long max_spans) {
+                                                                   unsigned long long max_spans) {
   return Guarded<const char*>(nullptr, [&] {
     Profiler& profiler = TheProfiler();
     std::lock_guard lock(profiler.mutex);
-    return Answer(OneKernel(Find(profiler, profile), kernel, [&](auto&... parts) {
-      return TimelineSpans(parts..., max_spans);
-    }));
+    return Answer(
+        OneKernel(Find(profiler, profile), kernel, [&](auto&... parts) { return TimelineSpans(parts..., max_spans); }));
   });
 }
 

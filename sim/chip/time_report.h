@@ -13,13 +13,13 @@ namespace npufa_sim {
 // Where the time of one pipe went, in cycles. What is missing to the kernel's end is time after its last instruction.
 struct PipeUse {
   std::uint64_t instructions = 0;  // without flags and barriers; of the scalar unit: all it issued
-  double busy = 0;       // executing at its own rate
-  double bandwidth = 0;  // more time for transfers because HBM or L2 were shared
-  double flag = 0;       // WaitFlag
-  double cross = 0;      // the scalar unit stood in a CrossCoreWaitFlag and issued nothing
-  double barrier = 0;    // PipeBarrier
-  double issue = 0;      // no instruction issued yet; of the scalar unit: stopped at a full queue
-  double last = 0;       // end of the last instruction
+  double busy = 0;                 // executing at its own rate
+  double bandwidth = 0;            // more time for transfers because HBM or L2 were shared
+  double flag = 0;                 // WaitFlag
+  double cross = 0;                // the scalar unit stood in a CrossCoreWaitFlag and issued nothing
+  double barrier = 0;              // PipeBarrier
+  double issue = 0;                // no instruction issued yet; of the scalar unit: stopped at a full queue
+  double last = 0;                 // end of the last instruction
 };
 
 struct CoreReport {
@@ -48,10 +48,10 @@ struct TimeReport {
   double cube_peak_flops = 0;                  // of the chip, fp16
   double vector_elements = 0;
   double gm_read_bytes = 0, gm_written_bytes = 0;
-  double l2_bytes = 0, l2_bandwidth = 0;         // through the ports, granules included; bytes per second
+  double l2_bytes = 0, l2_bandwidth = 0;  // through the ports, granules included; bytes per second
   double hbm_read_bytes = 0, hbm_written_bytes = 0, hbm_bandwidth = 0;
-  double hbm_busy = 0;  // cycles that all of them take at the rate HBM reaches
-  std::uint64_t l2_lines = 0, l2_missed = 0;     // lines read; of them from HBM
+  double hbm_busy = 0;                        // cycles that all of them take at the rate HBM reaches
+  std::uint64_t l2_lines = 0, l2_missed = 0;  // lines read; of them from HBM
   std::uint64_t records = 0;
   std::vector<CoreReport> cores;
   std::vector<HotSite> hot;  // most expensive first

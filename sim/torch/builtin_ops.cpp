@@ -97,8 +97,9 @@ ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceCopyGetWorkspaceSize(aclTensor* self
     return ReportApiError(kParamNullptr, __func__, "an argument is null");
   }
   if (!Broadcasts(*src, *selfRef)) {
-    return ReportApiError(kParamInvalid, __func__,
-                "src has shape " + Shape(src->sizes) + ", expected one that broadcasts to " + Shape(selfRef->sizes));
+    return ReportApiError(
+        kParamInvalid, __func__,
+        "src has shape " + Shape(src->sizes) + ", expected one that broadcasts to " + Shape(selfRef->sizes));
   }
   const std::vector<LoopDim> dims = LoopOver(*selfRef, *src);
   std::function<int()> run;
@@ -113,9 +114,9 @@ ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceCopyGetWorkspaceSize(aclTensor* self
     });
   });
   if (!known || !run) {
-    return ReportApiError(kParamInvalid, __func__,
-                          "no copy from aclDataType " + std::to_string(src->data_type) + " to " +
-                              std::to_string(selfRef->data_type));
+    return ReportApiError(
+        kParamInvalid, __func__,
+        "no copy from aclDataType " + std::to_string(src->data_type) + " to " + std::to_string(selfRef->data_type));
   }
   return Prepare(workspaceSize, executor, std::move(run));
 }

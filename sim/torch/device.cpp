@@ -26,7 +26,6 @@ aclError NoSuchDevice(const char* function, std::int32_t device) {
               "device " + std::to_string(device) + " does not exist; expected 0.." + std::to_string(kDeviceCount - 1));
 }
 
-
 }  // namespace
 
 }  // namespace npufa_sim

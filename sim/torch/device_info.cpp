@@ -65,17 +65,10 @@ aclError aclGetDeviceCapability(std::uint32_t, aclDeviceInfo deviceInfo, std::in
   NPUFA_SIM_REQUIRE_POINTER(value);
   const ChipDescription& chip = CurrentChip();
   switch (deviceInfo) {
-    case ACL_DEVICE_INFO_AI_CORE_NUM:
-      *value = chip.aic_count;
-      return ACL_SUCCESS;
-    case ACL_DEVICE_INFO_VECTOR_CORE_NUM:
-      *value = chip.aiv_count;
-      return ACL_SUCCESS;
-    case ACL_DEVICE_INFO_L2_SIZE:
-      *value = static_cast<std::int64_t>(chip.l2_bytes);
-      return ACL_SUCCESS;
-    default:
-      return Fail(ACL_ERROR_INVALID_PARAM, __func__, "unknown property " + std::to_string(deviceInfo));
+    case ACL_DEVICE_INFO_AI_CORE_NUM: *value = chip.aic_count; return ACL_SUCCESS;
+    case ACL_DEVICE_INFO_VECTOR_CORE_NUM: *value = chip.aiv_count; return ACL_SUCCESS;
+    case ACL_DEVICE_INFO_L2_SIZE: *value = static_cast<std::int64_t>(chip.l2_bytes); return ACL_SUCCESS;
+    default: return Fail(ACL_ERROR_INVALID_PARAM, __func__, "unknown property " + std::to_string(deviceInfo));
   }
 }
 

@@ -14,9 +14,7 @@ template <class Visit>
 bool VisitElementType(aclDataType dtype, Visit visit) {
   switch (dtype) {
 #define NPUFA_SIM_ELEMENT(name, type) \
-  case name:                          \
-    visit(type());                    \
-    return true
+  case name: visit(type()); return true
     NPUFA_SIM_ELEMENT(ACL_FLOAT, float);
     NPUFA_SIM_ELEMENT(ACL_FLOAT16, half);
     NPUFA_SIM_ELEMENT(ACL_BF16, bfloat16_t);
@@ -33,8 +31,7 @@ bool VisitElementType(aclDataType dtype, Visit visit) {
     NPUFA_SIM_ELEMENT(ACL_COMPLEX64, std::complex<float>);
     NPUFA_SIM_ELEMENT(ACL_COMPLEX128, std::complex<double>);
 #undef NPUFA_SIM_ELEMENT
-    default:
-      return false;
+    default: return false;
   }
 }
 

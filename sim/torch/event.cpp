@@ -64,8 +64,7 @@ Step WaitStep(std::shared_ptr<Event> event) {
 // The live stream and event of a call, found under the lock; null where a handle is not live.
 struct Found {
   Found(aclrtStream stream_handle, aclrtEvent event_handle)
-      : lock(StreamTable::Get().Lock()),
-        stream(StreamTable::Get().FindStream(stream_handle)),
+      : lock(StreamTable::Get().Lock()), stream(StreamTable::Get().FindStream(stream_handle)),
         event(StreamTable::Get().FindEvent(event_handle)) {}
 
   aclError Error(const char* function) const {

@@ -93,7 +93,7 @@ aclError aclmdlRICaptureGetInfo(aclrtStream handle, aclmdlRICaptureStatus* statu
   const Stream* stream = StreamTable::Get().FindStream(handle);
   if (stream == nullptr) return InvalidStream(__func__);
   const Graph* graph = stream->graph.get();
-  *status = graph == nullptr      ? ACL_MODEL_RI_CAPTURE_STATUS_NONE
+  *status = graph == nullptr     ? ACL_MODEL_RI_CAPTURE_STATUS_NONE
             : graph->invalidated ? ACL_MODEL_RI_CAPTURE_STATUS_INVALIDATED
                                  : ACL_MODEL_RI_CAPTURE_STATUS_ACTIVE;
   if (modelRI != nullptr) *modelRI = const_cast<Graph*>(graph);

@@ -177,8 +177,8 @@ aclError aclrtMemsetAsync(void* devPtr, std::size_t maxCount, std::int32_t value
 aclError aclrtPointerGetAttributes(const void* ptr, aclrtPtrAttributes* attributes) {
   NPUFA_SIM_REQUIRE_POINTER(attributes);
   *attributes = {};
-  attributes->location.type = IsDeviceMemory(ptr, 1)               ? ACL_MEM_LOCATION_TYPE_DEVICE
+  attributes->location.type = IsDeviceMemory(ptr, 1)           ? ACL_MEM_LOCATION_TYPE_DEVICE
                               : HostHeap().BytesFrom(ptr) != 0 ? ACL_MEM_LOCATION_TYPE_HOST
-                                                                   : ACL_MEM_LOCATION_TYPE_UNREGISTERED;
+                                                               : ACL_MEM_LOCATION_TYPE_UNREGISTERED;
   return ACL_SUCCESS;
 }

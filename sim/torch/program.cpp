@@ -65,8 +65,9 @@ struct Prepared {
 Prepared Prepare(const ProgramLaunch& from) {
   Dl_info info;
   if (dladdr(from.kernel, &info) == 0 || info.dli_saddr != from.kernel || info.dli_sname == nullptr) {
-    throw std::invalid_argument("a kernel is not visible outside its file: it must not be static or in a namespace "
-                                "without a name");
+    throw std::invalid_argument(
+        "a kernel is not visible outside its file: it must not be static or in a namespace "
+        "without a name");
   }
   Launch launch;
   launch.kernel = ReadableName(info.dli_sname);

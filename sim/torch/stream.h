@@ -17,11 +17,11 @@ namespace npufa_sim {
 
 struct Stream {
   std::int32_t id = 0;
-  std::shared_ptr<Graph> graph;  // being captured into; null otherwise
-  bool capture_origin = false;   // capture was begun here; other streams join it through an event
-  std::shared_ptr<TaskGroup> group;          // tasks being captured go here; null outside of task groups
-  std::shared_ptr<TaskGroupUpdate> update;   // tasks go here; null otherwise
-  std::deque<Step> waiting;                  // the first one waits for another stream
+  std::shared_ptr<Graph> graph;             // being captured into; null otherwise
+  bool capture_origin = false;              // capture was begun here; other streams join it through an event
+  std::shared_ptr<TaskGroup> group;         // tasks being captured go here; null outside of task groups
+  std::shared_ptr<TaskGroupUpdate> update;  // tasks go here; null otherwise
+  std::deque<Step> waiting;                 // the first one waits for another stream
 };
 
 struct Event {

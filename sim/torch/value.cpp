@@ -14,12 +14,9 @@ namespace {
 
 bool Holds(std::uint64_t memory, std::uint64_t value, std::uint32_t mode) {
   switch (mode) {
-    case ACL_STREAM_WAIT_VALUE_GEQ:
-      return memory >= value;
-    case ACL_STREAM_WAIT_VALUE_EQ:
-      return memory == value;
-    case ACL_STREAM_WAIT_VALUE_AND:
-      return (memory & value) != 0;
+    case ACL_STREAM_WAIT_VALUE_GEQ: return memory >= value;
+    case ACL_STREAM_WAIT_VALUE_EQ: return memory == value;
+    case ACL_STREAM_WAIT_VALUE_AND: return (memory & value) != 0;
     default:  // ACL_STREAM_WAIT_VALUE_NOR
       return ~(memory | value) != 0;
   }

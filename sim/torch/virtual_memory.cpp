@@ -79,8 +79,7 @@ class VirtualMemory {
     if (file < 0 || ftruncate(file, static_cast<off_t>(bytes)) != 0) {
       if (file >= 0) close(file);
       DeviceHeap().GiveBack(bytes);
-      return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, function,
-                  "the host has no " + std::to_string(bytes) + " bytes left");
+      return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, function, "the host has no " + std::to_string(bytes) + " bytes left");
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     auto* physical = new Physical{file, bytes};
@@ -105,15 +104,15 @@ class VirtualMemory {
     if (physical == nullptr) return UnknownHandle(function, handle);
     if (offset != 0 || bytes == 0 || bytes > physical->bytes) {
       return Fail(ACL_ERROR_INVALID_PARAM, function,
-                  "size is " + std::to_string(bytes) + " and offset " + std::to_string(offset) +
-                      "; expected 1 to " + std::to_string(physical->bytes) + " bytes of the handle, from offset 0");
+                  "size is " + std::to_string(bytes) + " and offset " + std::to_string(offset) + "; expected 1 to " +
+                      std::to_string(physical->bytes) + " bytes of the handle, from offset 0");
     }
     char* begin = static_cast<char*>(pointer);
     auto range = ranges_.upper_bound(begin);
     if (range == ranges_.begin() || begin + bytes > (--range)->first + range->second.bytes) {
-      return Fail(ACL_ERROR_RT_PARAM_INVALID, function,
-                  std::to_string(bytes) + " bytes at " + Hex(pointer) +
-                      " are not in a range of aclrtReserveMemAddress");
+      return Fail(
+          ACL_ERROR_RT_PARAM_INVALID, function,
+          std::to_string(bytes) + " bytes at " + Hex(pointer) + " are not in a range of aclrtReserveMemAddress");
     }
     if (DeviceHeap().BytesFrom(begin) != 0 || Overlaps(begin, bytes)) {
       return Fail(ACL_ERROR_RT_PARAM_INVALID, function, Hex(pointer) + " is mapped already");

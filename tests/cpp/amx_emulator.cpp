@@ -59,7 +59,7 @@ std::uint64_t Register(const ucontext_t& context, int number) {
 
 // One VEX-encoded instruction of opcode map 2 with its operands.
 struct Instruction {
-  int prefix, opcode, vvvv;   // prefix: 0 none, 1 66, 2 F3, 3 F2
+  int prefix, opcode, vvvv;  // prefix: 0 none, 1 66, 2 F3, 3 F2
   int mod, reg, rm;
   std::uint64_t address = 0;  // of the memory operand, without the index
   std::uint64_t index = 0;    // index * scale: the distance of rows

@@ -17,12 +17,9 @@ Band MakeBand(std::int64_t mode, std::int64_t pre, std::int64_t next, bool dense
 const char* Classify(const Band& band, std::int64_t kv_len, std::int64_t q_begin, std::int64_t q_end,
                      std::int64_t k_begin, std::int64_t k_end) {
   switch (npufa::ClassifyTile(band, kv_len, q_begin, q_end, k_begin, k_end)) {
-    case npufa::TileKind::kSkipped:
-      return "skipped";
-    case npufa::TileKind::kPartial:
-      return "partial";
-    case npufa::TileKind::kFull:
-      return "full";
+    case npufa::TileKind::kSkipped: return "skipped";
+    case npufa::TileKind::kPartial: return "partial";
+    case npufa::TileKind::kFull: return "full";
   }
   return "";
 }

@@ -71,26 +71,52 @@ Record BurstsOf(std::uint64_t address, const std::vector<ExtentTuple>& extents) 
 
 void BindTrace(py::module_& m) {
   py::enum_<Pipe>(m, "Pipe")
-      .value("S", Pipe::kS).value("V", Pipe::kV).value("M", Pipe::kM).value("MTE1", Pipe::kMTE1)
-      .value("MTE2", Pipe::kMTE2).value("MTE3", Pipe::kMTE3).value("FIX", Pipe::kFIX);
+      .value("S", Pipe::kS)
+      .value("V", Pipe::kV)
+      .value("M", Pipe::kM)
+      .value("MTE1", Pipe::kMTE1)
+      .value("MTE2", Pipe::kMTE2)
+      .value("MTE3", Pipe::kMTE3)
+      .value("FIX", Pipe::kFIX);
   py::enum_<CoreKind>(m, "CoreKind").value("cube", CoreKind::kCube).value("vector", CoreKind::kVector);
   py::enum_<MmadType>(m, "MmadType")
-      .value("half", MmadType::kHalf).value("bfloat16", MmadType::kBfloat16).value("float32", MmadType::kFloat32)
-      .value("int8", MmadType::kInt8).value("int4", MmadType::kInt4)
+      .value("half", MmadType::kHalf)
+      .value("bfloat16", MmadType::kBfloat16)
+      .value("float32", MmadType::kFloat32)
+      .value("int8", MmadType::kInt8)
+      .value("int4", MmadType::kInt4)
       .value("hf32", MmadType::kHf32);
   py::enum_<OpClass>(m, "Op")
-      .value("scalar", OpClass::kScalar).value("vec_add", OpClass::kVecAdd).value("vec_mul", OpClass::kVecMul)
-      .value("vec_scalar", OpClass::kVecScalar).value("vec_exp", OpClass::kVecExp).value("vec_div", OpClass::kVecDiv)
-      .value("vec_cast", OpClass::kVecCast).value("vec_reduce_block", OpClass::kVecReduceBlock)
-      .value("vec_reduce_repeat", OpClass::kVecReduceRepeat).value("vec_gather", OpClass::kVecGather)
-      .value("mmad", OpClass::kMmad).value("load_l0a", OpClass::kLoadL0A).value("load_l0b", OpClass::kLoadL0B)
-      .value("load_table", OpClass::kLoadTable).value("gm_to_ub", OpClass::kGmToUb).value("gm_to_l1", OpClass::kGmToL1)
-      .value("ub_to_gm", OpClass::kUbToGm).value("l0c_to_gm", OpClass::kL0cToGm).value("l0c_to_l1", OpClass::kL0cToL1)
-      .value("set_flag", OpClass::kSetFlag).value("wait_flag", OpClass::kWaitFlag).value("barrier", OpClass::kBarrier)
-      .value("cross_set", OpClass::kCrossSet).value("cross_wait", OpClass::kCrossWait);
+      .value("scalar", OpClass::kScalar)
+      .value("vec_add", OpClass::kVecAdd)
+      .value("vec_mul", OpClass::kVecMul)
+      .value("vec_scalar", OpClass::kVecScalar)
+      .value("vec_exp", OpClass::kVecExp)
+      .value("vec_div", OpClass::kVecDiv)
+      .value("vec_cast", OpClass::kVecCast)
+      .value("vec_reduce_block", OpClass::kVecReduceBlock)
+      .value("vec_reduce_repeat", OpClass::kVecReduceRepeat)
+      .value("vec_gather", OpClass::kVecGather)
+      .value("mmad", OpClass::kMmad)
+      .value("load_l0a", OpClass::kLoadL0A)
+      .value("load_l0b", OpClass::kLoadL0B)
+      .value("load_table", OpClass::kLoadTable)
+      .value("gm_to_ub", OpClass::kGmToUb)
+      .value("gm_to_l1", OpClass::kGmToL1)
+      .value("ub_to_gm", OpClass::kUbToGm)
+      .value("l0c_to_gm", OpClass::kL0cToGm)
+      .value("l0c_to_l1", OpClass::kL0cToL1)
+      .value("set_flag", OpClass::kSetFlag)
+      .value("wait_flag", OpClass::kWaitFlag)
+      .value("barrier", OpClass::kBarrier)
+      .value("cross_set", OpClass::kCrossSet)
+      .value("cross_wait", OpClass::kCrossWait);
   py::enum_<Manner>(m, "Manner")
-      .value("plain", Manner::kPlain).value("masked", Manner::kMasked).value("counted", Manner::kCounted)
-      .value("queued", Manner::kQueued).value("past_l2", Manner::kPastL2);
+      .value("plain", Manner::kPlain)
+      .value("masked", Manner::kMasked)
+      .value("counted", Manner::kCounted)
+      .value("queued", Manner::kQueued)
+      .value("past_l2", Manner::kPastL2);
   py::class_<Record>(m, "Record")
       .def(py::init([](OpClass op, Pipe pipe, std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t event,
                        std::uint64_t gm_address, std::uint8_t dtype, std::uint32_t site, Manner manner) {
@@ -108,11 +134,14 @@ void BindTrace(py::module_& m) {
              return r;
            }),
            py::arg("op"), py::arg("pipe"), py::arg("a") = 0, py::arg("b") = 0, py::arg("c") = 0, py::arg("event") = 0,
-           py::arg("gm_address") = 0, py::arg("dtype") = 0, py::arg("site") = 0,
-           py::arg("manner") = Manner::kPlain)
-      .def_readonly("op", &Record::op).def_readonly("pipe", &Record::pipe)
-      .def_readonly("a", &Record::a).def_readonly("b", &Record::b).def_readonly("c", &Record::c)
-      .def_readonly("event", &Record::event).def_readonly("gm_address", &Record::gm_address);
+           py::arg("gm_address") = 0, py::arg("dtype") = 0, py::arg("site") = 0, py::arg("manner") = Manner::kPlain)
+      .def_readonly("op", &Record::op)
+      .def_readonly("pipe", &Record::pipe)
+      .def_readonly("a", &Record::a)
+      .def_readonly("b", &Record::b)
+      .def_readonly("c", &Record::c)
+      .def_readonly("event", &Record::event)
+      .def_readonly("gm_address", &Record::gm_address);
   py::class_<Trace>(m, "Trace")
       .def(py::init([](const std::string& kernel, std::uint32_t cross_events) {
              Trace trace;

@@ -49,13 +49,13 @@ int aclnnNpufaPromptFlashAttentionGetWorkspaceSize(
     const aclTensor* quant_scale1, const aclTensor* deq_scale2, const aclTensor* quant_scale2,
     const aclTensor* quant_offset2, const aclTensor* lengths_tensor, const aclTensor* lengths_kv_tensor,
     std::int64_t num_heads, double scale_value, std::int64_t pre_tokens, std::int64_t next_tokens, char* input_layout,
-    std::int64_t num_key_value_heads, std::int64_t sparse_mode, std::int64_t inner_precise,
-    bool batch_invariant, const aclTensor* attention_out, std::uint64_t* workspace_size, aclOpExecutor** executor) {
+    std::int64_t num_key_value_heads, std::int64_t sparse_mode, std::int64_t inner_precise, bool batch_invariant,
+    const aclTensor* attention_out, std::uint64_t* workspace_size, aclOpExecutor** executor) {
   std::ofstream out(std::getenv("NPUFA_TEST_RECORD"));
   for (const aclTensor* tensor : {query, key, value, pse_shift, atten_mask}) Write(out, tensor);
   for (const aclIntArray* array : {lengths, lengths_kv}) Write(out, array);
-  for (const aclTensor* tensor : {deq_scale1, quant_scale1, deq_scale2, quant_scale2, quant_offset2, lengths_tensor,
-                                  lengths_kv_tensor}) {
+  for (const aclTensor* tensor :
+       {deq_scale1, quant_scale1, deq_scale2, quant_scale2, quant_offset2, lengths_tensor, lengths_kv_tensor}) {
     Write(out, tensor);
   }
   out << num_heads << ' ' << scale_value << ' ' << pre_tokens << ' ' << next_tokens << ' ' << input_layout << ' '

@@ -9,8 +9,8 @@
 int main(int, char** arguments) {
   if (dlopen(arguments[1], RTLD_NOW | RTLD_GLOBAL) == nullptr) return 2;
   try {
-    const auto state = npufa::torch_npu::DrawPhilox(at::detail::createCPUGenerator(7),
-                                                    std::strtoull(arguments[2], nullptr, 0));
+    const auto state =
+        npufa::torch_npu::DrawPhilox(at::detail::createCPUGenerator(7), std::strtoull(arguments[2], nullptr, 0));
     std::printf("%d %lu %lu %p %p %lu\n", state.captured, state.seed, state.offset,
                 static_cast<const void*>(state.seed_tensor), static_cast<const void*>(state.offset_tensor),
                 state.offset_in_graph);

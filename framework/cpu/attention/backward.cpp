@@ -236,8 +236,8 @@ class BackwardWorker {
       prim_.gemm_bf16(rows, n, p_.value_dim + p_.value_dim % 2, grad_out16_.All(), value16_t_.From(2 * at),
                       grad_scores_.data(), kScoreLd, false);
     } else {
-      prim_.gemm_f32(rows, n, z_.depth, query_.data(), z_.depth_ld, 1, key_t_.data() + at, kScoreLd,
-                     scores_.data(), kScoreLd, false);
+      prim_.gemm_f32(rows, n, z_.depth, query_.data(), z_.depth_ld, 1, key_t_.data() + at, kScoreLd, scores_.data(),
+                     kScoreLd, false);
       prim_.gemm_f32(rows, n, p_.value_dim, grad_out_.data(), z_.value_ld, 1, value_t_.data() + at, kScoreLd,
                      grad_scores_.data(), kScoreLd, false);
     }
@@ -276,8 +276,8 @@ class BackwardWorker {
                      z_.value_ld, true);
       prim_.gemm_f32(keys, z_.depth_ld, rows, grad_scores_.data(), 1, kScoreLd, query_.data(), z_.depth_ld, dk,
                      z_.depth_ld, true);
-      prim_.gemm_f32(rows, z_.depth_ld, keys, grad_scores_.data(), kScoreLd, 1, key_.data() + key_at, z_.depth_ld,
-                     dq, z_.depth_ld, true);
+      prim_.gemm_f32(rows, z_.depth_ld, keys, grad_scores_.data(), kScoreLd, 1, key_.data() + key_at, z_.depth_ld, dq,
+                     z_.depth_ld, true);
       return;
     }
     const std::int64_t even_rows = rows + rows % 2;

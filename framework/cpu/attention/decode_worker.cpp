@@ -111,8 +111,7 @@ void DecodeWorker::Score(const RowRange& rows) {
   if (products_ == Products::kBFloat16) {
     prim_.dot_rows_bf16(m, n, d, query16_.data(), query_ld_, tile_.key, scores_, kScoreLd);
   } else if (products_ == Products::kInt8) {
-    prim_.dot_rows_int8(m, n, d, query_high_.data(), query_low_.data(), query_ld_, unit_, tile_.key, scores_,
-                        kScoreLd);
+    prim_.dot_rows_int8(m, n, d, query_high_.data(), query_low_.data(), query_ld_, unit_, tile_.key, scores_, kScoreLd);
   } else {
     prim_.dot_rows(m, n, d, query_.data(), query_ld_, tile_.key, dtype, scores_, kScoreLd);
   }
@@ -138,8 +137,7 @@ void DecodeWorker::Softmax(const RowRange& rows, float* max, float* sum, float* 
     prim_.scale_rows(m, acc_ld, acc, acc_ld, correction);
   }
   if (value_scales_.PerToken()) {
-    value_scales_.ScaleProbabilities(*rows.sequence, rows.kv_head, tile_.first, n, m, scores_, kScoreLd, acc,
-                                     acc_ld);
+    value_scales_.ScaleProbabilities(*rows.sequence, rows.kv_head, tile_.first, n, m, scores_, kScoreLd, acc, acc_ld);
   }
 }
 

@@ -179,8 +179,7 @@ class ForwardWorker {
     if (p_.QuantisedQuery()) ScaleQuery(p_, rows, depth_, query_.data(), query_ld_);
   }
 
-  void LoadQueryPart(const RowRange& rows, const Strided& source, DType dtype, std::int64_t channels,
-                     std::int64_t at) {
+  void LoadQueryPart(const RowRange& rows, const Strided& source, DType dtype, std::int64_t channels, std::int64_t at) {
     RowPointers(p_, source, rows, pointers_.data());
     if (planes_) {
       prim_.pack_bf16(pointers_.data(), dtype, rows.Count(), channels, query16_.From(at));
@@ -287,8 +286,8 @@ class ForwardWorker {
 };
 
 // Merges the parts of every task, which are adjacent, in order.
-void MergeParts(const std::vector<ForwardTask>& parts, const Partial& all, const PartialBuffer& memory,
-                std::int64_t ld, Finisher* finisher) {
+void MergeParts(const std::vector<ForwardTask>& parts, const Partial& all, const PartialBuffer& memory, std::int64_t ld,
+                Finisher* finisher) {
   const Partial total = memory.Get();
   for (std::size_t i = 0; i < parts.size();) {
     const ForwardTask& first = parts[i];

@@ -84,14 +84,14 @@ struct OutputQuantisation {
 };
 
 struct Problem {
-  DType dtype = DType::kFloat32;     // of query, and of what a float cache holds
+  DType dtype = DType::kFloat32;  // of query, and of what a float cache holds
   DType rope_dtype = DType::kFloat32;
   DType kv_dtype = DType::kFloat32;  // as stored
   DType out_dtype = DType::kFloat32;
   bool int4_cache = false;
   std::int64_t heads = 0, kv_heads = 0;
   std::int64_t head_dim = 0, value_dim = 0, rope_dim = 0;
-  float scale = 1.0f;  // of the scores; includes dequant_scale1, or the key's beside a quantised query
+  float scale = 1.0f;    // of the scores; includes dequant_scale1, or the key's beside a quantised query
   float softcap = 0.0f;  // 0: none
   bool batch_invariant = false;
 

@@ -187,8 +187,9 @@ float CapBiasAndMask(const Problem& p, const Primitives& primitives, const RowRa
                            p.bias.kind == Bias::Kind::kSquareRoot);
     }
     if (p.mask.data) {
-      primitives.mask_row(keys, scores, p.mask.data + s.batch * p.mask.batch + head * p.mask.head +
-                                            (i + s.mask_row) * p.mask.row + first_key + s.mask_column);
+      primitives.mask_row(keys, scores,
+                          p.mask.data + s.batch * p.mask.batch + head * p.mask.head + (i + s.mask_row) * p.mask.row +
+                              first_key + s.mask_column);
     }
   }
   return biased ? 1.0f : scale;

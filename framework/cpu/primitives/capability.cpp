@@ -68,10 +68,8 @@ struct Candidate {
 // Best first.
 constexpr Candidate kCandidates[] = {
 #if defined(__x86_64__)
-    {PrimitivesTable_amx, HasAmx},
-    {PrimitivesTable_avx512_bf16, HasAvx512Bf16},
-    {PrimitivesTable_avx512, HasAvx512},
-    {PrimitivesTable_avx2, HasAvx2},
+    {PrimitivesTable_amx, HasAmx},       {PrimitivesTable_avx512_bf16, HasAvx512Bf16},
+    {PrimitivesTable_avx512, HasAvx512}, {PrimitivesTable_avx2, HasAvx2},
 #elif defined(__aarch64__)
     {PrimitivesTable_neon_bf16, HasBf16},
     {PrimitivesTable_neon_dot, HasDot},

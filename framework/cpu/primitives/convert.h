@@ -130,20 +130,13 @@ NPUFA_INLINE VecF LoadFirst(const typename Format::Raw* p, std::int64_t count) {
 template <class F>
 NPUFA_INLINE void WithFormat(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::kFloat32:
-      return f(Float32{});
-    case DType::kFloat16:
-      return f(Float16{});
-    case DType::kBFloat16:
-      return f(BFloat16{});
-    case DType::kInt8:
-      return f(Int8{});
-    case DType::kFloat8E4M3:
-      return f(Float8E4M3{});
-    case DType::kFloat8E5M2:
-      return f(Float8E5M2{});
-    default:
-      return;
+    case DType::kFloat32: return f(Float32{});
+    case DType::kFloat16: return f(Float16{});
+    case DType::kBFloat16: return f(BFloat16{});
+    case DType::kInt8: return f(Int8{});
+    case DType::kFloat8E4M3: return f(Float8E4M3{});
+    case DType::kFloat8E5M2: return f(Float8E5M2{});
+    default: return;
   }
 }
 

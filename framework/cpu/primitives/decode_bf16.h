@@ -13,8 +13,7 @@ constexpr int kPairedChannels = 2 * kWidth;
 NPUFA_INLINE VecU LoadPaired(const std::uint16_t* p) { return LoadU(p); }
 NPUFA_INLINE VecU LoadPairedFirst(const std::uint16_t* p, std::int64_t count) {
 #if defined(__AVX512BF16__)
-  return reinterpret_cast<VecU>(
-      _mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << count) - 1), p));
+  return reinterpret_cast<VecU>(_mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << count) - 1), p));
 #else
   std::uint16_t lanes[kPairedChannels] = {};
   __builtin_memcpy(lanes, p, static_cast<std::size_t>(count) * sizeof(lanes[0]));
@@ -96,7 +95,8 @@ NPUFA_INLINE void AccumulatePairs(std::int64_t begin, std::int64_t end, std::int
     constexpr std::int64_t kBytes = kBlocks * kPairedChannels * static_cast<int>(sizeof(std::uint16_t));
     PrefetchBytes(static_cast<const std::uint16_t*>(rows[j + ahead]) + x, kBytes);
     PrefetchBytes(static_cast<const std::uint16_t*>(rows[j + ahead + 1]) + x, kBytes);
-    add(j, [&](int b) { return load(j + 1, b); },
+    add(
+        j, [&](int b) { return load(j + 1, b); },
         [&](int g) {
           std::uint32_t pair;
           __builtin_memcpy(&pair, p + g * ldp + j, sizeof pair);

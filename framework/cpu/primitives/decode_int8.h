@@ -150,9 +150,8 @@ inline void DotKeys(std::int64_t n, std::int64_t d, std::int64_t ahead, const Fi
 
 constexpr int kFixedBlock = 4;  // rows at a time
 
-inline void DotRowsInt8(std::int64_t m, std::int64_t n, std::int64_t d, const std::int8_t* high,
-                        const std::int8_t* low, std::int64_t ld, const float* unit, const void* const* rows, float* s,
-                        std::int64_t lds) {
+inline void DotRowsInt8(std::int64_t m, std::int64_t n, std::int64_t d, const std::int8_t* high, const std::int8_t* low,
+                        std::int64_t ld, const float* unit, const void* const* rows, float* s, std::int64_t lds) {
   const std::int64_t ahead = RowsAhead(d);
   for (std::int64_t first = 0; first < m; first += kFixedBlock) {
     WithRows<kFixedBlock>(m - first, [=](auto count) {

@@ -45,9 +45,7 @@ struct BFloat16Product {
     __builtin_memcpy(&pair, p, sizeof(pair));
     return Split(SplatU(pair));
   }
-  static NPUFA_INLINE VecF Step(VecF sum, Left a, Right b) {
-    return Fma(a.odd, b.odd, Fma(a.even, b.even, sum));
-  }
+  static NPUFA_INLINE VecF Step(VecF sum, Left a, Right b) { return Fma(a.odd, b.odd, Fma(a.even, b.even, sum)); }
 #endif
 };
 
@@ -189,8 +187,15 @@ constexpr std::int64_t kPartialSum = 128;
 
 inline void GemmF32(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_row,
                     std::int64_t a_col, const float* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
-  Operands t{reinterpret_cast<const char*>(a), a_row * 4, a_col * 4, reinterpret_cast<const char*>(b), ldb * 4,
-             c, ldc, 0, accumulate};
+  Operands t{reinterpret_cast<const char*>(a),
+             a_row * 4,
+             a_col * 4,
+             reinterpret_cast<const char*>(b),
+             ldb * 4,
+             c,
+             ldc,
+             0,
+             accumulate};
   do {
     t.steps = k < kPartialSum ? k : kPartialSum;
     if (a_col == 1) {
@@ -211,8 +216,15 @@ inline void GemmBf16(std::int64_t m, std::int64_t n, std::int64_t k, const Bf16P
                      std::int64_t ldc, bool accumulate) {
   for (std::int64_t i = 0; i < a.count; ++i) {
     for (std::int64_t j = 0; i + j < a.count; ++j) {
-      const Operands t{reinterpret_cast<const char*>(a.data + i * a.stride), a.ld * 2, 4,
-                       reinterpret_cast<const char*>(b.data + j * b.stride), b.ld * 4, c, ldc, k / 2, accumulate};
+      const Operands t{reinterpret_cast<const char*>(a.data + i * a.stride),
+                       a.ld * 2,
+                       4,
+                       reinterpret_cast<const char*>(b.data + j * b.stride),
+                       b.ld * 4,
+                       c,
+                       ldc,
+                       k / 2,
+                       accumulate};
       MultiplyTile<BFloat16Product, LeftOrder::kRowMajor>(t, m, n);
       accumulate = true;
     }

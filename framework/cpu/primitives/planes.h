@@ -10,12 +10,9 @@ namespace {
 template <class F>
 NPUFA_INLINE void WithPlanes(std::int64_t count, F&& f) {
   switch (count) {
-    case 1:
-      return f(std::integral_constant<int, 1>{});
-    case 2:
-      return f(std::integral_constant<int, 2>{});
-    default:
-      return f(std::integral_constant<int, 3>{});
+    case 1: return f(std::integral_constant<int, 1>{});
+    case 2: return f(std::integral_constant<int, 2>{});
+    default: return f(std::integral_constant<int, 3>{});
   }
 }
 

@@ -53,7 +53,7 @@ struct PlaneCounts {
 inline constexpr PlaneCounts kTilePlanes = {1, 2, 3};
 
 struct Primitives {
-  const char* name;       // "generic", "avx2", "avx512", "avx512_bf16", "amx", ...
+  const char* name;  // "generic", "avx2", "avx512", "avx512_bf16", "amx", ...
   PlaneCounts planes;
   std::int64_t tile_rows;  // query rows of a score tile, at most kMaxTileRows
 

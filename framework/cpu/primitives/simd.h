@@ -145,8 +145,8 @@ NPUFA_INLINE VecU64 MultiplyLow32(VecU64 a, VecU64 b) {
 #elif defined(__SSE2__)
   return reinterpret_cast<VecU64>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
 #elif defined(__aarch64__)
-  return reinterpret_cast<VecU64>(vmull_u32(vmovn_u64(reinterpret_cast<uint64x2_t>(a)),
-                                            vmovn_u64(reinterpret_cast<uint64x2_t>(b))));
+  return reinterpret_cast<VecU64>(
+      vmull_u32(vmovn_u64(reinterpret_cast<uint64x2_t>(a)), vmovn_u64(reinterpret_cast<uint64x2_t>(b))));
 #else
   return (a & 0xffffffffu) * (b & 0xffffffffu);
 #endif

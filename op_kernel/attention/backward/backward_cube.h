@@ -113,8 +113,7 @@ class BackwardCube {
     AscendC::LocalTensor<float> products[2];
     for (uint32_t c = 0; c < chunks; ++c) {
       const uint32_t width = operands_.Chunk(side, c).width;
-      const AscendC::LocalTensor<T>& keys =
-          operands_.Keys(step, side, key / BackwardOperands<T>::KEY_TILE_ROWS, c);
+      const AscendC::LocalTensor<T>& keys = operands_.Keys(step, side, key / BackwardOperands<T>::KEY_TILE_ROWS, c);
       AscendC::LocalTensor<T> right = tiles.LoadRightOfTransposed(
           keys[BackwardOperands<T>::InKeys(key)], TilePart{StoredKeys(step, key), 0, columns, 0, width});
       const AscendC::LocalTensor<T>& rowTile = operands_.Rows(scoreRows_, step, side, c, tileFirst, tileRows);
@@ -186,8 +185,7 @@ class BackwardCube {
     const uint32_t width = WidthAt(position);
     const AscendC::LocalTensor<T>& scores =
         operands_.Scores(productScores_, step, position.target == KEYS, 0, step.Rows(), column, keys);
-    const AscendC::LocalTensor<T>& rowTile =
-        operands_.Rows(productRows_, step, side, position.chunk, 0, step.Rows());
+    const AscendC::LocalTensor<T>& rowTile = operands_.Rows(productRows_, step, side, position.chunk, 0, step.Rows());
     AscendC::LocalTensor<T> left = tiles.LoadLeftTransposed(scores, TilePart{step.Rows(), row, rows, 0, keys});
     AscendC::LocalTensor<T> right =
         tiles.LoadRight(rowTile, TilePart{step.Rows(), row, rows, FirstColumn(position), width});

@@ -10,7 +10,7 @@ namespace npufa {
 // Channels of queries and keys, or of values, that one product takes.
 struct ChannelChunk {
   bool rope;
-  uint32_t first;    // channel of its tensor
+  uint32_t first;  // channel of its tensor
   uint32_t width;
   uint32_t gradient;  // column of the gradients' rows
 };
@@ -71,8 +71,9 @@ class BackwardOperands {
     const ChannelChunk chunk = Chunk(side, index);
     const Tile& tile = step.scores.tile;
     const uint32_t token = tile.sequence.qFirst + tile.firstRow + first;
-    const TensorStrides& strides =
-        side == SIDE_GRADIENT_VALUE ? forward.output : chunk.rope ? forward.queryRope : forward.query;
+    const TensorStrides& strides = side == SIDE_GRADIENT_VALUE ? forward.output
+                                   : chunk.rope                ? forward.queryRope
+                                                               : forward.query;
     const AscendC::GlobalTensor<T>& source = side == SIDE_GRADIENT_VALUE ? gradient_ : chunk.rope ? queryRope_ : query_;
     cache.tile = tiles_.Load(source[Offset(strides, tile.sequence, tile.head, token) + chunk.first], rows, chunk.width,
                              strides.token);
@@ -87,8 +88,9 @@ class BackwardOperands {
     const ForwardTiling& forward = tiling_->forward;
     const ChannelChunk chunk = Chunk(side, index);
     const Sequence& sequence = step.scores.tile.sequence;
-    const TensorStrides& strides =
-        side == SIDE_GRADIENT_VALUE ? forward.value.rows : chunk.rope ? forward.keyRope.rows : forward.key.rows;
+    const TensorStrides& strides = side == SIDE_GRADIENT_VALUE ? forward.value.rows
+                                   : chunk.rope                ? forward.keyRope.rows
+                                                               : forward.key.rows;
     const AscendC::GlobalTensor<T>& source = side == SIDE_GRADIENT_VALUE ? value_ : chunk.rope ? keyRope_ : key_;
     const AscendC::LocalTensor<T> tile = tiles_.Alloc(KEY_TILE_ROWS, chunk.width);
     const uint32_t end = Min((keyTile + 1) * KEY_TILE_ROWS, step.blockKeys);

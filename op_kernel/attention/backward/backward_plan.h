@@ -33,7 +33,8 @@ class BackwardPlan {
         tiling.start[group] = {sequence + 1, 0, 0};
       }
     }
-    for (uint32_t group = tiling.cores; group <= MAX_CORE_GROUPS; ++group) tiling.start[group] = {sequences.batch, 0, 0};
+    for (uint32_t group = tiling.cores; group <= MAX_CORE_GROUPS; ++group)
+      tiling.start[group] = {sequences.batch, 0, 0};
   }
 
  private:

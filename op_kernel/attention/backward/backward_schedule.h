@@ -7,13 +7,13 @@
 namespace npufa {
 
 struct BackwardStep {
-  Step scores;         // up to BACKWARD_STEP_ROWS rows of a head against keys of the unit's block
-  uint32_t number;     // among the steps of this core group
-  uint32_t unit;       // among the units of this core group
+  Step scores;      // up to BACKWARD_STEP_ROWS rows of a head against keys of the unit's block
+  uint32_t number;  // among the steps of this core group
+  uint32_t unit;    // among the units of this core group
   uint32_t kvHead;
-  uint32_t firstKey;   // of the unit's block
+  uint32_t firstKey;  // of the unit's block
   uint32_t blockKeys;
-  uint32_t copy;       // where query gradients go, or NO_COPY
+  uint32_t copy;  // where query gradients go, or NO_COPY
   __aicore__ inline uint32_t Slot() const { return number % BACKWARD_SLOTS; }
   __aicore__ inline uint32_t Rows() const { return scores.tile.rows; }
   __aicore__ inline uint32_t Columns() const { return scores.columns; }

@@ -69,8 +69,8 @@ class BiasGradient {
     Narrow(out, gradients, rows * pitch);
     queue_.EnQue(out);
     out = queue_.template DeQue<T>();
-    const uint64_t offset = StoredOffset(tile) + biasRow * forward_->bias.token + tile.sequence.maskColumn +
-                            step.scores.firstKey;
+    const uint64_t offset =
+        StoredOffset(tile) + biasRow * forward_->bias.token + tile.sequence.maskColumn + step.scores.firstKey;
     StoreRows(stored_[offset], out, rows, step.Columns(), forward_->bias.token, pitch);
     queue_.FreeTensor(out);
   }

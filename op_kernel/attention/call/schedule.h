@@ -19,8 +19,8 @@ struct Tile {
   uint32_t firstKey;    // first key of this group's part
   uint32_t endKey;      // one past the last
   uint32_t steps;
-  uint32_t part;        // where its partial result goes, or WHOLE_TILE
-  bool continues;       // the tile's first keys are another part's
+  uint32_t part;   // where its partial result goes, or WHOLE_TILE
+  bool continues;  // the tile's first keys are another part's
 };
 
 // `stepColumns` keys of a tile.

@@ -10,9 +10,9 @@ namespace npufa {
 struct SequenceArguments {
   GM_ADDR qLengths;
   GM_ADDR kvLengths;
-  GM_ADDR qPadding;   // one int64: tokens of padding behind the sequence
+  GM_ADDR qPadding;  // one int64: tokens of padding behind the sequence
   GM_ADDR kvPadding;
-  GM_ADDR prefix;     // int64 per sequence
+  GM_ADDR prefix;  // int64 per sequence
 };
 
 // Lengths come in one of two inputs: values that the host knew, or a tensor.
@@ -20,12 +20,12 @@ __aicore__ inline GM_ADDR Either(GM_ADDR list, GM_ADDR tensor) { return list != 
 
 struct Sequence {
   uint32_t index;
-  uint32_t batch;     // index into batched tensors
-  uint32_t qLength;   // rows that take part
-  uint32_t kvLength;  // keys that take part, with the shared prefix
-  uint32_t qFirst;    // stored position of row 0
-  uint32_t kvFirst;   // stored position of the first key behind the shared prefix
-  uint32_t qStored;   // rows that exist in the output: all of them are written
+  uint32_t batch;      // index into batched tensors
+  uint32_t qLength;    // rows that take part
+  uint32_t kvLength;   // keys that take part, with the shared prefix
+  uint32_t qFirst;     // stored position of row 0
+  uint32_t kvFirst;    // stored position of the first key behind the shared prefix
+  uint32_t qStored;    // rows that exist in the output: all of them are written
   int64_t beginShift;  // row i keeps keys [i + beginShift, i + endShift] and all below prefixKeys
   int64_t endShift;
   uint32_t prefixKeys;
@@ -100,9 +100,8 @@ class SequenceReader {
     nextScore_ += tiling_->heads * s.scoreRows * s.scoreColumns;
     if (!tail) s.kvLength += tiling_->prefixTokens;
     SetWindow(nextIndex_ == tiling_->edgeSequence ? tiling_->edgeWindow : tiling_->window);
-    s.prefixKeys = tiling_->keepsPrefix && !tail
-                       ? Min(static_cast<uint32_t>(prefix_.GetValue(nextIndex_)), s.kvLength)
-                       : 0;
+    s.prefixKeys =
+        tiling_->keepsPrefix && !tail ? Min(static_cast<uint32_t>(prefix_.GetValue(nextIndex_)), s.kvLength) : 0;
     ++nextIndex_;
   }
 

@@ -45,15 +45,25 @@ __aicore__ inline CubeArguments CubeArgumentsOf(const ForwardArguments& a) {
   return {a.query, a.key, a.value, a.queryRope, a.keyRope, a.keyPrefix, a.valuePrefix, a.blockTable};
 }
 __aicore__ inline OutputArguments OutputArgumentsOf(const ForwardArguments& a) {
-  return {a.output, a.softmaxMax, a.softmaxSum, a.softmaxLse, a.sink, a.outputScale, a.outputOffset, a.dequantScale2,
-          {a.valueScale, a.valueOffset}};
+  return {a.output,       a.softmaxMax,    a.softmaxSum,
+          a.softmaxLse,   a.sink,          a.outputScale,
+          a.outputOffset, a.dequantScale2, {a.valueScale, a.valueOffset}};
 }
 __aicore__ inline VectorArguments VectorArgumentsOf(const ForwardArguments& a) {
-  return {a.bias,          a.mask,
-          a.dropoutMask,   a.dequantScale1,
-          a.quantScale1,   a.queryScale,
+  return {a.bias,
+          a.mask,
+          a.dropoutMask,
+          a.dequantScale1,
+          a.quantScale1,
+          a.queryScale,
           OutputArgumentsOf(a),
-          {a.query, a.key, a.value, a.keyPrefix, a.valuePrefix, a.blockTable, {a.keyScale, a.keyOffset},
+          {a.query,
+           a.key,
+           a.value,
+           a.keyPrefix,
+           a.valuePrefix,
+           a.blockTable,
+           {a.keyScale, a.keyOffset},
            {a.valueScale, a.valueOffset}}};
 }
 
@@ -120,7 +130,8 @@ __aicore__ inline void RunForward(const ForwardArguments& arguments, const Forwa
   }
   if ASCEND_IS_AIV {
     ForwardVector<T, Stored> stages;
-    stages.Init(pipe, tiling, VectorArgumentsOf(arguments), workspace, static_cast<uint32_t>(AscendC::GetSubBlockIdx()));
+    stages.Init(pipe, tiling, VectorArgumentsOf(arguments), workspace,
+                static_cast<uint32_t>(AscendC::GetSubBlockIdx()));
     Pipeline<AHEAD, ForwardVector<T, Stored>>(schedule, stages).Run();
     if (HasCuts(tiling)) RunCombine<T, Stored>(pipe, arguments, tiling, workspace);
   }

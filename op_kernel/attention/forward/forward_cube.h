@@ -86,8 +86,8 @@ class ForwardCube {
       AscendC::LocalTensor<C> keys = source_.KeyRopes(tiles_, step, column, columns, d, depth);
       AddScores(product, Source::Rows(step.tile), source_.RopeColumn() + d, keys, columns, depth, false);
     }
-    tiles_.StoreScores(source_.Target(workspace_->Scores(step.Slot(), 0)[column]), product, Source::Rows(step.tile), columns,
-                       workspace_->ScorePitch());
+    tiles_.StoreScores(source_.Target(workspace_->Scores(step.Slot(), 0)[column]), product, Source::Rows(step.tile),
+                       columns, workspace_->ScorePitch());
   }
 
   // product += queries from channel `channel` on . keys

@@ -13,9 +13,7 @@ class ForwardCubeWide {
   using C = typename Source::C;
   using Product = typename CubeTiles<C>::Product;
 
-  __aicore__ inline static bool Suits(const ForwardTiling& tiling) {
-    return tiling.headDim + tiling.ropeDim > DEPTH;
-  }
+  __aicore__ inline static bool Suits(const ForwardTiling& tiling) { return tiling.headDim + tiling.ropeDim > DEPTH; }
 
   __aicore__ inline void Init(AscendC::TPipe& pipe, const ForwardTiling& tiling, const CubeArguments& arguments,
                               const Workspace<T, Stored>& workspace) {

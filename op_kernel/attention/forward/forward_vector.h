@@ -63,8 +63,8 @@ class ForwardVector {
       }
     }
     if constexpr (SCALES_APART) {
-      queries_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant, workspace, inQueue_,
-                    outQueue_, reader_);
+      queries_.Init(pipe, tiling, arguments.stored.query, arguments.stored.keyAntiquant, workspace, inQueue_, outQueue_,
+                    reader_);
     }
   }
 

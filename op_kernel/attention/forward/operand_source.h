@@ -96,9 +96,8 @@ class OperandSource {
                              tiling_->headDim, RowDistance(tiling_->query, tile));
     }
     if (tiling_->ropeDim > 0) {
-      CubeTiles<C>::CopyRows(result, rows, 0, RopeColumn(),
-                             queryRope_[RowOffset(tiling_->queryRope, tile, token, 0)], rows,
-                             tiling_->ropeDim, RowDistance(tiling_->queryRope, tile));
+      CubeTiles<C>::CopyRows(result, rows, 0, RopeColumn(), queryRope_[RowOffset(tiling_->queryRope, tile, token, 0)],
+                             rows, tiling_->ropeDim, RowDistance(tiling_->queryRope, tile));
     }
     return CubeTiles<C>::ReadyIn(queue, result);
   }
@@ -117,8 +116,8 @@ class OperandSource {
                                                      uint32_t rows, uint32_t channel, uint32_t columns) {
     return keyRopes_.Load(tiles, step.tile, step.firstKey + first, rows, rows, channel, columns);
   }
-  __aicore__ inline AscendC::LocalTensor<C> Values(CubeTiles<C>& tiles, const Step& step, uint32_t first,
-                                                   uint32_t rows, uint32_t channel, uint32_t columns) {
+  __aicore__ inline AscendC::LocalTensor<C> Values(CubeTiles<C>& tiles, const Step& step, uint32_t first, uint32_t rows,
+                                                   uint32_t channel, uint32_t columns) {
     if constexpr (CONVERTED) {
       const AscendC::GlobalTensor<C> values =
           valuesAreKeys_ ? workspace_->Keys(step.KeySlot(), first) : workspace_->Values(step.KeySlot(), first);
@@ -139,8 +138,8 @@ class OperandSource {
   __aicore__ inline AscendC::GlobalTensor<typename CubeTiles<C>::Product> Target(
       const AscendC::GlobalTensor<float>& floats) const {
     AscendC::GlobalTensor<typename CubeTiles<C>::Product> target;
-    target.SetGlobalBuffer(reinterpret_cast<__gm__ typename CubeTiles<C>::Product*>(
-        const_cast<__gm__ float*>(floats.GetPhyAddr())));
+    target.SetGlobalBuffer(
+        reinterpret_cast<__gm__ typename CubeTiles<C>::Product*>(const_cast<__gm__ float*>(floats.GetPhyAddr())));
     return target;
   }
 

@@ -86,8 +86,7 @@ class Preparation {
     for (uint32_t row = begin; row < end; row += atOnce) {
       const uint32_t rows = Min(atOnce, end - row);
       AscendC::LocalTensor<uint8_t> raw = conversion_.Alloc();
-      const uint64_t offset =
-          RowOffset(tiling_->query, tile, tile.sequence.qFirst + tile.firstRow, row);
+      const uint64_t offset = RowOffset(tiling_->query, tile, tile.sequence.qFirst + tile.firstRow, row);
       Conversion<T, Stored>::Load(raw, 0, arguments_.query, offset, RowDistance(tiling_->query, tile), rows,
                                   tiling_->headDim);
       conversion_.Finish(raw, nullptr, tile.sequence, tile.head, 0, rows, tiling_->headDim,

@@ -68,14 +68,16 @@ class ScaledQueries {
     LoadQueries(values, tile, firstRow + row, rows);
     const AscendC::LocalTensor<float> factor = Vector(step.tileNumber % KEY_SLOTS, row);
     const AscendC::LocalTensor<float> largest = Vector(2 * KEY_SLOTS, 0);
-    const int32_t floats = static_cast<int32_t>(rows * pitch_), count = static_cast<int32_t>(AlignUp(rows, FLOATS_PER_BLOCK));
+    const int32_t floats = static_cast<int32_t>(rows * pitch_),
+                  count = static_cast<int32_t>(AlignUp(rows, FLOATS_PER_BLOCK));
     const uint32_t head = tile.head / tiling_->sequences.groupSize;
     scales_.MultiplyScale(values, head, rows, pitch_);
     if (tiling_->keyAntiquant.hasOffset) {
       AscendC::Muls(scratch, values, 1.0f, floats);
       AscendC::PipeBarrier<PIPE_V>();
       scales_.MultiplyOffset(scratch, rows, pitch_);
-      ReduceRows<SumOf>(Vector(KEY_SLOTS + step.tileNumber % KEY_SLOTS, row), scratch, partial_.Get<float>(), rows, pitch_);
+      ReduceRows<SumOf>(Vector(KEY_SLOTS + step.tileNumber % KEY_SLOTS, row), scratch, partial_.Get<float>(), rows,
+                        pitch_);
       AscendC::PipeBarrier<PIPE_V>();
     }
     AscendC::Abs(scratch, values, floats);

@@ -152,7 +152,8 @@ class Combine {
     const uint8_t stride = static_cast<uint8_t>(pitch_ / FLOATS_PER_BLOCK);
     const AscendC::BinaryRepeatParams params(1, 1, 1, stride, stride, stride);
     for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
-      AscendC::Add(sums[word], sums[word], products[word], WordWidth(columns, word), static_cast<uint8_t>(rows), params);
+      AscendC::Add(sums[word], sums[word], products[word], WordWidth(columns, word), static_cast<uint8_t>(rows),
+                   params);
     }
     AscendC::PipeBarrier<PIPE_V>();
   }

@@ -16,7 +16,7 @@ struct OutputArguments {
   GM_ADDR sink;
   GM_ADDR scale;  // of an int8 output
   GM_ADDR offset;
-  GM_ADDR dequantScale;  // of int8 products
+  GM_ADDR dequantScale;               // of int8 products
   AntiquantArguments valueAntiquant;  // applied to the output where scales are apart
 };
 
@@ -113,8 +113,8 @@ class RowOutput {
   // The stored token of row 0 of a tile as it counts for row `row`.
   __aicore__ inline uint32_t FirstToken(const Tile& tile, uint32_t row) const {
     const uint32_t token = tile.sequence.qFirst + tile.firstRow;
-    const bool wraps = tiling_->sequences.leftPaddedQuery &&
-                       token + (tile.rowsAreHeads ? 0 : row) >= tiling_->sequences.qTokens;
+    const bool wraps =
+        tiling_->sequences.leftPaddedQuery && token + (tile.rowsAreHeads ? 0 : row) >= tiling_->sequences.qTokens;
     return wraps ? token - tiling_->sequences.qTokens : token;
   }
 

@@ -80,9 +80,7 @@ class RowStatistics {
   }
 
   // 1 for rows with keys, 0 for others (blocks).
-  __aicore__ inline AscendC::LocalTensor<float> Validity(uint32_t rows) {
-    return Broadcast(Vector(VALID), rows);
-  }
+  __aicore__ inline AscendC::LocalTensor<float> Validity(uint32_t rows) { return Broadcast(Vector(VALID), rows); }
 
  private:
   static constexpr float SMALLEST = 1.175494351e-38f;
@@ -133,7 +131,8 @@ class RowStatistics {
     const uint32_t head = tile.head + (tile.rowsAreHeads ? row : 0);
     const uint32_t token = tile.firstRow + (tile.rowsAreHeads ? 0 : row);
     if (!tiling_->sequences.packedQuery) return (s.batch * heads + head) * s.qStored + token;
-    return tiling_->statisticsByToken ? (s.qFirst + token) * heads + head : s.qFirst * heads + static_cast<uint64_t>(head) * s.qStored + token;
+    return tiling_->statisticsByToken ? (s.qFirst + token) * heads + head
+                                      : s.qFirst * heads + static_cast<uint64_t>(head) * s.qStored + token;
   }
   __aicore__ inline uint64_t Distance(const Tile& tile) const {
     if (tiling_->statisticsByToken) return tile.rowsAreHeads ? 1 : tiling_->sequences.heads;
@@ -141,8 +140,9 @@ class RowStatistics {
   }
 
   template <typename OutQueue>
-  __aicore__ inline void StoreBlocks(const AscendC::GlobalTensor<float>& target, const AscendC::LocalTensor<float>& values,
-                                     const Tile& tile, uint32_t row, uint32_t rows, OutQueue& outQueue) {
+  __aicore__ inline void StoreBlocks(const AscendC::GlobalTensor<float>& target,
+                                     const AscendC::LocalTensor<float>& values, const Tile& tile, uint32_t row,
+                                     uint32_t rows, OutQueue& outQueue) {
     AscendC::LocalTensor<float> blocks = outQueue.template AllocTensor<float>();
     BroadcastRows(blocks, values, rows);
     outQueue.EnQue(blocks);
@@ -173,8 +173,8 @@ class RowStatistics {
     BroadcastRows(blocks, lse, rows);
     outQueue.EnQue(blocks);
     blocks = outQueue.template DeQue<float>();
-    StoreRows(lse_[RowOffset(tiling_->lse, tile, token, row)], blocks, rows, 1u,
-              RowDistance(tiling_->lse, tile), FLOATS_PER_BLOCK);
+    StoreRows(lse_[RowOffset(tiling_->lse, tile, token, row)], blocks, rows, 1u, RowDistance(tiling_->lse, tile),
+              FLOATS_PER_BLOCK);
     outQueue.FreeTensor(blocks);
   }
 

@@ -119,7 +119,8 @@ class Conversion {
                                             static_cast<uint8_t>(StoredBytes<Stored>(pitch) / BLOCK_BYTES));
     for (uint32_t word = 0; word < channels; word += HALVES_PER_REPEAT) {
       const uint64_t width = Min(HALVES_PER_REPEAT, channels - word);
-      AscendC::Cast(halves[word], stored[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows), params);
+      AscendC::Cast(halves[word], stored[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows),
+                    params);
     }
     AscendC::PipeBarrier<PIPE_V>();
     if (tiling_->float8 != FLOAT8_NONE) float8_.Widen(halves, scratch, rows, channels, pitch);

@@ -54,7 +54,7 @@ class Float8Fields {
   static constexpr int16_t E5M2_SHIFT = 8;
   static constexpr int16_t E4M3_SHIFT = 7;
   static constexpr int16_t E4M3_FIELDS = static_cast<int16_t>(0xBFFF);  // the sign was shifted into bit 14, too
-  static constexpr float E4M3_OVERFLOW = 36000.0f;  // 448 / 256 of it are finite, 480 / 256 are not
+  static constexpr float E4M3_OVERFLOW = 36000.0f;                      // 448 / 256 of it are finite, 480 / 256 are not
 
   AscendC::TBuf<AscendC::TPosition::VECCALC> fields_;
   bool e4m3_;

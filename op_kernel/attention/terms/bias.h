@@ -54,9 +54,8 @@ class Bias {
   __aicore__ inline void Load(const AscendC::LocalTensor<T>& narrow, const Step& step, uint32_t row, uint32_t rows,
                               uint32_t pitch) const {
     const Tile& tile = step.tile;
-    const uint64_t offset =
-        RowOffset(tiling_->bias, tile, tile.sequence.maskRow + tile.firstRow, row) +
-        tile.sequence.maskColumn + step.firstKey;
+    const uint64_t offset = RowOffset(tiling_->bias, tile, tile.sequence.maskRow + tile.firstRow, row) +
+                            tile.sequence.maskColumn + step.firstKey;
     LoadRows(narrow, bias_[offset], rows, step.columns, RowDistance(tiling_->bias, tile), pitch);
   }
 

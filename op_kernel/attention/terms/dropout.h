@@ -77,7 +77,8 @@ class Dropout {
     VectorBeforeLoad();
   }
 
-  __aicore__ inline static void Shift(const AscendC::LocalTensor<uint8_t>& bits, const AscendC::LocalTensor<uint8_t>& low,
+  __aicore__ inline static void Shift(const AscendC::LocalTensor<uint8_t>& bits,
+                                      const AscendC::LocalTensor<uint8_t>& low,
                                       const AscendC::LocalTensor<uint8_t>& high, uint16_t shift, uint32_t words) {
     const AscendC::LocalTensor<uint16_t> result = bits.ReinterpretCast<uint16_t>();
     const AscendC::LocalTensor<uint16_t> upper = high.ReinterpretCast<uint16_t>();

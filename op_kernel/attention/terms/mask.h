@@ -26,9 +26,8 @@ class DenseMask {
                                uint32_t pitch) {
     const Tile& tile = step.tile;
     AscendC::LocalTensor<uint8_t> bytes = queue_.AllocTensor<uint8_t>();
-    const uint64_t offset =
-        RowOffset(tiling_->mask, tile, tile.sequence.maskRow + tile.firstRow, row) +
-        tile.sequence.maskColumn + step.firstKey;
+    const uint64_t offset = RowOffset(tiling_->mask, tile, tile.sequence.maskRow + tile.firstRow, row) +
+                            tile.sequence.maskColumn + step.firstKey;
     LoadRows(bytes, mask_[offset], rows, step.columns, RowDistance(tiling_->mask, tile), pitch);
     queue_.EnQue(bytes);
     bytes = queue_.DeQue<uint8_t>();

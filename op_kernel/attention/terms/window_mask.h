@@ -38,12 +38,8 @@ class WindowMask {
  public:
   // Rows [row, row + rows) of the step's tile against its columns.
   __aicore__ inline WindowMask(const Step& step, uint32_t row, uint32_t rows)
-      : sequence_(step.tile.sequence),
-        firstRow_(step.tile.firstRow + (step.tile.rowsAreHeads ? 0 : row)),
-        rowStep_(step.tile.rowsAreHeads ? 0 : 1),
-        firstKey_(step.firstKey),
-        columns_(step.columns),
-        rows_(rows) {}
+      : sequence_(step.tile.sequence), firstRow_(step.tile.firstRow + (step.tile.rowsAreHeads ? 0 : row)),
+        rowStep_(step.tile.rowsAreHeads ? 0 : 1), firstKey_(step.firstKey), columns_(step.columns), rows_(rows) {}
 
   // Writes -infinity into every column of [0, pitch) outside the rows' windows.
   __aicore__ inline void Apply(const AscendC::LocalTensor<float>& tile, uint32_t pitch) const {

@@ -183,8 +183,8 @@ class CubeTiles {
     b_.EnQue(right);
     return b_.template DeQue<T>();
   }
-  __aicore__ inline AscendC::LocalTensor<T> LoadRightOfTransposed(const AscendC::LocalTensor<T>& tile,
-                                                                  uint32_t columns, uint32_t depth) {
+  __aicore__ inline AscendC::LocalTensor<T> LoadRightOfTransposed(const AscendC::LocalTensor<T>& tile, uint32_t columns,
+                                                                  uint32_t depth) {
     return LoadRightOfTransposed(tile, TilePart{columns, 0, columns, 0, depth});
   }
   // Columns of a right operand that is loaded for `columns`.
@@ -214,8 +214,9 @@ class CubeTiles {
   }
 
   // Write a product and give its buffer back.
-  __aicore__ inline void StoreScores(const AscendC::GlobalTensor<Product>& target, AscendC::LocalTensor<Product>& product,
-                                     uint32_t rows, uint32_t columns, uint32_t pitch) {
+  __aicore__ inline void StoreScores(const AscendC::GlobalTensor<Product>& target,
+                                     AscendC::LocalTensor<Product>& product, uint32_t rows, uint32_t columns,
+                                     uint32_t pitch) {
     Store(scores_, target, product, rows, columns, pitch);
   }
   __aicore__ inline void StoreSum(const AscendC::GlobalTensor<Product>& target, AscendC::LocalTensor<Product>& product,
@@ -229,7 +230,7 @@ class CubeTiles {
   using ProductQueue = AscendC::TQue<AscendC::TPosition::CO1, 1>;
 
   static constexpr bool IS_FLOAT = sizeof(T) == sizeof(float);
-  static constexpr uint32_t C0 = BLOCK_BYTES / sizeof(T);  // columns of a fractal
+  static constexpr uint32_t C0 = BLOCK_BYTES / sizeof(T);               // columns of a fractal
   static constexpr uint32_t COLUMN_STEP = C0 > FRACTAL ? C0 : FRACTAL;  // columns that operands are loaded in
   static constexpr uint32_t FRACTAL_ELEMENTS = FRACTAL * C0;
   static constexpr uint32_t TILE_BYTES = CUBE_BLOCK * DEPTH * sizeof(T);

@@ -6,9 +6,7 @@
 namespace npufa {
 
 // Floats in use of the 64-float word that starts at a column.
-__aicore__ inline uint64_t WordWidth(uint32_t columns, uint32_t word) {
-  return Min(FLOATS_PER_REPEAT, columns - word);
-}
+__aicore__ inline uint64_t WordWidth(uint32_t columns, uint32_t word) { return Min(FLOATS_PER_REPEAT, columns - word); }
 
 // Blocks of eight equal floats, one block for each of `rows` values.
 __aicore__ inline void BroadcastRows(const AscendC::LocalTensor<float>& blocks,
@@ -65,8 +63,9 @@ __aicore__ inline AscendC::BinaryRepeatParams ColumnParams(uint32_t pitch) {
   const uint8_t stride = static_cast<uint8_t>(pitch / FLOATS_PER_BLOCK);
   return AscendC::BinaryRepeatParams(1, 1, 1, stride, stride, 0);
 }
-__aicore__ inline void MultiplyColumns(const AscendC::LocalTensor<float>& tile, const AscendC::LocalTensor<float>& values,
-                                       uint32_t rows, uint32_t columns, uint32_t pitch) {
+__aicore__ inline void MultiplyColumns(const AscendC::LocalTensor<float>& tile,
+                                       const AscendC::LocalTensor<float>& values, uint32_t rows, uint32_t columns,
+                                       uint32_t pitch) {
   for (uint32_t word = 0; word < columns; word += FLOATS_PER_REPEAT) {
     AscendC::Mul(tile[word], tile[word], values[word], WordWidth(columns, word), static_cast<uint8_t>(rows),
                  ColumnParams(pitch));
@@ -101,8 +100,8 @@ __aicore__ inline constexpr uint32_t PartialFloats(uint32_t floats) {
 }
 
 struct MaximumOf {
-  __aicore__ inline static void Blocks(const AscendC::LocalTensor<float>& result, const AscendC::LocalTensor<float>& tile,
-                                       int32_t repeats) {
+  __aicore__ inline static void Blocks(const AscendC::LocalTensor<float>& result,
+                                       const AscendC::LocalTensor<float>& tile, int32_t repeats) {
     AscendC::BlockReduceMax(result, tile, repeats, static_cast<int32_t>(FLOATS_PER_REPEAT), 1, 1,
                             static_cast<int32_t>(FLOATS_PER_BLOCK));
   }
@@ -119,8 +118,8 @@ struct MaximumOf {
 };
 
 struct SumOf {
-  __aicore__ inline static void Blocks(const AscendC::LocalTensor<float>& result, const AscendC::LocalTensor<float>& tile,
-                                       int32_t repeats) {
+  __aicore__ inline static void Blocks(const AscendC::LocalTensor<float>& result,
+                                       const AscendC::LocalTensor<float>& tile, int32_t repeats) {
     AscendC::BlockReduceSum(result, tile, repeats, static_cast<int32_t>(FLOATS_PER_REPEAT), 1, 1,
                             static_cast<int32_t>(FLOATS_PER_BLOCK));
   }

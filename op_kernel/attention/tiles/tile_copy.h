@@ -68,7 +68,8 @@ __aicore__ inline void NarrowRows(const AscendC::LocalTensor<T>& result, const A
     if constexpr (sizeof(T) == sizeof(float)) {
       AscendC::Muls(result[word], values[word], 1.0f, width, static_cast<uint8_t>(rows), params);
     } else {
-      AscendC::Cast(result[word], values[word], AscendC::RoundMode::CAST_RINT, width, static_cast<uint8_t>(rows), params);
+      AscendC::Cast(result[word], values[word], AscendC::RoundMode::CAST_RINT, width, static_cast<uint8_t>(rows),
+                    params);
     }
   }
 }
@@ -92,7 +93,8 @@ __aicore__ inline void WidenRows(const AscendC::LocalTensor<float>& result, cons
     if constexpr (sizeof(T) == sizeof(float)) {
       AscendC::Muls(result[word], values[word], 1.0f, width, static_cast<uint8_t>(rows), params);
     } else {
-      AscendC::Cast(result[word], values[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows), params);
+      AscendC::Cast(result[word], values[word], AscendC::RoundMode::CAST_NONE, width, static_cast<uint8_t>(rows),
+                    params);
     }
   }
 }

@@ -29,7 +29,7 @@ struct SameType<A, A> {
 
 constexpr uint32_t VECTORS_PER_CUBE = 2;
 constexpr uint32_t BLOCK_BYTES = 32;
-constexpr uint32_t FRACTAL = 16;        // rows and columns of a 16-bit fractal
+constexpr uint32_t FRACTAL = 16;  // rows and columns of a 16-bit fractal
 constexpr uint32_t FLOATS_PER_REPEAT = 64;
 constexpr uint32_t FLOATS_PER_BLOCK = 8;
 

@@ -18,7 +18,8 @@ struct MatmulType {
 
 template <class A, class... Others>
 class Matmul {
-  static_assert(sizeof(A) == 0, "the simulator has no Matmul object (lib/matmul_intf.h): use LoadData, Mmad and Fixpipe");
+  static_assert(sizeof(A) == 0,
+                "the simulator has no Matmul object (lib/matmul_intf.h): use LoadData, Mmad and Fixpipe");
 };
 template <class A, class... Others>
 using MatmulImpl = Matmul<A, Others...>;

@@ -34,11 +34,8 @@ Tensor OnDevice(const Tensor& t, c10::Device device) {
 class Call {
  public:
   Call(const c10::OperatorHandle& op, Stack* stack)
-      : op_(op),
-        stack_(*stack),
-        first_(stack->size() - op.schema().arguments().size()),
-        originals_(stack->begin() + static_cast<std::ptrdiff_t>(first_), stack->end()),
-        device_(DeviceOf(originals_)) {}
+      : op_(op), stack_(*stack), first_(stack->size() - op.schema().arguments().size()),
+        originals_(stack->begin() + static_cast<std::ptrdiff_t>(first_), stack->end()), device_(DeviceOf(originals_)) {}
 
   void Run() {
     const auto& arguments = op_.schema().arguments();
@@ -91,7 +88,7 @@ class Call {
   Stack& stack_;
   std::size_t first_;  // of the call's arguments in the stack
   std::vector<IValue> originals_;
-  std::optional<c10::Device> device_;  // of the results; none when all tensors are on the CPU
+  std::optional<c10::Device> device_;                 // of the results; none when all tensors are on the CPU
   std::vector<std::pair<Tensor, Tensor>> resizable_;  // on the CPU, on the device
 };
 

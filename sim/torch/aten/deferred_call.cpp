@@ -145,11 +145,9 @@ class Task {
 class DeferredCall {
  public:
   DeferredCall(const c10::OperatorHandle& op, Stack* stack, TaskOrder order)
-      : op_(op),
-        stack_(*stack),
+      : op_(op), stack_(*stack),
         arguments_(stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()), stack->end()),
-        device_(DeviceOf(arguments_)),
-        captured_(order == TaskOrder::kCaptured) {}
+        device_(DeviceOf(arguments_)), captured_(order == TaskOrder::kCaptured) {}
 
   void Submit(void* stream) {
     RequireOneDevice(op_, arguments_, device_);

@@ -17,7 +17,8 @@ bool IsNpu(const Tensor& tensor) { return tensor.defined() && tensor.device().ty
 Tensor OnCpu(const Tensor& tensor, bool owns) {
   if (!IsNpu(tensor)) return tensor;
   const auto options = tensor.options().device(at::kCPU);
-  Tensor cpu = owns ? at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), [tensor](void*) {}, options)
+  Tensor cpu = owns ? at::from_blob(
+                          tensor.data_ptr(), tensor.sizes(), tensor.strides(), [tensor](void*) {}, options)
                     : at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), options);
   cpu._set_conj(tensor.is_conj());
   cpu._set_neg(tensor.is_neg());
@@ -46,9 +47,13 @@ void* CurrentStream(const std::optional<c10::Device>& device) {
 }
 
 bool TakesHostTensors(const std::string& op) {
-  static const std::unordered_set<std::string> names = {"aten::copy_", "aten::index", "aten::index_put",
-                                                        "aten::index_put_", "aten::_index_put_impl_",
-                                                        "aten::_unsafe_index", "aten::_unsafe_index_put"};
+  static const std::unordered_set<std::string> names = {"aten::copy_",
+                                                        "aten::index",
+                                                        "aten::index_put",
+                                                        "aten::index_put_",
+                                                        "aten::_index_put_impl_",
+                                                        "aten::_unsafe_index",
+                                                        "aten::_unsafe_index_put"};
   return names.count(op) != 0;
 }
 

@@ -37,9 +37,9 @@ const std::unordered_set<std::string> kByDeviceWithGraph = {"aten::gru", "aten::
                                                             "aten::lstm_cell"};
 
 // Operators whose general form serves every device: copies, allocations, and one with a result on the host.
-const std::unordered_set<std::string> kGeneral = {"aten::_pack_padded_sequence", "aten::_to_copy",  "aten::clone",
-                                                  "aten::empty_like",            "aten::new_empty",
-                                                  "aten::new_empty_strided"};
+const std::unordered_set<std::string> kGeneral = {
+    "aten::_pack_padded_sequence", "aten::_to_copy", "aten::clone", "aten::empty_like", "aten::new_empty",
+    "aten::new_empty_strided"};
 
 // Operators that only change how memory is looked at.
 bool IsView(const c10::OperatorHandle& op) {

@@ -168,15 +168,15 @@ extern "C" __global__ __aicore__ void filled(GM_ADDR out) {
   }
 }
 
-#define CORNER(name)                                                         \
-  void Run_##name(Corner& corner);                                           \
-  extern "C" __global__ __aicore__ void name(GM_ADDR in, GM_ADDR out) {      \
-    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);                          \
-    if ASCEND_IS_AIC {                                                       \
-      Corner corner(in, out);                                                \
-      Run_##name(corner);                                                    \
-    }                                                                        \
-  }                                                                          \
+#define CORNER(name)                                                    \
+  void Run_##name(Corner& corner);                                      \
+  extern "C" __global__ __aicore__ void name(GM_ADDR in, GM_ADDR out) { \
+    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);                     \
+    if ASCEND_IS_AIC {                                                  \
+      Corner corner(in, out);                                           \
+      Run_##name(corner);                                               \
+    }                                                                   \
+  }                                                                     \
   void Run_##name(Corner& corner)
 
 CORNER(mmad_too_large) {
@@ -421,11 +421,12 @@ void ShowWindow(GM_ADDR in, GM_ADDR unit, GM_ADDR out, const ProbeTiling& t) {
   Fixpipe(result, c.Get<float>(), FixpipeParamsV220(t.columns, t.rows, CeilAlign(t.rows, 16), t.columns, false));
 }
 
-#define WINDOW_KERNEL(name, type)                                                                              \
+#define WINDOW_KERNEL(name, type)                                                                               \
   extern "C" __global__ __aicore__ void window_##name(GM_ADDR in, GM_ADDR unit, GM_ADDR out, GM_ADDR address) { \
-    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);                                                            \
-    GET_TILING_DATA_WITH_STRUCT(ProbeTiling, tiling, address);                                                 \
-    if ASCEND_IS_AIC ShowWindow<type>(in, unit, out, tiling);                                                  \
+    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);                                                             \
+    GET_TILING_DATA_WITH_STRUCT(ProbeTiling, tiling, address);                                                  \
+    if ASCEND_IS_AIC                                                                                            \
+      ShowWindow<type>(in, unit, out, tiling);                                                                  \
   }
 
 WINDOW_KERNEL(half, half)
@@ -482,11 +483,12 @@ void ShowFractals(GM_ADDR in, GM_ADDR unit, GM_ADDR out, const FractalTiling& t)
   }
 }
 
-#define FRACTAL_KERNEL(name, type)                                                                               \
+#define FRACTAL_KERNEL(name, type)                                                                                \
   extern "C" __global__ __aicore__ void fractals_##name(GM_ADDR in, GM_ADDR unit, GM_ADDR out, GM_ADDR address) { \
-    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);                                                              \
-    GET_TILING_DATA_WITH_STRUCT(FractalTiling, tiling, address);                                                 \
-    if ASCEND_IS_AIC ShowFractals<type>(in, unit, out, tiling);                                                  \
+    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);                                                               \
+    GET_TILING_DATA_WITH_STRUCT(FractalTiling, tiling, address);                                                  \
+    if ASCEND_IS_AIC                                                                                              \
+      ShowFractals<type>(in, unit, out, tiling);                                                                  \
   }
 
 FRACTAL_KERNEL(half, half)

@@ -143,16 +143,18 @@ void PadToGm(GM_ADDR src, GM_ADDR out, const MoveTiling& tiling) {
   DataCopyPad(Gm<T>(out), buffer.Get<T>()[tiling.offset], Bytes(tiling));
 }
 
-#define PAD_KERNELS(name, type)                                                                            \
+#define PAD_KERNELS(name, type)                                                                               \
   extern "C" __global__ __aicore__ void pad_to_ub_##name(GM_ADDR init, GM_ADDR src, GM_ADDR out, GM_ADDR t) { \
-    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);                                                        \
-    GET_TILING_DATA_WITH_STRUCT(MoveTiling, tiling, t);                                                    \
-    if ASCEND_IS_AIV PadToUb<type>(init, src, out, tiling);                                                \
-  }                                                                                                        \
-  extern "C" __global__ __aicore__ void pad_to_gm_##name(GM_ADDR src, GM_ADDR out, GM_ADDR t) {            \
-    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);                                                        \
-    GET_TILING_DATA_WITH_STRUCT(MoveTiling, tiling, t);                                                    \
-    if ASCEND_IS_AIV PadToGm<type>(src, out, tiling);                                                      \
+    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);                                                           \
+    GET_TILING_DATA_WITH_STRUCT(MoveTiling, tiling, t);                                                       \
+    if ASCEND_IS_AIV                                                                                          \
+      PadToUb<type>(init, src, out, tiling);                                                                  \
+  }                                                                                                           \
+  extern "C" __global__ __aicore__ void pad_to_gm_##name(GM_ADDR src, GM_ADDR out, GM_ADDR t) {               \
+    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);                                                           \
+    GET_TILING_DATA_WITH_STRUCT(MoveTiling, tiling, t);                                                       \
+    if ASCEND_IS_AIV                                                                                          \
+      PadToGm<type>(src, out, tiling);                                                                        \
   }
 
 PAD_KERNELS(int8, int8_t)
@@ -242,11 +244,12 @@ void NdToNz(GM_ADDR init, GM_ADDR src, GM_ADDR out, const MoveTiling& tiling) {
   buffer.Show(out);
 }
 
-#define ND_KERNEL(name, type)                                                                               \
+#define ND_KERNEL(name, type)                                                                                \
   extern "C" __global__ __aicore__ void nd_to_nz_##name(GM_ADDR init, GM_ADDR src, GM_ADDR out, GM_ADDR t) { \
-    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);                                                         \
-    GET_TILING_DATA_WITH_STRUCT(MoveTiling, tiling, t);                                                     \
-    if ASCEND_IS_AIC NdToNz<type>(init, src, out, tiling);                                                  \
+    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);                                                          \
+    GET_TILING_DATA_WITH_STRUCT(MoveTiling, tiling, t);                                                      \
+    if ASCEND_IS_AIC                                                                                         \
+      NdToNz<type>(init, src, out, tiling);                                                                  \
   }
 
 ND_KERNEL(int8, int8_t)
@@ -270,7 +273,8 @@ void Combine(GM_ADDR src, GM_ADDR out, const MoveTiling& tiling) {
   extern "C" __global__ __aicore__ void combine_##name(GM_ADDR src, GM_ADDR out, GM_ADDR t) { \
     KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);                                           \
     GET_TILING_DATA_WITH_STRUCT(MoveTiling, tiling, t);                                       \
-    if ASCEND_IS_AIV Combine<type>(src, out, tiling);                                         \
+    if ASCEND_IS_AIV                                                                          \
+      Combine<type>(src, out, tiling);                                                        \
   }
 
 ATOMIC_KERNEL(float, float)

@@ -5,17 +5,17 @@ using namespace AscendC;
 
 struct ProductTiling {
   uint16_t m, n, k;
-  uint8_t left;     // A is m x k by LoadData 2D (0) or 3D (1); k x m by 2D (2), LoadDataWithTranspose (3) or 3D (4)
-  uint8_t right;    // B is n x k by LoadData 2D (0); k x n by 2D (1), LoadDataWithTranspose (2) or 3D (3)
-  uint8_t rounds;   // K in this many parts, accumulated in L0C
-  uint8_t bias;     // 0: none, 1: through the bias table, 2: half, converted on the way there
-  uint8_t output;   // 0: rows in GM, 1: NZ in GM, 2: NZ through L1, 3: DataCopy from L0C
+  uint8_t left;    // A is m x k by LoadData 2D (0) or 3D (1); k x m by 2D (2), LoadDataWithTranspose (3) or 3D (4)
+  uint8_t right;   // B is n x k by LoadData 2D (0); k x n by 2D (1), LoadDataWithTranspose (2) or 3D (3)
+  uint8_t rounds;  // K in this many parts, accumulated in L0C
+  uint8_t bias;    // 0: none, 1: through the bias table, 2: half, converted on the way there
+  uint8_t output;  // 0: rows in GM, 1: NZ in GM, 2: NZ through L1, 3: DataCopy from L0C
   uint8_t relu;
   uint8_t split;
   uint8_t atomic;
-  uint8_t hf32;     // 1: to nearest even, 2: ties to zero
+  uint8_t hf32;  // 1: to nearest even, 2: ties to zero
   uint8_t per_column;
-  uint32_t quant;   // QuantMode_t
+  uint32_t quant;  // QuantMode_t
   uint32_t dst_stride;
   uint64_t scale;
 };

@@ -149,9 +149,11 @@ extern "C" __global__ __aicore__ void cleared(GM_ADDR out, GM_ADDR left) {
 
 extern "C" __global__ __aicore__ void functions(GM_ADDR out) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
-  if ASCEND_IS_AIC return;
-  const int64_t words[] = {get_block_idx(), get_block_num(), get_subblockid(), get_subblockdim(), min(3, 2), max(2.5, 3),
-                           clz(1),          clz(0),          Ceil(7, 4),       CeilAlign(17, 16), ConstCeil(9, 3), GetSortLen<half>(3)};
+  if ASCEND_IS_AIC
+    return;
+  const int64_t words[] = {get_block_idx(), get_block_num(),   get_subblockid(), get_subblockdim(),
+                           min(3, 2),       max(2.5, 3),       clz(1),           clz(0),
+                           Ceil(7, 4),      CeilAlign(17, 16), ConstCeil(9, 3),  GetSortLen<half>(3)};
   const int64_t core = get_block_idx() * get_subblockdim() + get_subblockid();
   for (int i = 0; i < 12; ++i) Gm<int64_t>(out).SetValue(core * 16 + i, words[i]);
 }

@@ -108,7 +108,8 @@ class Products {
 
 extern "C" __global__ __aicore__ void timed_products(GM_ADDR operands, GM_ADDR result, GM_ADDR tiling_gm) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
-  if ASCEND_IS_AIC Products().Run(operands, result, *reinterpret_cast<__gm__ uint32_t*>(tiling_gm));
+  if ASCEND_IS_AIC
+    Products().Run(operands, result, *reinterpret_cast<__gm__ uint32_t*>(tiling_gm));
 }
 
 // A chain of vector additions on data that never leaves UB.

@@ -42,15 +42,19 @@ void Floating(const VectorTiling& t, VectorBuffers& buffers) {
     BINARY_CASE(7, Div)
     BINARY_CASE(8, FusedMulAdd)
     BINARY_CASE(9, FusedMulAddRelu)
-    case 10: IN_EACH_FORM(t, MulAddDst, (T, T), false, (dst, a, b), BinaryStrides(t)); break;
-    SCALAR_CASE(24, LeakyRelu)
-    case 25: IN_EACH_FORM(t, Axpy, (T, T), false, (dst, a, s), UnaryStrides(t)); break;
-    UNARY_CASE(41, Exp)
-    UNARY_CASE(42, Ln)
-    UNARY_CASE(43, Abs)
-    UNARY_CASE(44, Reciprocal)
-    UNARY_CASE(45, Sqrt)
-    UNARY_CASE(46, Rsqrt)
+    case 10:
+      IN_EACH_FORM(t, MulAddDst, (T, T), false, (dst, a, b), BinaryStrides(t));
+      break;
+      SCALAR_CASE(24, LeakyRelu)
+    case 25:
+      IN_EACH_FORM(t, Axpy, (T, T), false, (dst, a, s), UnaryStrides(t));
+      break;
+      UNARY_CASE(41, Exp)
+      UNARY_CASE(42, Ln)
+      UNARY_CASE(43, Abs)
+      UNARY_CASE(44, Reciprocal)
+      UNARY_CASE(45, Sqrt)
+      UNARY_CASE(46, Rsqrt)
     default: Number<T>(t, buffers);
   }
 }

@@ -10,7 +10,7 @@ void Convert(const VectorTiling& t, VectorBuffers& buffers) {
   IN_EACH_FORM(t, Cast, (D, S), false, (dst, src, mode), UnaryStrides(t));
 }
 
-#define CAST_KERNEL(src, dst, S, D)                                                              \
+#define CAST_KERNEL(src, dst, S, D)                                                                \
   static void src##_##dst##_body(const VectorTiling& t, VectorBuffers& b) { Convert<D, S>(t, b); } \
   VECTOR_KERNEL(src##_to_##dst, src##_##dst##_body)
 

@@ -101,26 +101,26 @@ void RunVector(GM_ADDR dst, GM_ADDR src0, GM_ADDR src1, GM_ADDR out, const Vecto
 }
 
 // A kernel `name` whose body is Body<T>(tiling, buffers).
-#define VECTOR_KERNEL(name, ...)                                                                              \
-  extern "C" __global__ __aicore__ void name(GM_ADDR dst, GM_ADDR src0, GM_ADDR src1, GM_ADDR out,            \
-                                             GM_ADDR tiling_address) {                                        \
-    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);                                                           \
-    GET_TILING_DATA_WITH_STRUCT(VectorTiling, tiling, tiling_address);                                        \
-    RunVector(dst, src0, src1, out, tiling,                                                                   \
-              [](const VectorTiling& t, VectorBuffers& buffers) { __VA_ARGS__(t, buffers); });                \
+#define VECTOR_KERNEL(name, ...)                                                                   \
+  extern "C" __global__ __aicore__ void name(GM_ADDR dst, GM_ADDR src0, GM_ADDR src1, GM_ADDR out, \
+                                             GM_ADDR tiling_address) {                             \
+    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);                                                \
+    GET_TILING_DATA_WITH_STRUCT(VectorTiling, tiling, tiling_address);                             \
+    RunVector(dst, src0, src1, out, tiling,                                                        \
+              [](const VectorTiling& t, VectorBuffers& buffers) { __VA_ARGS__(t, buffers); });     \
   }
 
 // Calls one instruction in the form the host asks for; the arguments before the mask in parentheses, those after the
 // repeat count at the end.
-#define IN_EACH_FORM(t, Name, Types, NoMask, Args, ...)                                                   \
-  switch (t.form) {                                                                                       \
-    case COUNT: Name(FORM_ARGS Args, t.count); break;                                                     \
-    case PREFIX: Name(FORM_ARGS Args, t.mask[0], t.repeat, __VA_ARGS__); break;                           \
-    case BITS: {                                                                                          \
-      uint64_t mask[2] = {t.mask[0], t.mask[1]};                                                          \
-      Name(FORM_ARGS Args, mask, t.repeat, __VA_ARGS__);                                                  \
-      break;                                                                                              \
-    }                                                                                                     \
-    default: Name<FORM_ARGS Types, NoMask>(FORM_ARGS Args, MASK_PLACEHOLDER, t.repeat, __VA_ARGS__);      \
+#define IN_EACH_FORM(t, Name, Types, NoMask, Args, ...)                                              \
+  switch (t.form) {                                                                                  \
+    case COUNT: Name(FORM_ARGS Args, t.count); break;                                                \
+    case PREFIX: Name(FORM_ARGS Args, t.mask[0], t.repeat, __VA_ARGS__); break;                      \
+    case BITS: {                                                                                     \
+      uint64_t mask[2] = {t.mask[0], t.mask[1]};                                                     \
+      Name(FORM_ARGS Args, mask, t.repeat, __VA_ARGS__);                                             \
+      break;                                                                                         \
+    }                                                                                                \
+    default: Name<FORM_ARGS Types, NoMask>(FORM_ARGS Args, MASK_PLACEHOLDER, t.repeat, __VA_ARGS__); \
   }
 #define FORM_ARGS(...) __VA_ARGS__

@@ -2,23 +2,23 @@
 #include "vector_harness.h"
 
 // The mask comes before the repeat count in some and after it in others.
-#define WHOLE_CASE(index, Name, ...)                                                               \
-  case index:                                                                                      \
-    if (t.form == PREFIX) Name(dst, src, prefix, t.repeat, to, block, from __VA_ARGS__);           \
-    if (t.form == BITS) Name(dst, src, mask, t.repeat, to, block, from __VA_ARGS__);               \
-    if (t.form >= REGISTER) Name<T, false>(dst, src, 0, t.repeat, to, block, from __VA_ARGS__);    \
+#define WHOLE_CASE(index, Name, ...)                                                            \
+  case index:                                                                                   \
+    if (t.form == PREFIX) Name(dst, src, prefix, t.repeat, to, block, from __VA_ARGS__);        \
+    if (t.form == BITS) Name(dst, src, mask, t.repeat, to, block, from __VA_ARGS__);            \
+    if (t.form >= REGISTER) Name<T, false>(dst, src, 0, t.repeat, to, block, from __VA_ARGS__); \
     break;
-#define BLOCK_CASE(index, Name)                                                                    \
-  case index:                                                                                      \
-    if (t.form == PREFIX) Name(dst, src, t.repeat, prefix, to, block, from);                       \
-    if (t.form == BITS) Name(dst, src, t.repeat, mask, to, block, from);                           \
-    if (t.form >= REGISTER) Name<T, false>(dst, src, t.repeat, 0, to, block, from);                \
+#define BLOCK_CASE(index, Name)                                                     \
+  case index:                                                                       \
+    if (t.form == PREFIX) Name(dst, src, t.repeat, prefix, to, block, from);        \
+    if (t.form == BITS) Name(dst, src, t.repeat, mask, to, block, from);            \
+    if (t.form >= REGISTER) Name<T, false>(dst, src, t.repeat, 0, to, block, from); \
     break;
-#define ALL_CASE(index, Name, ...)                                                                 \
-  case index:                                                                                      \
-    if (t.form == COUNT) Name(dst, src, work, t.count __VA_ARGS__);                                \
-    if (t.form == PREFIX) Name(dst, src, work, prefix, t.repeat, from __VA_ARGS__);                \
-    if (t.form == BITS) Name(dst, src, work, mask, t.repeat, from __VA_ARGS__);                    \
+#define ALL_CASE(index, Name, ...)                                                  \
+  case index:                                                                       \
+    if (t.form == COUNT) Name(dst, src, work, t.count __VA_ARGS__);                 \
+    if (t.form == PREFIX) Name(dst, src, work, prefix, t.repeat, from __VA_ARGS__); \
+    if (t.form == BITS) Name(dst, src, work, mask, t.repeat, from __VA_ARGS__);     \
     break;
 
 template <class T>

@@ -35,13 +35,10 @@ ACL_FUNC_VISIBILITY aclError aclGetCompileopt(aclCompileOpt opt, char* value, st
 
 ACL_FUNC_VISIBILITY aclopAttr* aclopCreateAttr();
 ACL_FUNC_VISIBILITY void aclopDestroyAttr(const aclopAttr* attr);
-ACL_FUNC_VISIBILITY aclError aclopCompileAndExecute(const char* opType, int numInputs,
-                                                    const aclTensorDesc* const inputDesc[],
-                                                    const aclDataBuffer* const inputs[], int numOutputs,
-                                                    const aclTensorDesc* const outputDesc[],
-                                                    aclDataBuffer* const outputs[], const aclopAttr* attr,
-                                                    aclopEngineType engineType, aclopCompileType compileFlag,
-                                                    const char* opPath, aclrtStream stream);
+ACL_FUNC_VISIBILITY aclError aclopCompileAndExecute(
+    const char* opType, int numInputs, const aclTensorDesc* const inputDesc[], const aclDataBuffer* const inputs[],
+    int numOutputs, const aclTensorDesc* const outputDesc[], aclDataBuffer* const outputs[], const aclopAttr* attr,
+    aclopEngineType engineType, aclopCompileType compileFlag, const char* opPath, aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclopCompileAndExecuteV2(const char* opType, int numInputs, aclTensorDesc* inputDesc[],
                                                       aclDataBuffer* inputs[], int numOutputs,
                                                       aclTensorDesc* outputDesc[], aclDataBuffer* outputs[],

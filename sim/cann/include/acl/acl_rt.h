@@ -187,16 +187,14 @@ ACL_FUNC_VISIBILITY aclError aclrtGetDeviceResLimit(std::int32_t deviceId, aclrt
 ACL_FUNC_VISIBILITY aclError aclrtSetDeviceResLimit(std::int32_t deviceId, aclrtDevResLimitType type,
                                                     std::uint32_t value);
 ACL_FUNC_VISIBILITY aclError aclrtResetDeviceResLimit(std::int32_t deviceId);
-ACL_FUNC_VISIBILITY aclError aclrtSetStreamResLimit(aclrtStream stream, aclrtDevResLimitType type,
-                                                    std::uint32_t value);
+ACL_FUNC_VISIBILITY aclError aclrtSetStreamResLimit(aclrtStream stream, aclrtDevResLimitType type, std::uint32_t value);
 ACL_FUNC_VISIBILITY aclError aclrtResetStreamResLimit(aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtUseStreamResInCurrentThread(aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtUnuseStreamResInCurrentThread(aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtGetResInCurrentThread(aclrtDevResLimitType type, std::uint32_t* value);
 ACL_FUNC_VISIBILITY aclError aclrtGetStreamResLimit(aclrtStream stream, aclrtDevResLimitType type,
                                                     std::uint32_t* value);
-ACL_FUNC_VISIBILITY aclError aclrtGetPrimaryCtxState(std::int32_t deviceId, std::uint32_t* flags,
-                                                     std::int32_t* active);
+ACL_FUNC_VISIBILITY aclError aclrtGetPrimaryCtxState(std::int32_t deviceId, std::uint32_t* flags, std::int32_t* active);
 ACL_FUNC_VISIBILITY aclError aclrtDeviceCanAccessPeer(std::int32_t* canAccessPeer, std::int32_t deviceId,
                                                       std::int32_t peerDeviceId);
 ACL_FUNC_VISIBILITY aclError aclrtGetDeviceUtilizationRate(std::int32_t deviceId, aclrtUtilizationInfo* info);
@@ -227,11 +225,10 @@ ACL_FUNC_VISIBILITY aclError aclrtMemcpy(void* dst, std::size_t destMax, const v
 ACL_FUNC_VISIBILITY aclError aclrtMemcpyAsync(void* dst, std::size_t destMax, const void* src, std::size_t count,
                                               aclrtMemcpyKind kind, aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtMemcpyAsyncWithCondition(void* dst, std::size_t destMax, const void* src,
-                                                           std::size_t count, aclrtMemcpyKind kind,
-                                                           aclrtStream stream);
+                                                           std::size_t count, aclrtMemcpyKind kind, aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtMemset(void* devPtr, std::size_t maxCount, std::int32_t value, std::size_t count);
-ACL_FUNC_VISIBILITY aclError aclrtMemsetAsync(void* devPtr, std::size_t maxCount, std::int32_t value,
-                                              std::size_t count, aclrtStream stream);
+ACL_FUNC_VISIBILITY aclError aclrtMemsetAsync(void* devPtr, std::size_t maxCount, std::int32_t value, std::size_t count,
+                                              aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtPointerGetAttributes(const void* ptr, aclrtPtrAttributes* attributes);
 ACL_FUNC_VISIBILITY aclError aclrtReserveMemAddress(void** virPtr, std::size_t size, std::size_t alignment,
                                                     void* expectPtr, std::uint64_t flags);
@@ -282,8 +279,7 @@ ACL_FUNC_VISIBILITY aclError aclrtEventGetTimestamp(aclrtEvent event, std::uint6
 // Values in memory
 ACL_FUNC_VISIBILITY aclError aclrtValueWrite(void* devAddr, std::uint64_t value, std::uint32_t flag,
                                              aclrtStream stream);
-ACL_FUNC_VISIBILITY aclError aclrtValueWait(void* devAddr, std::uint64_t value, std::uint32_t flag,
-                                            aclrtStream stream);
+ACL_FUNC_VISIBILITY aclError aclrtValueWait(void* devAddr, std::uint64_t value, std::uint32_t flag, aclrtStream stream);
 
 // Captured graphs
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureBegin(aclrtStream stream, aclmdlRICaptureMode mode);

@@ -7,7 +7,18 @@ namespace {
 constexpr uint32_t kCount = 256;
 
 enum class Bug {
-  kNone, kGmRead, kGmWrite, kGmSize, kUb, kUbVector, kUbOffset, kWriteInput, kNull, kUbAddress, kUbLength, kOperand
+  kNone,
+  kGmRead,
+  kGmWrite,
+  kGmSize,
+  kUb,
+  kUbVector,
+  kUbOffset,
+  kWriteInput,
+  kNull,
+  kUbAddress,
+  kUbLength,
+  kOperand
 };
 
 template <Bug bug>
@@ -19,18 +30,18 @@ void AddOne(const Arguments& gm) {
   x.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(bug == Bug::kNull ? nullptr : gm.x),
                     bug == Bug::kGmSize ? kCount - 8 : kCount);
   z.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(bug == Bug::kWriteInput ? gm.x : gm.z));
-  DataCopy(in, x, last);  // BUG null_tensor
+  DataCopy(in, x, last);           // BUG null_tensor
   DataCopy(in[last], x[last], 8);  // BUG off_by_one_set_global_buffer
   if constexpr (bug == Bug::kGmRead) DataCopy(in[last], Gm<float>(gm.x)[kCount - 7], 8);  // BUG off_by_one_gm_read
-  if constexpr (bug == Bug::kUb) DataCopy(in[last], x[last - 8], 16);  // BUG off_by_one_ub
-  if constexpr (bug == Bug::kUbAddress) DataCopy(in[last - 1], x[last], 8);  // BUG misaligned_ub_address
-  if constexpr (bug == Bug::kUbLength) DataCopy(in[last], x[last], 7);  // BUG length_not_whole_blocks
+  if constexpr (bug == Bug::kUb) DataCopy(in[last], x[last - 8], 16);                     // BUG off_by_one_ub
+  if constexpr (bug == Bug::kUbAddress) DataCopy(in[last - 1], x[last], 8);               // BUG misaligned_ub_address
+  if constexpr (bug == Bug::kUbLength) DataCopy(in[last], x[last], 7);                    // BUG length_not_whole_blocks
   Order<HardEvent::MTE2_V>();
   if constexpr (bug == Bug::kOperand) Adds(out, in[1], 1.0f, kCount - 8);  // BUG misaligned_vector_operand
-  Adds(out, in, 1.0f, bug == Bug::kUbVector ? kCount + 1 : kCount);  // BUG off_by_one_vector
+  Adds(out, in, 1.0f, bug == Bug::kUbVector ? kCount + 1 : kCount);        // BUG off_by_one_vector
   Order<HardEvent::V_MTE3>();
-  DataCopy(z, out, last);  // BUG write_to_input
-  DataCopy(z[last], out[bug == Bug::kUbOffset ? last + 8 : last], 8);  // BUG off_by_one_ub_read
+  DataCopy(z, out, last);                                                                 // BUG write_to_input
+  DataCopy(z[last], out[bug == Bug::kUbOffset ? last + 8 : last], 8);                     // BUG off_by_one_ub_read
   if constexpr (bug == Bug::kGmWrite) DataCopyPad(z[kCount - 7], out, {1, 32, 0, 0, 0});  // BUG off_by_one_gm_write
 }
 

@@ -37,13 +37,13 @@ void Order() {
   }
 }
 
-#define ENTRY(name, task_type, function)                                              \
+#define ENTRY(name, task_type, function)                                                \
   __global__ __aicore__ void name(GM_ADDR x, GM_ADDR y, GM_ADDR z, GM_ADDR workspace) { \
-    KERNEL_TASK_TYPE_DEFAULT(task_type);                                              \
-    function(Arguments{x, y, z, workspace});                                              \
+    KERNEL_TASK_TYPE_DEFAULT(task_type);                                                \
+    function(Arguments{x, y, z, workspace});                                            \
   }
-#define TWINS(name, task_type)                     \
-  ENTRY(name##_broken, task_type, name<true>)      \
+#define TWINS(name, task_type)                \
+  ENTRY(name##_broken, task_type, name<true>) \
   ENTRY(name##_correct, task_type, name<false>)
 // For kernels with a parameter that says which part is left out.
 #define TWINS_OF(name, task_type, kernel, missing, nothing) \

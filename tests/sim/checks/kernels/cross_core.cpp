@@ -8,7 +8,15 @@ constexpr uint32_t kTile = kSize * kSize, kHalfTile = kTile / 2;
 constexpr uint16_t kSumReady = 0, kProductReady = 1, kSumRead = 2;
 
 enum class Bug {
-  kNone, kNoVectorToCube, kNoCubeToVector, kNoAnswer, kOneVectorForgets, kWrongFlag, kLeftSet, kWrongPipe, kSetEarly
+  kNone,
+  kNoVectorToCube,
+  kNoCubeToVector,
+  kNoAnswer,
+  kOneVectorForgets,
+  kWrongFlag,
+  kLeftSet,
+  kWrongPipe,
+  kSetEarly
 };
 
 // Both vector cores store x + 1 to the workspace, half a tile each; the cube multiplies it by y; the vectors copy the
@@ -52,7 +60,7 @@ void CubeOfProduct(const Arguments& gm, GlobalTensor<half> sum, GlobalTensor<flo
   const auto c = Buffer<float, TPosition::CO1>(pipe, kTile);
   for (uint32_t i = 0; i < kSteps; ++i) {
     DataCopy(b1, Gm<half>(gm.y), kTile);
-    if constexpr (bug == Bug::kWrongFlag) CrossCoreWaitFlag(kSumRead);  // BUG wrong_cross_core_flag
+    if constexpr (bug == Bug::kWrongFlag) CrossCoreWaitFlag(kSumRead);             // BUG wrong_cross_core_flag
     else if constexpr (bug != Bug::kNoVectorToCube) CrossCoreWaitFlag(kSumReady);  // BUG one_vector_forgets
     // BUG missing_vector_to_cube wrong_pipe_of_cross_core_flag cross_core_flag_too_early missing_answer_between_cores
     DataCopy(a1, sum, kTile);
@@ -76,7 +84,8 @@ template <Bug bug>
 void Product(const Arguments& gm) {
   const GlobalTensor<half> sum = Gm<half>(gm.workspace);
   const GlobalTensor<float> product = Gm<float>(gm.workspace + kTile * sizeof(half));
-  if ASCEND_IS_AIV VectorsOfProduct<bug>(gm, sum, product);
+  if ASCEND_IS_AIV
+    VectorsOfProduct<bug>(gm, sum, product);
   else CubeOfProduct<bug>(gm, sum, product);
 }
 
@@ -85,7 +94,8 @@ template <bool broken>
 void cross_core_flag_overflow(const Arguments&) {
   constexpr int kSets = broken ? 18 : 15;
   for (int i = 0; i < kSets; ++i) {
-    if ASCEND_IS_AIC CrossCoreSetFlag<2, PIPE_FIX>(0);  // BUG cross_core_flag_overflow
+    if ASCEND_IS_AIC
+      CrossCoreSetFlag<2, PIPE_FIX>(0);  // BUG cross_core_flag_overflow
     else CrossCoreWaitFlag(0);
   }
 }

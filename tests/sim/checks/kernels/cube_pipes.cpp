@@ -11,10 +11,8 @@ struct Tile {
   LocalTensor<float> c;
 
   explicit Tile(TPipe& pipe)
-      : a1(Buffer<half, TPosition::A1>(pipe, kCount)),
-        b1(Buffer<half, TPosition::B1>(pipe, kCount)),
-        a2(Buffer<half, TPosition::A2>(pipe, kCount)),
-        b2(Buffer<half, TPosition::B2>(pipe, kCount)),
+      : a1(Buffer<half, TPosition::A1>(pipe, kCount)), b1(Buffer<half, TPosition::B1>(pipe, kCount)),
+        a2(Buffer<half, TPosition::A2>(pipe, kCount)), b2(Buffer<half, TPosition::B2>(pipe, kCount)),
         c(Buffer<float, TPosition::CO1>(pipe, kCount)) {}
 };
 

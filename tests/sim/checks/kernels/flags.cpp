@@ -23,10 +23,10 @@ void AddOne(const Arguments& gm) {
   for (int32_t i = 0; i < 2; ++i) {
     const int32_t id = bug == Bug::kWrongId ? i + 1 : bug == Bug::kSharedId ? 0 : i;
     if constexpr (bug == Bug::kWrongPair) WaitFlag<HardEvent::MTE2_MTE3>(id);  // BUG wait_for_wrong_pipes
-    else WaitFlag<HardEvent::MTE2_V>(id);  // BUG wait_without_set wait_for_wrong_id
-    if constexpr (bug == Bug::kWaitTwice) WaitFlag<HardEvent::MTE2_V>(id);  // BUG wait_twice
-    Adds(tiles[i], tiles[i], 1.0f, kTile);  // BUG flag_set_too_early
-    SetFlag<HardEvent::V_MTE3>(i);  // BUG flag_left_set
+    else WaitFlag<HardEvent::MTE2_V>(id);                                      // BUG wait_without_set wait_for_wrong_id
+    if constexpr (bug == Bug::kWaitTwice) WaitFlag<HardEvent::MTE2_V>(id);     // BUG wait_twice
+    Adds(tiles[i], tiles[i], 1.0f, kTile);                                     // BUG flag_set_too_early
+    SetFlag<HardEvent::V_MTE3>(i);                                             // BUG flag_left_set
     if constexpr (bug != Bug::kLeftSet) WaitFlag<HardEvent::V_MTE3>(i);
     else PipeBarrier<PIPE_ALL>();
     DataCopy(Gm<float>(gm.z)[i * kTile], tiles[i], kTile);

@@ -6,8 +6,20 @@ namespace {
 constexpr uint32_t kCount = 256;
 
 enum class Bug {
-  kNone, kRepeat, kRepeatStride, kMask, kBlockStride, kOverlap, kBlockCount, kGap, kPadLength, kPadding, kAtomic,
-  kGather, kCompare, kRound
+  kNone,
+  kRepeat,
+  kRepeatStride,
+  kMask,
+  kBlockStride,
+  kOverlap,
+  kBlockCount,
+  kGap,
+  kPadLength,
+  kPadding,
+  kAtomic,
+  kGather,
+  kCompare,
+  kRound
 };
 
 // z = x + y of 256 floats, by instructions with repeats, strides and masks.
@@ -38,7 +50,7 @@ void Sum(const Arguments& gm) {
   Add(z, x, y, mask, repeats, strides);  // BUG repeat_too_large repeat_stride_too_large mask_too_long block_stride_zero
   PipeBarrier<PIPE_V>();
   if constexpr (bug == Bug::kOverlap) Add(z[32], z, y, 64, 3, {1, 1, 1, 8, 8, 8});  // BUG overlapping_repeats
-  if constexpr (bug == Bug::kCompare) Compare(bits, x, y, CMPMODE::LT, 60);  // BUG compare_count
+  if constexpr (bug == Bug::kCompare) Compare(bits, x, y, CMPMODE::LT, 60);         // BUG compare_count
   if constexpr (bug == Bug::kRound) Cast(half_z, z, RoundMode::CAST_ODD, kCount / 2);
   if constexpr (bug == Bug::kRound) Cast(z, half_z, RoundMode::CAST_RINT, 64);  // BUG cast_rounding
   if constexpr (bug == Bug::kGather) {
@@ -55,7 +67,16 @@ constexpr uint16_t kSize = 16;
 constexpr uint32_t kTile = kSize * kSize;
 
 enum class CubeBug {
-  kNone, kM, kK, kLoadRepeat, kStoreColumns, kStoreStride, kStoreRows, kStoreType, kNzStride, kNzRows
+  kNone,
+  kM,
+  kK,
+  kLoadRepeat,
+  kStoreColumns,
+  kStoreStride,
+  kStoreRows,
+  kStoreType,
+  kNzStride,
+  kNzRows
 };
 
 // z = x y of 16 x 16 halves.
@@ -94,7 +115,8 @@ void Product(const Arguments& gm) {
 // Flags between cores are 0 to 15.
 template <bool broken>
 void cross_core_flag_range(const Arguments&) {
-  if ASCEND_IS_AIC CrossCoreSetFlag<2, PIPE_FIX>(broken ? 16 : 15);  // BUG cross_core_flag_range
+  if ASCEND_IS_AIC
+    CrossCoreSetFlag<2, PIPE_FIX>(broken ? 16 : 15);  // BUG cross_core_flag_range
   else CrossCoreWaitFlag(broken ? 16 : 15);
 }
 

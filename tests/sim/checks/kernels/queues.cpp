@@ -9,7 +9,16 @@ using InQueue = TQue<QuePosition::VECIN, 2>;
 using OutQueue = TQue<QuePosition::VECOUT, 2>;
 
 enum class Bug {
-  kNone, kNoEnQue, kNoDeQue, kFreeTwice, kFreeEarly, kNoFree, kForeign, kEnQueEarly, kEnQueTwice, kDeQueTwice
+  kNone,
+  kNoEnQue,
+  kNoDeQue,
+  kFreeTwice,
+  kFreeEarly,
+  kNoFree,
+  kForeign,
+  kEnQueEarly,
+  kEnQueTwice,
+  kDeQueTwice
 };
 
 template <Bug bug>
@@ -21,15 +30,15 @@ void AddOne(const Arguments& gm) {
   pipe.InitBuffer(out_queue, 2, kTileBytes);
   for (uint32_t i = 0; i < kCount; i += kTile) {
     LocalTensor<float> in = in_queue.AllocTensor<float>();  // BUG missing_free_tensor
-    DataCopy(in, Gm<float>(gm.x)[i], kTile);  // BUG free_before_use
+    DataCopy(in, Gm<float>(gm.x)[i], kTile);                // BUG free_before_use
     if constexpr (bug != Bug::kNoEnQue) in_queue.EnQue(in);
-    if constexpr (bug == Bug::kEnQueTwice) in_queue.EnQue(in);  // BUG enque_twice
-    if constexpr (bug != Bug::kNoDeQue) in = in_queue.DeQue<float>();  // BUG missing_enque
+    if constexpr (bug == Bug::kEnQueTwice) in_queue.EnQue(in);            // BUG enque_twice
+    if constexpr (bug != Bug::kNoDeQue) in = in_queue.DeQue<float>();     // BUG missing_enque
     if constexpr (bug == Bug::kDeQueTwice) in = in_queue.DeQue<float>();  // BUG deque_twice
     if constexpr (bug == Bug::kFreeEarly) in_queue.FreeTensor(in);
     LocalTensor<float> out = out_queue.AllocTensor<float>();
     if constexpr (bug == Bug::kEnQueEarly) out_queue.EnQue(out);
-    Adds(out, in, 1.0f, kTile);  // BUG missing_deque
+    Adds(out, in, 1.0f, kTile);                               // BUG missing_deque
     if constexpr (bug == Bug::kForeign) in_queue.EnQue(out);  // BUG foreign_tensor
     else if constexpr (bug != Bug::kEnQueEarly) out_queue.EnQue(out);
     if constexpr (bug == Bug::kNoDeQue) in = in_queue.DeQue<float>();
@@ -136,11 +145,17 @@ void Allocate(const Arguments&) {
 }
 
 template <bool broken>
-void over_allocation_l1(const Arguments& gm) { Allocate<TPosition::A1, 512 * 1024 - 256, broken>(gm); }
+void over_allocation_l1(const Arguments& gm) {
+  Allocate<TPosition::A1, 512 * 1024 - 256, broken>(gm);
+}
 template <bool broken>
-void over_allocation_l0a(const Arguments& gm) { Allocate<TPosition::A2, 64 * 1024, broken>(gm); }
+void over_allocation_l0a(const Arguments& gm) {
+  Allocate<TPosition::A2, 64 * 1024, broken>(gm);
+}
 template <bool broken>
-void over_allocation_l0c(const Arguments& gm) { Allocate<TPosition::CO1, 128 * 1024, broken>(gm); }
+void over_allocation_l0c(const Arguments& gm) {
+  Allocate<TPosition::CO1, 128 * 1024, broken>(gm);
+}
 
 // TPipe leaves the last bytes of L1 to the system. Kernels may use them by address.
 template <bool broken>
