@@ -15,11 +15,13 @@ from collections.abc import Callable
 from npufa import sim
 from npufa.sim._native import native
 
-HEADER = """#pragma once
+HEADER = """#ifndef NPUFA_MUTATION_H
+#define NPUFA_MUTATION_H
 extern "C" {
 inline int npufa_mutant = 0;
 }
 inline bool Mutant(int number) { return npufa_mutant == number; }
+#endif
 """
 
 # A preprocessor line, or a statement with the head of the block it stands in.

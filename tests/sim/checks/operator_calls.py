@@ -93,7 +93,7 @@ CALLS: dict[str, dict[str, Builder]] = {
         **_random("fused_infer", (5, 22, 20, 29, 2, 27), cache="int8"),
         **_random("fused_infer", (24, 8, 6, 0), cache="float"),
         **_random("fused_infer", (13,), cache="int4"),
-        **_random("fused_infer", (0, 3), cache="fp8"),
+        **_random("fused_infer", (14, 52, 6, 3), cache="fp8"),
         **_random("fused_infer", (11, 4), cache="float", kind="plain", out_int8=True),
         **_random("fused_infer", (3,), kind="int8"),
         "quantised query": functools.partial(quantised_case, 5, nz=True, kind="rope", layout="TND_NTD", lse=True),

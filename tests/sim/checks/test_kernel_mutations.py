@@ -55,6 +55,7 @@ HARMLESS: dict[tuple[str, str, str], tuple[int, str]] = {
     ("forward_vector.h", "delete", BARRIER): (3, ORDERED_ANYWAY),
     ("mask.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
     ("scaled_queries.h", "delete", BARRIER): (4, ORDERED_ANYWAY),
+    ("query_scale.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
     ("row_output.h", "delete", BARRIER): (3, ORDERED_ANYWAY),
     ("sink_gradient.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
     ("softmax.h", "delete", BARRIER): (1, ORDERED_ANYWAY),
