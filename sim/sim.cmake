@@ -11,7 +11,7 @@ add_custom_command(
     ${PROJECT_SOURCE_DIR}/sim/chip/chips.json ${NPUFA_CHIPS_SOURCE}
   DEPENDS sim/chip/embed_chips.py sim/chip/chips.json)
 
-file(GLOB NPUFA_SIM_SOURCES CONFIGURE_DEPENDS sim/chip/*.cpp sim/ascendc/*.cpp sim/cann/*.cpp sim/torch/*.cpp)
+file(GLOB NPUFA_SIM_SOURCES CONFIGURE_DEPENDS sim/chip/*.cpp sim/ascendc/*.cpp sim/cann/*.cpp sim/hccl/*.cpp sim/torch/*.cpp)
 list(FILTER NPUFA_SIM_SOURCES EXCLUDE REGEX "/sim/cann/opbuild.*\\.cpp$")
 add_library(npufa_sim SHARED ${NPUFA_SIM_SOURCES} ${NPUFA_CHIPS_SOURCE})
 set_target_properties(npufa_sim PROPERTIES

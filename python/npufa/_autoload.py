@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SWITCH = "TORCH_DEVICE_BACKEND_AUTOLOAD"
-CHIP, CHECK = "NPUFA_SIM", "NPUFA_SIM_CHECK"
+CHIP, CHECK, DEVICES = "NPUFA_SIM", "NPUFA_SIM_CHECK", "NPUFA_SIM_DEVICES"
 
 
 def cann_library() -> str | None:

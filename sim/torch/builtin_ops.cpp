@@ -1,5 +1,6 @@
-// The aclnn operators that torch_npu itself needs to hold tensors: copies between views and types, and zeroing. Every
-// other operator of torch runs on the CPU.
+// The aclnn operators that torch_npu itself needs to hold and to send tensors: copies between views and types, zeroing,
+// padding. Every other operator of torch runs on the CPU.
+#include <cstring>
 #include <functional>
 #include <string>
 #include <utility>
@@ -60,6 +61,23 @@ std::vector<LoopDim> LoopOver(const aclTensor& dst, const aclTensor& src) {
     dims.push_back({dst.sizes[i], dst.strides[i], moves ? src.strides[i - missing] : 0});
   }
   return dims;
+}
+
+// The same value everywhere.
+template <class T>
+std::function<void()> Filler(const aclTensor& tensor, T value) {
+  std::vector<LoopDim> dims = LoopOver(tensor, tensor);
+  for (LoopDim& dim : dims) dim.src_stride = 0;
+  return [dims, value, dst = FirstElement<T>(tensor)] { CopyStrided(dims.data(), dims.size(), dst, &value); };
+}
+
+// False when the scalar's type is not one that tensors have.
+template <class T>
+bool ScalarAs(const aclScalar& scalar, T& value) {
+  return VisitElementType(scalar.data_type, [&](auto stored) {
+    std::memcpy(&stored, scalar.value.data(), sizeof stored);
+    value = ConvertElement<T>(stored);
+  });
 }
 
 std::string Shape(const std::vector<std::int64_t>& sizes) {
@@ -128,14 +146,10 @@ ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceCopy(void*, std::uint64_t, aclOpExec
 ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceZeroGetWorkspaceSize(aclTensor* selfRef, std::uint64_t* workspaceSize,
                                                                  aclOpExecutor** executor) {
   if (!selfRef || !workspaceSize || !executor) return ReportApiError(kParamNullptr, __func__, "an argument is null");
-  std::vector<LoopDim> dims = LoopOver(*selfRef, *selfRef);
-  for (LoopDim& dim : dims) dim.src_stride = 0;
   std::function<int()> run;
   VisitElementType(selfRef->data_type, [&](auto element) {
-    using T = decltype(element);
-    run = [dims, dst = FirstElement<T>(*selfRef)] {
-      const T zero{};
-      CopyStrided(dims.data(), dims.size(), dst, &zero);
+    run = [fill = Filler(*selfRef, element)] {
+      fill();
       return static_cast<int>(ACL_SUCCESS);
     };
   });
@@ -144,6 +158,55 @@ ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceZeroGetWorkspaceSize(aclTensor* self
                           "aclDataType " + std::to_string(selfRef->data_type) + " is not supported");
   }
   return Prepare(workspaceSize, executor, std::move(run));
+}
+
+// pad: before and after the last dimension, then of the one before it, and so on.
+ACL_FUNC_VISIBILITY aclnnStatus aclnnConstantPadNdGetWorkspaceSize(const aclTensor* self, const aclIntArray* pad,
+                                                                   const aclScalar* value, const aclTensor* out,
+                                                                   std::uint64_t* workspaceSize,
+                                                                   aclOpExecutor** executor) {
+  if (!self || !pad || !value || !out || !workspaceSize || !executor) {
+    return ReportApiError(kParamNullptr, __func__, "an argument is null");
+  }
+  const std::size_t rank = self->sizes.size();
+  aclTensor inner = *out;  // the part of out that self fills
+  bool fits = pad->values.size() % 2 == 0 && pad->values.size() <= 2 * rank && out->sizes.size() == rank;
+  for (std::size_t i = 0; fits && i < rank; ++i) {
+    const std::size_t at = 2 * (rank - 1 - i);
+    const bool padded = at < pad->values.size();
+    const std::int64_t before = padded ? pad->values[at] : 0, after = padded ? pad->values[at + 1] : 0;
+    fits = before >= 0 && after >= 0 && out->sizes[i] == before + self->sizes[i] + after;
+    inner.sizes[i] = self->sizes[i];
+    inner.offset += before * out->strides[i];
+  }
+  if (!fits) {
+    return ReportApiError(kParamInvalid, __func__,
+                          "self has shape " + Shape(self->sizes) + ", pad " + Shape(pad->values) + ", out " +
+                              Shape(out->sizes) + "; expected pads of 0 or more that add up to out");
+  }
+  std::function<int()> run;
+  VisitElementType(self->data_type == out->data_type ? self->data_type : ACL_DT_UNDEFINED, [&](auto element) {
+    using T = decltype(element);
+    T constant{};
+    if (!ScalarAs(*value, constant)) return;
+    run = [fill = Filler(*out, constant), dims = LoopOver(inner, *self), dst = FirstElement<T>(inner),
+           src = FirstElement<T>(*self)] {
+      fill();
+      CopyStrided(dims.data(), dims.size(), dst, static_cast<const T*>(src));
+      return static_cast<int>(ACL_SUCCESS);
+    };
+  });
+  if (!run) {
+    return ReportApiError(kParamInvalid, __func__,
+                          "self, value and out have aclDataTypes " + std::to_string(self->data_type) + ", " +
+                              std::to_string(value->data_type) + " and " + std::to_string(out->data_type) +
+                              "; expected self and out of one type that the simulated chip holds");
+  }
+  return Prepare(workspaceSize, executor, std::move(run));
+}
+
+ACL_FUNC_VISIBILITY aclnnStatus aclnnConstantPadNd(void*, std::uint64_t, aclOpExecutor* executor, aclrtStream stream) {
+  return Execute(__func__, executor, stream);
 }
 
 ACL_FUNC_VISIBILITY aclnnStatus aclnnInplaceZero(void*, std::uint64_t, aclOpExecutor* executor, aclrtStream stream) {

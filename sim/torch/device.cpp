@@ -1,7 +1,9 @@
 // Process and device: initialisation, the current device and context.
 #include "device.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <string>
 
 #include "acl/acl.h"
@@ -14,19 +16,43 @@ namespace {
 constexpr std::int32_t kNone = -1;
 thread_local std::int32_t current_device = kNone;
 std::atomic<bool> initialised{false};
-std::atomic<bool> opened[kDeviceCount];
+std::atomic<bool> opened[kMostDevices];
 
 // A context stands for its device; only its address matters.
-char contexts[kDeviceCount];
+char contexts[kMostDevices];
 
-bool IsDevice(std::int32_t device) { return device >= 0 && device < kDeviceCount; }
+bool IsDevice(std::int32_t device) { return device >= 0 && device < DeviceCount(); }
 
 aclError NoSuchDevice(const char* function, std::int32_t device) {
   return Fail(ACL_ERROR_RT_INVALID_DEVICEID, function,
-              "device " + std::to_string(device) + " does not exist; expected 0.." + std::to_string(kDeviceCount - 1));
+              "device " + std::to_string(device) + " does not exist; expected 0.." + std::to_string(DeviceCount() - 1) +
+                  " (NPUFA_SIM_DEVICES, or ASCEND_RT_VISIBLE_DEVICES, says how many there are)");
+}
+
+// Every number of "0,1,2", which are those of the host that the process may see.
+std::int32_t Visible(std::int32_t present) {
+  const char* list = std::getenv("ASCEND_RT_VISIBLE_DEVICES");
+  if (list == nullptr) return present;
+  std::int32_t visible = 0;
+  for (char* end = nullptr; *list != '\0'; list = *end == ',' ? end + 1 : end) {
+    const long number = std::strtol(list, &end, 10);
+    if (end == list || number < 0 || number >= present) break;  // CANN, too, stops at what it cannot use
+    ++visible;
+  }
+  return visible;
 }
 
 }  // namespace
+
+std::int32_t DeviceCount() {
+  static const std::int32_t count = [] {
+    const char* text = std::getenv("NPUFA_SIM_DEVICES");
+    return Visible(text == nullptr ? 1 : std::clamp(std::atoi(text), 1, kMostDevices));
+  }();
+  return count;
+}
+
+std::int32_t CurrentDevice() { return std::max(current_device, 0); }
 
 }  // namespace npufa_sim
 
@@ -44,7 +70,7 @@ aclError aclFinalize() {
 
 aclError aclrtGetDeviceCount(std::uint32_t* count) {
   NPUFA_SIM_REQUIRE_POINTER(count);
-  *count = kDeviceCount;
+  *count = static_cast<std::uint32_t>(DeviceCount());
   return ACL_SUCCESS;
 }
 
@@ -84,7 +110,7 @@ aclError aclrtGetCurrentContext(aclrtContext* context) {
 }
 
 aclError aclrtSetCurrentContext(aclrtContext context) {
-  for (std::int32_t device = 0; device < kDeviceCount; ++device) {
+  for (std::int32_t device = 0; device < DeviceCount(); ++device) {
     if (context == &contexts[device]) return aclrtSetDevice(device);
   }
   return Fail(ACL_ERROR_RT_INVALID_HANDLE, __func__, "the context is not one of this process");
@@ -103,6 +129,12 @@ aclError aclrtDeviceCanAccessPeer(std::int32_t* canAccessPeer, std::int32_t devi
   if (!IsDevice(peerDeviceId)) return NoSuchDevice(__func__, peerDeviceId);
   *canAccessPeer = deviceId != peerDeviceId;
   return ACL_SUCCESS;
+}
+
+// Memory of all devices is the process's own.
+aclError aclrtDeviceEnablePeerAccess(std::int32_t peerDeviceId, std::uint32_t flags) {
+  if (flags != 0) return Fail(ACL_ERROR_INVALID_PARAM, __func__, "flags is " + std::to_string(flags) + ", expected 0");
+  return IsDevice(peerDeviceId) ? ACL_SUCCESS : NoSuchDevice(__func__, peerDeviceId);
 }
 
 // A device has one context.

@@ -13,17 +13,22 @@ constexpr std::size_t kAlignment = 512;
 
 }  // namespace
 
-void* Heap::Allocate(std::size_t bytes, std::uint64_t limit) {
+bool Heap::Fits(std::size_t bytes, std::uint64_t limit, std::int32_t account) const {
+  const auto used = used_.find(account);
+  return bytes <= limit && (used == used_.end() || used->second <= limit - bytes);
+}
+
+void* Heap::Allocate(std::size_t bytes, std::uint64_t limit, std::int32_t account) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
-  if (rounded < bytes || !Fits(rounded, limit)) return nullptr;
+  if (rounded < bytes || !Fits(rounded, limit, account)) return nullptr;
   // Fresh memory is zero, which programs rely on although nobody promises it.
   void* storage = std::calloc(1, rounded + kAlignment);
   if (storage == nullptr) return nullptr;
   char* memory = static_cast<char*>(storage);
   memory += kAlignment - reinterpret_cast<std::uintptr_t>(storage) % kAlignment;
-  blocks_[memory] = {rounded, bytes, storage, false};
-  used_ += rounded;
+  blocks_[memory] = {rounded, bytes, storage, false, account};
+  used_[account] += rounded;
   return memory;
 }
 
@@ -31,22 +36,22 @@ bool Heap::Free(void* memory) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto block = blocks_.find(static_cast<char*>(memory));
   if (block == blocks_.end() || block->second.storage == nullptr) return false;
-  used_ -= block->second.rounded;
+  used_[block->second.account] -= block->second.rounded;
   std::free(block->second.storage);
   blocks_.erase(block);
   return true;
 }
 
-bool Heap::Take(std::size_t bytes, std::uint64_t limit) {
+bool Heap::Take(std::size_t bytes, std::uint64_t limit, std::int32_t account) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!Fits(bytes, limit)) return false;
-  used_ += bytes;
+  if (!Fits(bytes, limit, account)) return false;
+  used_[account] += bytes;
   return true;
 }
 
-void Heap::GiveBack(std::size_t bytes) {
+void Heap::GiveBack(std::size_t bytes, std::int32_t account) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  used_ -= bytes;
+  used_[account] -= bytes;
 }
 
 void Heap::Map(char* begin, std::size_t bytes) {
@@ -106,9 +111,10 @@ std::vector<GmRegion> Heap::Regions() const {
   return regions;
 }
 
-std::uint64_t Heap::Used() const {
+std::uint64_t Heap::Used(std::int32_t account) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return used_;
+  const auto used = used_.find(account);
+  return used == used_.end() ? 0 : used->second;
 }
 
 Heap::Blocks::const_iterator Heap::Find(const char* at) const {

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "acl/acl.h"
+#include "device.h"
 #include "errors.h"
 #include "heap.h"
 #include "runtime.h"
@@ -19,7 +20,7 @@ Heap& HostHeap() {
 aclError AllocateDevice(const char* function, void** pointer, std::size_t bytes) {
   if (pointer == nullptr) return Fail(ACL_ERROR_INVALID_PARAM, function, "devPtr is null");
   if (bytes == 0) return Fail(ACL_ERROR_INVALID_PARAM, function, "size is 0; expected at least 1 byte");
-  *pointer = DeviceHeap().Allocate(bytes, CurrentChip().hbm_bytes);
+  *pointer = DeviceHeap().Allocate(bytes, CurrentChip().hbm_bytes, CurrentDevice());
   return *pointer != nullptr ? ACL_SUCCESS : DeviceIsFull(function, bytes);
 }
 
@@ -88,8 +89,9 @@ Heap& DeviceHeap() {
 
 aclError DeviceIsFull(const char* function, std::size_t bytes) {
   return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, function,
-              std::to_string(bytes) + " bytes do not fit: " + std::to_string(DeviceHeap().Used()) + " of the " +
-                  std::to_string(CurrentChip().hbm_bytes) + " bytes of " + CurrentChip().name + " are in use");
+              std::to_string(bytes) + " bytes do not fit: " + std::to_string(DeviceHeap().Used(CurrentDevice())) +
+                  " of the " + std::to_string(CurrentChip().hbm_bytes) + " bytes of " + CurrentChip().name +
+                  " are in use");
 }
 
 bool IsDeviceMemory(const void* address, std::uint64_t bytes) { return DeviceHeap().BytesFrom(address) >= bytes; }
@@ -108,7 +110,7 @@ aclError aclrtGetMemInfo(aclrtMemAttr, std::size_t* free, std::size_t* total) {
   NPUFA_SIM_REQUIRE_POINTER(free);
   NPUFA_SIM_REQUIRE_POINTER(total);
   *total = CurrentChip().hbm_bytes;
-  *free = *total - DeviceHeap().Used();
+  *free = *total - DeviceHeap().Used(CurrentDevice());
   return ACL_SUCCESS;
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "acl/acl.h"
+#include "device.h"
 #include "errors.h"
 #include "heap.h"
 #include "runtime.h"
@@ -23,6 +24,7 @@ std::size_t WholePages(std::size_t bytes) { return (bytes + kPage - 1) / kPage *
 struct Physical {
   int file;
   std::size_t bytes;
+  std::int32_t device;
   int mappings = 0;
   bool freed = false;
 };
@@ -74,15 +76,15 @@ class VirtualMemory {
 
   aclError Create(const char* function, aclrtDrvMemHandle* handle, std::size_t bytes) {
     if (bytes == 0) return Fail(ACL_ERROR_INVALID_PARAM, function, "size is 0; expected at least 1 byte");
-    if (!DeviceHeap().Take(bytes, CurrentChip().hbm_bytes)) return DeviceIsFull(function, bytes);
+    if (!DeviceHeap().Take(bytes, CurrentChip().hbm_bytes, CurrentDevice())) return DeviceIsFull(function, bytes);
     const int file = memfd_create("npufa_sim", MFD_CLOEXEC);
     if (file < 0 || ftruncate(file, static_cast<off_t>(bytes)) != 0) {
       if (file >= 0) close(file);
-      DeviceHeap().GiveBack(bytes);
+      DeviceHeap().GiveBack(bytes, CurrentDevice());
       return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, function, "the host has no " + std::to_string(bytes) + " bytes left");
     }
     const std::lock_guard<std::mutex> lock(mutex_);
-    auto* physical = new Physical{file, bytes};
+    auto* physical = new Physical{file, bytes, CurrentDevice()};
     physicals_[physical] = physical;
     *handle = physical;
     return ACL_SUCCESS;
@@ -161,7 +163,7 @@ class VirtualMemory {
   void DropUnused(Physical* physical) {
     if (!physical->freed || physical->mappings != 0) return;
     close(physical->file);
-    DeviceHeap().GiveBack(physical->bytes);
+    DeviceHeap().GiveBack(physical->bytes, physical->device);
     physicals_.erase(physical);
     delete physical;
   }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import io
 import multiprocessing
+import os
 import tempfile
 import traceback
 from datetime import timedelta
@@ -21,7 +22,7 @@ import torch
 import torch.distributed as dist
 
 WORLD = 4
-GROUP_TIMEOUT, TIMEOUT = 20, 60  # seconds; a collective that some ranks do not join must fail, not hang
+GROUP_TIMEOUT, TIMEOUT = 20, 120  # seconds; a collective that some ranks do not join must fail, not hang
 
 
 def _packed(thing) -> bytes:
@@ -36,6 +37,7 @@ def _unpacked(data: bytes):
 
 def _serve(rank: int, store: str, connection) -> None:
     torch.set_num_threads(1)
+    os.environ["NPUFA_SIM_DEVICES"] = str(WORLD)  # for what simulates an NPU per rank
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=WORLD,
                             timeout=timedelta(seconds=GROUP_TIMEOUT))
     groups = {size: dist.new_group([*range(WORLD - size, WORLD)]) for size in range(1, WORLD)} | {WORLD: None}

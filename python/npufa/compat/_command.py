@@ -20,6 +20,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--no-check", action="store_true", help="do not check simulated kernels: faster")
     parser.add_argument("--children", action="store_true",
                         help="the same in the Python processes that the script starts (NPUFA_SIM)")
+    parser.add_argument("--devices", type=int, choices=range(1, 17), metavar="N",
+                        help="simulated chips that the process and its children have (default: one)")
     parser.add_argument("-m", dest="module", action="store_true", help="`script` is a module, as in python -m")
     parser.add_argument("script")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
@@ -34,7 +36,7 @@ def _run(arguments: argparse.Namespace) -> None:
         from ..sim._session import DEFAULT_SOC
 
         soc, check = arguments.soc or DEFAULT_SOC, not arguments.no_check
-        sim.enable(soc, check=check)
+        sim.enable(soc, check=check, devices=arguments.devices)
         if arguments.children:
             _autoload.ask_children(soc, check)
     install()

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from .. import _autoload, _script
 from . import chips, enable, profile, program
-from ._session import DEFAULT_SOC
+from ._session import DEFAULT_SOC, set_devices
 from .profiling import ProfileError, ProfileReport
 
 
@@ -18,6 +18,8 @@ def _run(arguments: argparse.Namespace) -> None:
     if program.is_source(arguments.script):
         return _run_program(arguments)
     _script.require(arguments.script, "python -m npufa.sim run")
+    if arguments.devices is not None:
+        set_devices(arguments.devices)
     if arguments.children:
         _autoload.ask_children(arguments.soc, check=not arguments.no_check)
         _autoload.simulate_if_asked()
@@ -94,6 +96,8 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a Python script, or an Ascend C program, on a simulated chip")
     run.add_argument("--soc", default=DEFAULT_SOC, help="the chip (default: %(default)s)")
+    run.add_argument("--devices", type=int, choices=range(1, 17), metavar="N",
+                     help="of a script: chips for the process and its children (default: NPUFA_SIM_DEVICES, or 1)")
     run.add_argument("--no-check", action="store_true", help="do not check kernels: faster")
     run.add_argument("--trace", metavar="FILE", help="profile the whole script; print the table and save the trace, "
                      "which ui.perfetto.dev opens")

@@ -19,6 +19,7 @@ from .._version import minor
 from . import graph_engine
 from ._native import LIBRARY_DIR, native
 
+MOST_DEVICES = 16  # sim/torch/device.h
 DEFAULT_SOC = os.environ.get(_autoload.CHIP) or "Ascend910B3"
 
 
@@ -111,8 +112,16 @@ def _import_torch_npu() -> None:
         print("\n".join(lines))
 
 
-def enable(soc: str = DEFAULT_SOC, check: bool = True, force: bool = False) -> None:
-    """Makes `torch.npu` a simulated device for the rest of the process.
+def set_devices(devices: int) -> None:
+    """Kept in the environment: the runtime reads it there, and child processes have as many."""
+    if not isinstance(devices, int) or not 1 <= devices <= MOST_DEVICES:
+        raise ValueError(f"npufa.sim.enable: devices is not a number of chips of a host, got {devices!r}; expected "
+                         f"1..{MOST_DEVICES}")
+    os.environ[_autoload.DEVICES] = str(devices)
+
+
+def enable(soc: str = DEFAULT_SOC, check: bool = True, force: bool = False, devices: int | None = None) -> None:
+    """Makes `torch.npu` simulated devices for the rest of the process.
 
     Where CANN is installed the real NPU is left alone, with a warning, unless `force` is given. Calling again with the
     same `soc` only sets `check`.
@@ -122,10 +131,12 @@ def enable(soc: str = DEFAULT_SOC, check: bool = True, force: bool = False) -> N
             as NPUFA_SIM, or Ascend910B3.
         check: check every access and every order between instructions of the kernels that run.
         force: simulate although this host has a CANN.
+        devices: how many chips there are, 1 to 16; by default as many as NPUFA_SIM_DEVICES says, or one. Processes
+            that each take one talk to each other by `torch.distributed` with "hccl".
 
     Raises:
         ImportError: torch_npu is missing or not the version this is made for.
-        ValueError: no such chip.
+        ValueError: no such chip, or another number of devices.
         RuntimeError: another chip was chosen before, or torch_npu runs on a real CANN already, or the simulator's
             libraries are missing.
     """
@@ -144,6 +155,8 @@ def enable(soc: str = DEFAULT_SOC, check: bool = True, force: bool = False) -> N
             raise RuntimeError("npufa.sim.enable: torch_npu is loaded already; enable the simulator before it is "
                                "imported, and set TORCH_DEVICE_BACKEND_AUTOLOAD=0 where CANN is installed")
         _require_chip(soc)
+        if devices is not None:
+            set_devices(devices)
         _load_cann_libraries()
         native().npufa_sim_select_chip(soc.encode())
         graph_engine.install()

@@ -187,3 +187,34 @@ def test_environment_names_the_chip():
 def test_children_cannot_be_forced():
     done = python("-m", "npufa.sim", "run", "--children", "--force", "script.py")
     assert done.returncode == 2 and "--children: a host with a CANN cannot be simulated" in done.stderr
+
+
+DEVICES = """
+import torch
+torch.zeros(1).npu()
+torch.npu.set_device(1)
+kept = torch.zeros(2**20).npu()
+free = [torch.npu.mem_get_info(device)[0] for device in (0, 1)]
+print(torch.npu.device_count(), free[0] > free[1], kept.to("npu:0").device)
+"""
+
+
+@pytest.mark.parametrize("how", ["npufa.sim", "npufa", "environment"])
+def test_several_devices(tmp_path, how):
+    (script := tmp_path / "script.py").write_text(DEVICES)
+    environment = {"NPUFA_SIM": "Ascend910B3", "NPUFA_SIM_DEVICES": "3"} if how == "environment" else {}
+    command = [] if how == "environment" else ["-m", how, "run", "--devices", "3"]
+    done = python(*command, str(script), **environment)
+    assert (done.returncode, done.stdout) == (0, "3 True npu:0\n"), done.stderr
+
+
+def test_visible_devices():
+    code = "from npufa import sim; sim.enable(devices=4); import torch; print(torch.npu.device_count())"
+    assert run(code, ASCEND_RT_VISIBLE_DEVICES="2,3") == "2\n"
+    assert run(code, ASCEND_RT_VISIBLE_DEVICES="0,9") == "1\n"
+
+
+@pytest.mark.parametrize("devices", [0, 17, "2"])
+def test_illegal_number_of_devices(devices):
+    done = python("-c", f"from npufa import sim; sim.enable(devices={devices!r})")
+    assert f"npufa.sim.enable: devices is not a number of chips of a host, got {devices!r}; expected " in done.stderr

@@ -197,6 +197,7 @@ ACL_FUNC_VISIBILITY aclError aclrtGetStreamResLimit(aclrtStream stream, aclrtDev
 ACL_FUNC_VISIBILITY aclError aclrtGetPrimaryCtxState(std::int32_t deviceId, std::uint32_t* flags, std::int32_t* active);
 ACL_FUNC_VISIBILITY aclError aclrtDeviceCanAccessPeer(std::int32_t* canAccessPeer, std::int32_t deviceId,
                                                       std::int32_t peerDeviceId);
+ACL_FUNC_VISIBILITY aclError aclrtDeviceEnablePeerAccess(std::int32_t peerDeviceId, std::uint32_t flags);
 ACL_FUNC_VISIBILITY aclError aclrtGetDeviceUtilizationRate(std::int32_t deviceId, aclrtUtilizationInfo* info);
 ACL_FUNC_VISIBILITY aclError aclrtDeviceGetUuid(std::int32_t deviceId, aclrtUuid* uuid);
 ACL_FUNC_VISIBILITY aclError aclrtGetLogicDevIdByUserDevId(std::int32_t userDevid, std::int32_t* logicDevId);
