@@ -127,11 +127,15 @@ bool DigitsFit(const Spec& spec, const ForwardTiling& tiling) {
   return spec.kv_dtype == DType::kInt8 && ScalesCanBeApart(spec, tiling);
 }
 
+// Rows of the longest sequence.
+std::int64_t MostRows(const Spec& spec, const ForwardTiling& tiling) {
+  const bool guess = spec.q_lens_on_device && spec.IsPackedBatch();  // as many tokens in every sequence
+  return guess ? (spec.q_tokens + spec.batch - 1) / spec.batch : tiling.sequences.longestQuery;
+}
+
 bool HasFewRows(const Spec& spec, const ForwardTiling& tiling) {
   constexpr std::int64_t kFewRows = 64;
-  const bool guess = spec.q_lens_on_device && spec.IsPackedBatch();  // as many tokens in every sequence
-  const std::int64_t tokens = guess ? (spec.q_tokens + spec.batch - 1) / spec.batch : tiling.sequences.longestQuery;
-  return spec.heads / spec.kv_heads * tokens <= kFewRows;
+  return spec.heads / spec.kv_heads * MostRows(spec, tiling) <= kFewRows;
 }
 
 // Digits are worth it where the rows are few.
@@ -202,6 +206,20 @@ void SetTileSizes(const Spec& spec, Operands operands, ForwardTiling* tiling) {
   }
 }
 
+// Two heads that share lines of memory are read together where their rows make one tile: each line once, and whole.
+bool TakesPairs(const Spec& spec, Operands operands, const ForwardTiling& tiling) {
+  constexpr std::uint64_t kLine = 512;
+  const std::uint64_t dim = tiling.headDim, most = 2 * tiling.sequences.groupSize;
+  const auto beside = [&](const TensorStrides& rows) { return rows.head == dim && rows.token > dim; };
+  const bool share = beside(tiling.key.rows) && beside(tiling.value.rows) &&
+                     (spec.prefix_tokens == 0 || (beside(tiling.key.prefix) && beside(tiling.value.prefix)));
+  // Longer sequences in the batch must not change how a short one is computed.
+  const bool alone = tiling.batchInvariant == 0 || !spec.IsPackedBatch();
+  return operands == Operands::kStored && share && alone && tiling.valueDim == dim && spec.rope_dim == 0 &&
+         2 * dim * ItemBytes(spec) == kLine && spec.kv_heads % 2 == 0 && most <= tiling.tileRows &&
+         HasFewRows(spec, tiling) && MostRows(spec, tiling) < static_cast<std::int64_t>(most);
+}
+
 void SetWorkspace(const Spec& spec, Operands operands, ForwardTiling* tiling) {
   const std::uint64_t item = ItemBytes(spec);
   const std::uint64_t rows = std::uint64_t{PIPELINE_SLOTS} * tiling->slotRows;
@@ -219,11 +237,17 @@ void SetWorkspace(const Spec& spec, Operands operands, ForwardTiling* tiling) {
   if (operands == Operands::kDigits || operands == Operands::kWidened || tiling->int8Products) {
     tiling->queryBytes = std::uint64_t{KEY_SLOTS} * tiling->slotRows * tiling->keyPitch * item;
   }
-  const std::uint64_t group = tiling->sequences.groupSize;
+  const std::uint64_t group = tiling->tileHeads;
   tiling->partRows = tiling->batchInvariant
                          ? static_cast<std::uint32_t>(std::clamp<std::uint64_t>(group, PIECE_ROWS, tiling->tileRows))
                          : tiling->tileRows;
   tiling->partBytes = RoundUp(std::uint64_t{tiling->partRows} * (tiling->productPitch + 2) * sizeof(float), 512);
+}
+
+void SetTiles(const Spec& spec, Operands operands, ForwardTiling* tiling) {
+  SetTileSizes(spec, operands, tiling);
+  tiling->tileHeads = (TakesPairs(spec, operands, *tiling) ? 2 : 1) * tiling->sequences.groupSize;
+  SetWorkspace(spec, operands, tiling);
 }
 
 // Whatever lengths there are.
@@ -240,8 +264,8 @@ std::uint64_t PartsOf(const ForwardTiling& tiling, std::uint64_t cores) {
   if (!tiling.batchInvariant) return 2 * cores;
   const SequenceTiling& s = tiling.sequences;
   const std::uint64_t rows = std::min<std::uint64_t>(s.qTokens, PIECE_ROWS) * s.batch;
-  const std::uint64_t blocks = (s.groupSize + tiling.tileRows - 1) / tiling.tileRows;
-  return tiling.pieceBlocks > 0 ? rows * (s.heads / s.groupSize) * blocks * tiling.mostPieces : 0;
+  const std::uint64_t blocks = (tiling.tileHeads + tiling.tileRows - 1) / tiling.tileRows;
+  return tiling.pieceBlocks > 0 ? rows * (s.heads / tiling.tileHeads) * blocks * tiling.mostPieces : 0;
 }
 
 std::uint64_t WorkspaceOf(const ForwardTiling& tiling, std::uint64_t cores) {
@@ -255,8 +279,7 @@ std::uint64_t WorkspaceForAnyLengths(const Spec& spec, const ForwardTiling& tili
                                      const ChipLimits& chip) {
   const auto with = [&](Operands other) {
     ForwardTiling changed = tiling;
-    SetTileSizes(spec, other, &changed);
-    SetWorkspace(spec, other, &changed);
+    SetTiles(spec, other, &changed);
     return WorkspaceOf(changed, MostCores(spec, changed.tileRows, chip));
   };
   const bool may_change = spec.IsPackedBatch() && !tiling.batchInvariant && DigitsFit(spec, tiling);
@@ -309,8 +332,7 @@ ForwardLaunch FillTiling(const Call& call, const Spec& spec, float scale, const 
   const Operands operands = OperandsOf(spec, tiling);
   const std::uint64_t any_lengths =
       call.q_lens || call.kv_lens ? WorkspaceForAnyLengths(spec, tiling, operands, chip) : 0;
-  SetTileSizes(spec, operands, &tiling);
-  SetWorkspace(spec, operands, &tiling);
+  SetTiles(spec, operands, &tiling);
   FillWork(call, spec, chip, tiling);
   tiling.parts = static_cast<std::uint32_t>(PartsOf(tiling, tiling.cores));
 

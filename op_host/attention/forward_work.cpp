@@ -36,7 +36,7 @@ struct SequenceUnits {
 
 // As the kernel's schedule has them: rows of tiles are heads of a group where that makes fewer tiles.
 SequenceUnits UnitsOf(const HostSequence& s, const ForwardTiling& tiling) {
-  const std::int64_t group = tiling.sequences.groupSize, heads = tiling.sequences.heads, rows = tiling.tileRows;
+  const std::int64_t group = tiling.tileHeads, heads = tiling.sequences.heads, rows = tiling.tileRows;
   const std::int64_t blocks_of_heads = CeilDiv(group, rows);
   const bool by_head = blocks_of_heads * s.stored_rows < group * CeilDiv(s.stored_rows, rows);
   const std::int64_t step = by_head ? 1 : rows, repeats = by_head ? blocks_of_heads : 1;

@@ -73,6 +73,7 @@ struct ForwardTiling {
   uint32_t valueDim;
   uint32_t ropeDim;
   uint32_t tileRows;     // query rows of a work item: both vector cores together
+  uint32_t tileHeads;    // most heads that are rows of one tile: of a group, or of two that share lines of memory
   uint32_t slotRows;     // rows of scores and products: of every digit of the tile's rows
   uint32_t stepColumns;  // keys per pipeline step
   uint32_t chunkFloats;  // scores that a vector core processes at once

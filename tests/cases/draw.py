@@ -70,15 +70,16 @@ class Draw:
         wide[..., 1:-2] = tensor
         return wide[..., 1:-2]
 
-    def dims(self, budget=150_000, head_dim=None, multiple=1):
+    def dims(self, budget=150_000, head_dim=None, multiple=1, kv_heads=None):
         """B, N, Nkv, Sq, Skv, D whose score matrices together hold at most ~`budget` elements."""
         d = head_dim or self.head_dim(self.pick(64, 128, 64 if self.long else 512), multiple)
         batch = self.pick(1, 1, 2, 3)
-        kv_heads = self.pick(1, 1, 2, 3)
+        fixed, kv_heads = kv_heads, kv_heads or self.pick(1, 1, 2, 3)
         heads = kv_heads * self.pick(1, 1, 2, 4, 5)
         longest = 200
         if self.long:
-            batch, kv_heads, heads = self.pick((1, 1, 1), (1, 1, 2), (2, 1, 1), (1, 2, 2))
+            if fixed is None:
+                batch, kv_heads, heads = self.pick((1, 1, 1), (1, 1, 2), (2, 1, 1), (1, 2, 2))
             budget, longest = 16 * budget, 1300
         allowed = max(1, budget // (batch * heads) // max(1, d // 32))
         sq = self.size(min(allowed, longest))

@@ -139,7 +139,7 @@ def _quantisation(d, kw, dtype, heads, dim, value_dim, fixed, prefix="dequant"):
 
 
 def incre_case(d, **fixed):
-    """`fixed`: layout, dtype, paged, padding, antiquant, out_int8, head_dim."""
+    """`fixed`: layout, dtype, paged, padding, antiquant, out_int8, head_dim, kv_heads."""
     on = lambda name, p: fixed.get(name, d.chance(p))  # noqa: E731
     layout = fixed.get("layout") or d.pick("BSH", "BSND", "BNSD")
     dtype = fixed.get("dtype") or d.pick(*FLOATS)
@@ -179,7 +179,7 @@ def incre_case(d, **fixed):
 
 
 def _decode_shape(d, fixed):
-    batch, heads, kv_heads, _, skv, dim = d.dims(head_dim=fixed.get("head_dim"))
+    batch, heads, kv_heads, _, skv, dim = d.dims(head_dim=fixed.get("head_dim"), kv_heads=fixed.get("kv_heads"))
     return batch, heads, kv_heads, d.pick(skv, d.size(1300 if d.long else 200)), dim
 
 
@@ -221,8 +221,8 @@ def _page(d, kw, layout, key, value, used, rope=None, fill=None):
 
 
 def fused_infer_case(d, **fixed):
-    """`fixed`: layout, dtype, sq, kind (plain, paged, padding, prefix, rope, int8), cache, mode, lse, head_dim and
-    softcap."""
+    """`fixed`: layout, dtype, sq, kind (plain, paged, padding, prefix, rope, int8), cache, mode, lse, head_dim,
+    kv_heads and softcap."""
     layout = fixed.get("layout") or d.pick(*FUSED_LAYOUTS)
     packed = "T" in layout.split("_")[0]
     kinds = ("plain", "plain", "paged", "rope") if packed else ("plain", "plain", "paged", "padding", "prefix", "rope",
@@ -243,7 +243,7 @@ class _Fused:
         self.d, self.layout, self.dtype, self.kind, self.cache, self.fixed = d, layout, dtype, kind, cache, fixed
         multiple = 8 if cache == "int4" else 1
         self.batch, self.heads, self.kv_heads, self.sq, self.skv, self.dim = d.dims(
-            head_dim=fixed.get("head_dim"), multiple=multiple)
+            head_dim=fixed.get("head_dim"), multiple=multiple, kv_heads=fixed.get("kv_heads"))
         if fixed.get("sq") or d.chance(0.3):
             self.sq = fixed.get("sq") or 1
         self.value_dim = d.integer(1, self.dim) if cache == "float" and d.chance(0.15) else self.dim

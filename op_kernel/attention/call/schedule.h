@@ -11,7 +11,7 @@ constexpr uint32_t WHOLE_TILE = 0xffffffff;
 // Query rows that share keys, with a running softmax each: tokens of one head, or heads of one token.
 struct Tile {
   Sequence sequence;
-  bool rowsAreHeads;    // rows are query heads of a group at one token, else tokens of one head
+  bool rowsAreHeads;    // rows are query heads of one group, or of two, at one token, else tokens of one head
   uint32_t head;        // of the first row
   uint32_t firstRow;    // token of the first row, within the sequence
   uint32_t rows;        // that take part
@@ -58,7 +58,7 @@ class Schedule {
   // Heads, or groups of them, with tiles of their own. Sequences must not decrease from call to call.
   __aicore__ inline uint32_t Heads(uint32_t sequence) {
     const SequenceTiling& sequences = tiling_->sequences;
-    return RowsAreHeads(sequences_.Load(sequence).qStored) ? sequences.heads / sequences.groupSize : sequences.heads;
+    return RowsAreHeads(sequences_.Load(sequence).qStored) ? sequences.heads / tiling_->tileHeads : sequences.heads;
   }
   __aicore__ inline uint32_t TilesPerHead(uint32_t sequence) {
     const uint32_t stored = sequences_.Load(sequence).qStored;
@@ -75,7 +75,7 @@ class Schedule {
   // The part of the first piece of tile `index`.
   __aicore__ inline uint32_t PartOfPieces(uint32_t sequence, uint32_t index) const {
     const SequenceTiling& s = tiling_->sequences;
-    return (sequence * Min(PIECE_ROWS, s.qTokens) * (s.heads / s.groupSize) * BlocksOfHeads() + index) *
+    return (sequence * Min(PIECE_ROWS, s.qTokens) * (s.heads / tiling_->tileHeads) * BlocksOfHeads() + index) *
            tiling_->mostPieces;
   }
 
@@ -105,12 +105,12 @@ class Schedule {
     const uint32_t stored = tile.sequence.qStored;
     tile.rowsAreHeads = RowsAreHeads(stored);
     if (tile.rowsAreHeads) {
-      const uint32_t groupSize = tiling_->sequences.groupSize;
+      const uint32_t heads = tiling_->tileHeads;
       const uint32_t blocks = BlocksOfHeads();
       const uint32_t block = index % blocks * tiling_->tileRows;
-      tile.head = index / blocks / stored * groupSize + block;
+      tile.head = index / blocks / stored * heads + block;
       tile.firstRow = index / blocks % stored;
-      tile.storedRows = Min(tiling_->tileRows, groupSize - block);
+      tile.storedRows = Min(tiling_->tileRows, heads - block);
       tile.rows = tile.firstRow < tile.sequence.qLength ? tile.storedRows : 0;
     } else {
       const uint32_t perHead = CeilDiv(stored, tiling_->tileRows);
@@ -140,13 +140,13 @@ class Schedule {
     return a.tile != b.tile ? a.tile < b.tile : a.keyBlock < b.keyBlock;
   }
 
-  // Of the heads of a group.
-  __aicore__ inline uint32_t BlocksOfHeads() const { return CeilDiv(tiling_->sequences.groupSize, tiling_->tileRows); }
+  // Of the heads that a tile could have as rows.
+  __aicore__ inline uint32_t BlocksOfHeads() const { return CeilDiv(tiling_->tileHeads, tiling_->tileRows); }
 
   // Where that makes fewer tiles of a sequence, as for one token.
   __aicore__ inline bool RowsAreHeads(uint32_t stored) const {
     return static_cast<uint64_t>(BlocksOfHeads()) * stored <
-           static_cast<uint64_t>(tiling_->sequences.groupSize) * CeilDiv(stored, tiling_->tileRows);
+           static_cast<uint64_t>(tiling_->tileHeads) * CeilDiv(stored, tiling_->tileRows);
   }
 
   // Keys that any row of the tile keeps.

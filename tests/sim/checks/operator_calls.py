@@ -96,6 +96,8 @@ CALLS: dict[str, dict[str, Builder]] = {
         **_random("fused_infer", (14, 52, 6, 3), cache="fp8"),
         **_random("fused_infer", (11, 4), cache="float", kind="plain", out_int8=True),
         **_random("fused_infer", (3,), kind="int8"),
+        **_random("fused_infer", (2,), kind="paged", layout="BSH", sq=1, head_dim=128, kv_heads=2, dtype=HALF,
+                  cache="float"),
         "quantised query": functools.partial(quantised_case, 5, nz=True, kind="rope", layout="TND_NTD", lse=True),
         **_each("inference", _inference, _DECODE),
     },

@@ -22,6 +22,8 @@ FEATURES = [
     *({"layout": "BNSD_BSND", "sparse_mode": mode} for mode in range(5)),
     *({"layout": "TND", "sparse_mode": mode} for mode in range(5)),
     *({"layout": "BSH", "head_dim": dim} for dim in (1, 17, 128, 129, 256, 512)),
+    *({"layout": layout, "kind": kind, "sq": 2, "head_dim": 128, "kv_heads": 2, "cache": "float"}
+      for layout, kind in (("BSND", "prefix"), ("TND", "paged"), ("BSH", "padding"))),
 ]  # fmt: skip
 
 

@@ -16,8 +16,14 @@ FEATURES = [
     *({"head_dim": dim} for dim in (1, 17, 128, 129, 256, 512)),
 ]  # fmt: skip
 
+# Two heads share lines of 512 bytes, and are read together.
+PAIRS = [{"kv_heads": heads, "head_dim": dim, "dtype": dtype, "layout": layout, "paged": paged, "antiquant": False}
+         for heads, dim, dtype, layout, paged in ((2, 128, torch.float16, "BSH", True),
+                                                  (4, 128, torch.bfloat16, "BSND", False),
+                                                  (2, 64, torch.float32, "BSND", True))]  # fmt: skip
 
-@pytest.mark.parametrize("fixed", FEATURES, ids=str)
+
+@pytest.mark.parametrize("fixed", FEATURES + PAIRS, ids=str)
 @on_device
 def test_features(fixed):
     verify_calls("incre", 500, 5, **fixed)
@@ -32,6 +38,12 @@ def test_random_calls(first):
 @on_device
 def test_long_calls():
     verify_calls("incre", 10_000, 20, long=True)
+
+
+@pytest.mark.parametrize("fixed", PAIRS, ids=str)
+@on_device
+def test_long_calls_of_pairs(fixed):
+    verify_calls("incre", 700, 5, long=True, **fixed)
 
 
 @pytest.mark.slow
