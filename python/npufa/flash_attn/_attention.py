@@ -20,9 +20,7 @@ from ..ops import (
     npu_fusion_attention_v3,
 )
 from . import _alibi
-from ._inputs import Inputs, Settings
-
-Result = tuple[Tensor, Tensor | None]
+from ._inputs import Inputs, Result, Settings
 
 
 def dense(inputs: Inputs, settings: Settings) -> Result:
@@ -31,7 +29,7 @@ def dense(inputs: Inputs, settings: Settings) -> Result:
         return infer(inputs, settings, "BSND")
     slopes = settings.slopes
     if slopes is not None and slopes.dim() == 2:
-        return _alibi.by_sequence(inputs, settings)
+        return _alibi.by_sequence(dense, inputs, settings)
     if slopes is None and inputs.query_rope is None:
         return _v3(inputs, settings, "BSND")
     shift = inputs.key.shape[1] - inputs.query.shape[1]
@@ -54,7 +52,7 @@ def _packed_by_lists(inputs: Inputs, settings: Settings, q_ends: list[int], k_en
     shifts = {k - q - (k0 - q0) for q0, q, k0, k in zip(q_ends, q_ends[1:], k_ends, k_ends[1:])}
     slopes = settings.slopes
     if slopes is not None and (slopes.dim() == 2 or len(shifts) > 1):
-        out, lse = _alibi.packed_by_sequence(inputs, settings, q_ends, k_ends)
+        out, lse = _alibi.packed_by_sequence(dense, inputs, settings, q_ends, k_ends)
     else:
         out, lse = _v2(inputs, settings, "TND", max(shifts, default=0), actual_seq_qlen=q_ends[1:],
                        actual_seq_kvlen=k_ends[1:])

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..integrations._rules import UNBOUNDED
 
+Result = tuple[Tensor, Tensor | None]  # output, log-sum-exp
+
 
 class Window(NamedTuple):
     """Query row i sees the keys `i + Lk - Lq - left` to `i + Lk - Lq + right`; None is no limit."""

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from . import _check
-from ._attention import Result, dense, packed
+from ._attention import dense, packed
 from ._cache import Cache, NewTokens, attend_cache
-from ._inputs import Inputs, Settings, Window
+from ._inputs import Inputs, Result, Settings, Window
 
 
 def flash_attn_func(

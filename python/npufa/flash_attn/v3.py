@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ..merge import merge_lse
 from . import _check
-from ._attention import Result, dense, packed
+from ._attention import dense, packed
 from ._cache import Cache, NewTokens, attend_cache
-from ._inputs import Inputs, Settings, Window
+from ._inputs import Inputs, Result, Settings, Window
 from ._used import UsedTokens
 
 __all__ = [

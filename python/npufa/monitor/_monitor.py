@@ -185,7 +185,7 @@ class Monitor:
         Raises:
             ImportError: prometheus_client is missing; the message names the extra.
         """
-        return registry_of(self)
+        return registry_of(self.statistics, self.degradations)
 
     def table(self) -> str:
         """Returns the counts as a table for reading."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from ._monitor import Monitor
+from ._statistics import OperatorStatistics
+
+Statistics = Callable[[], Mapping[str, OperatorStatistics]]
+Degradations = Callable[[], Mapping[tuple[str, str], int]]
 
 
-def registry_of(monitor: Monitor) -> Any:
-    """Returns a `prometheus_client.CollectorRegistry` of its own that reads `monitor` at every scrape.
+def registry_of(statistics: Statistics, degradations: Degradations) -> Any:
+    """Returns a `prometheus_client.CollectorRegistry` of its own that asks both at every scrape.
 
     Raises:
         ImportError: prometheus_client is not installed.
@@ -20,15 +22,15 @@ def registry_of(monitor: Monitor) -> Any:
     except ImportError as error:
         raise ImportError("npufa.monitor: prometheus_client is not installed; pip install npufa[monitor]") from error
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(monitor))  # type: ignore[arg-type]  # imported when it is used
+    registry.register(_Collector(statistics, degradations))  # type: ignore[arg-type]  # imported when it is used
     return registry
 
 
 class _Collector:
     """Nothing is stored here: metrics are made from the monitor's counts when they are asked for."""
 
-    def __init__(self, monitor: Monitor) -> None:
-        self.monitor = monitor
+    def __init__(self, statistics: Statistics, degradations: Degradations) -> None:
+        self.statistics, self.degradations = statistics, degradations
 
     def describe(self) -> list[Any]:
         return []
@@ -42,7 +44,7 @@ class _Collector:
         memory = CounterMetricFamily("npufa_out_of_memory", "Calls that lacked memory", labels=label)
         peak = GaugeMetricFamily("npufa_memory_peak_bytes", "High-water mark of memory after a call", labels=label)
         time = HistogramMetricFamily("npufa_call_seconds", "Duration of calls that succeeded", labels=label)
-        for name, s in self.monitor.statistics().items():
+        for name, s in self.statistics().items():
             calls.add_metric([name], s.calls)
             errors.add_metric([name], s.errors)
             memory.add_metric([name], s.out_of_memory)
@@ -50,6 +52,6 @@ class _Collector:
             time.add_metric([name], buckets=s.time.cumulative(), sum_value=s.time.total)
         degraded = CounterMetricFamily("npufa_degradations", "Fallbacks and splits of npufa.robust",
                                        labels=["operator", "kind"])
-        for (name, kind), count in self.monitor.degradations().items():
+        for (name, kind), count in self.degradations().items():
             degraded.add_metric([name, kind], count)
         yield from (calls, errors, memory, peak, time, degraded)

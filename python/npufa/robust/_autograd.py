@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ._call import Call
-
-if TYPE_CHECKING:
-    from ._robust import RobustAttention
+from ._call import Call, Level
 
 _INPUTS = ("query", "key", "value", "pse", "query_rope", "key_rope", "sink")
 
@@ -25,23 +22,23 @@ def needs_gradient(call: Call) -> bool:
 
 
 class Differentiable(torch.autograd.Function):
-    """A forward operator whose gradient is the gradient operator, both through the levels of a RobustAttention."""
+    """A forward operator whose gradient is the gradient operator, both by the same `compute`."""
 
     @staticmethod
-    def run(robust: RobustAttention, call: Call) -> tuple[Any, ...]:
+    def run(compute: Level, call: Call) -> tuple[Any, ...]:
         """Returns the results of the forward operator."""
-        results: tuple[Any, ...] = Differentiable.apply(robust, call, *(call[name] for name in _INPUTS))
+        results: tuple[Any, ...] = Differentiable.apply(compute, call, *(call[name] for name in _INPUTS))
         return results
 
     @staticmethod
-    def forward(ctx: Any, robust: RobustAttention, call: Call, *inputs: Tensor | None) -> tuple[Any, ...]:
+    def forward(ctx: Any, compute: Level, call: Call, *inputs: Tensor | None) -> tuple[Any, ...]:
         given = {name: t for name, t in zip(_INPUTS, inputs, strict=True) if t is not None}
-        results = robust.compute(call.replace(**given))
+        results = compute(call.replace(**given))
         tensors = [result for result in results if isinstance(result, Tensor)]
         ctx.mark_non_differentiable(*tensors[1:])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, *results[:3], *(r for r in results[4:] if isinstance(r, Tensor)))
-        ctx.robust, ctx.numbers = robust, [r for r in results[4:] if not isinstance(r, Tensor)]
+        ctx.compute, ctx.numbers = compute, [r for r in results[4:] if not isinstance(r, Tensor)]
         # The saved tensors are not kept twice; autograd checks the saved ones for changes in place.
         ctx.call = call.replace(**dict.fromkeys(given))
         return results
@@ -53,7 +50,7 @@ class Differentiable(torch.autograd.Function):
         inputs, results = ctx.saved_tensors[:len(_INPUTS)], ctx.saved_tensors[len(_INPUTS):]
         call = _gradient_call(ctx.call, dict(zip(_INPUTS, inputs, strict=True)), results, ctx.numbers, dy)
         with torch.autocast(call.query.device.type, enabled=False):
-            found = dict(zip(_gradients_of(call), ctx.robust.compute(call), strict=True))
+            found = dict(zip(_gradients_of(call), ctx.compute(call), strict=True))
         return (None, None, *(found.get(name) if given is not None else None
                               for name, given in zip(_INPUTS, inputs, strict=True)))
 

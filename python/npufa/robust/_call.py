@@ -31,6 +31,7 @@ _SPELLINGS = {
 }
 UNLIMITED = 2147483647
 COMPRESSED_MASK = 2048  # rows and columns
+Level = Callable[["Call"], tuple[Any, ...]]  # one way to compute a call
 
 
 class Packed(NamedTuple):

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from . import _events, _sdpa
 from ._autograd import Differentiable, needs_gradient
-from ._call import Call, as_tuple
+from ._call import Call, Level, as_tuple
 from ._failures import is_callers_mistake, is_out_of_memory
 from ._split import CannotSplitError, join, split
 
 logger = logging.getLogger("npufa.robust")
 
 _FALLIBLE = (RuntimeError, ValueError, MemoryError)
-Level = Callable[[Call], tuple[Any, ...]]
 # Floating inputs that torch.autocast casts to the region's type, as it does for the operators.
 _AUTOCAST = ("query", "key", "value", "query_rope", "key_rope", "key_shared_prefix", "value_shared_prefix", "pse",
              "pse_shift", "dy", "attention_in")
@@ -81,7 +80,7 @@ class RobustAttention:
         """
         call = _autocast(Call.bind(operator, args, kwargs))
         expected = call.on_meta()
-        results = Differentiable.run(self, call) if needs_gradient(call) else self.compute(call, expected)
+        results = Differentiable.run(self.compute, call) if needs_gradient(call) else self.compute(call, expected)
         return results if len(expected) > 1 else results[0]
 
     def compute(self, call: Call, expected: tuple[Any, ...] | None = None) -> tuple[Any, ...]:

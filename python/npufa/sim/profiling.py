@@ -21,135 +21,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ._kernel_report import CoreReport, HotSite, KernelReport, PipeReport
 from ._native import native
 from .kernel import Finding
+from .page import build
+from .timeline import draw
 
 PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
 
 
 class ProfileError(RuntimeError):
     """The simulator could not profile, or no longer has what is asked for."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PipeReport:
-    """One pipe of all cores of a kind; percentages of the kernel's time, mean over the cores that ran.
-
-    `busy` is execution at the pipe's own rate, `bandwidth` what sharing HBM and L2 adds, `flag`, `cross_core` and
-    `barrier` waiting for other pipes, other cores and the pipe itself, `empty` time before an instruction was issued
-    (for the scalar unit S: stopped by a full queue), `idle` time after the last instruction.
-    """
-
-    kind: str
-    pipe: str
-    cores: int
-    instructions: int
-    busy_percent: float
-    busy_max_percent: float
-    bandwidth_percent: float
-    flag_percent: float
-    cross_core_percent: float
-    barrier_percent: float
-    empty_percent: float
-    idle_percent: float
-
-
-@dataclasses.dataclass(frozen=True)
-class CoreReport:
-    """One core: when it finished, and how long each of its pipes was busy, both in microseconds.
-
-    `scalar_slack`: cycles that the scalar code of each of its data instructions could take beyond what the model
-    charges before the scalar unit fills all of the core's time.
-    """
-
-    kind: str
-    group: int
-    index: int
-    finish_us: float
-    busy_us: Mapping[str, float]
-    scalar_slack: float
-
-    @property
-    def busiest_us(self) -> float:
-        """Of all pipes but the scalar unit."""
-        return max((us for pipe, us in self.busy_us.items() if pipe != "S"), default=0.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Balance:
-    """How evenly the cores of a kind worked, in microseconds: (least, mean, most)."""
-
-    kind: str
-    busy_us: tuple[float, float, float]
-    finish_us: tuple[float, float, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class HotSite:
-    """A kernel statement: executions and time on its pipe, all cores together."""
-
-    instruction: str
-    file: str
-    line: int
-    kind: str
-    pipe: str
-    count: int
-    pipe_us: float
-
-
-@dataclasses.dataclass(frozen=True)
-class KernelReport:
-    """One kernel launch on the modelled chip. Times are the kernel's own; `launch_us` comes on top of each launch."""
-
-    name: str
-    soc: str
-    block_dim: int
-    clock_mhz: float
-    cycles: float
-    us: float
-    launch_us: float
-    cube_flop: float
-    cube_tflops: float
-    cube_peak_tflops: float
-    cube_percent_of_peak: float
-    vector_elements: float
-    gm_read_bytes: float
-    gm_written_bytes: float
-    hbm_read_bytes: float
-    hbm_written_bytes: float
-    hbm_gb_per_s: float
-    hbm_percent: float
-    l2_bytes: float
-    l2_percent: float
-    l2_hit_percent: float
-    bound: str
-    bound_percent: float
-    instructions: int
-    pipes: tuple[PipeReport, ...]
-    cores: tuple[CoreReport, ...]
-    hot: tuple[HotSite, ...]
-    trace_kept: bool
-
-    def pipe(self, kind: str, pipe: str) -> PipeReport:
-        """The pipe ("M", "V", "MTE2" ...) of the "cube" or "vector" cores; KeyError when it did nothing."""
-        for report in self.pipes:
-            if (report.kind, report.pipe) == (kind, pipe):
-                return report
-        raise KeyError(f"{kind} {pipe}")
-
-    def scalar_slack(self) -> dict[str, float]:
-        """Of the core of each kind that has least to spare."""
-        kinds = dict.fromkeys(core.kind for core in self.cores)
-        return {kind: min(core.scalar_slack for core in self.cores if core.kind == kind) for kind in kinds}
-
-    def balance(self) -> tuple[Balance, ...]:
-        kinds = dict.fromkeys(core.kind for core in self.cores)
-        return tuple(_balance(kind, [core for core in self.cores if core.kind == kind]) for kind in kinds)
-
-    def __str__(self) -> str:
-        from ._profile_table import kernel_table
-
-        return kernel_table(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,8 +87,6 @@ class ProfileReport:
             ImportError: Pillow is missing (pip install npufa[sim]).
             ProfileError: no kernel was launched.
         """
-        from .timeline import draw
-
         if kernel is None:
             kernel = max(range(len(self.kernels)), key=lambda i: self.kernels[i].us, default=0)
         data = json.loads(_call("npufa_sim_profile_timeline", self._id, kernel, width))
@@ -223,28 +103,29 @@ class ProfileReport:
         Raises:
             ProfileError: the file cannot be written.
         """
-        from .page import build
-
         def spans(kernel: int, most: int) -> dict[str, Any]:
             return json.loads(_call("npufa_sim_profile_spans", self._id, kernel, most))
 
-        text = build(self, title, spans, max_spans)
+        text = build(self.kernels, self.findings, title, spans, max_spans)
         try:
             Path(path).write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
             raise ProfileError(f"cannot write {path}: {error.strerror}") from None
 
     def __str__(self) -> str:
-        from ._profile_table import profile_table
-
-        return profile_table(self)
-
-
-def _balance(kind: str, cores: list[CoreReport]) -> Balance:
-    def spread(values: list[float]) -> tuple[float, float, float]:
-        return min(values), sum(values) / len(values), max(values)
-
-    return Balance(kind, spread([core.busiest_us for core in cores]), spread([core.finish_us for core in cores]))
+        if not self.kernels:
+            return "no kernel was launched on the simulated chip"
+        parts = [str(kernel) for kernel in self.kernels]
+        if len(self.kernels) > 1:
+            parts.append(
+                f"{len(self.kernels)} kernels: {self.us:.2f} us, and about {self.launch_us:.0f} us of launches"
+            )
+        if self.useful_flop is not None:
+            parts.append(
+                f"useful work: {self.useful_flop * 1e-9:.2f} GFLOP, {self.useful_tflops or 0:.1f} TFLOP/s, "
+                f"{self.useful_percent_of_peak or 0:.1f} % of cube peak"
+            )
+        return "\n\n".join(parts)
 
 
 def _scalar_slack(core: dict[str, Any]) -> float:

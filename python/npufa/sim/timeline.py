@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-    from .profiling import KernelReport
+    from ._kernel_report import KernelReport
 
 COLOURS = {
     "HBM": (90, 90, 90),

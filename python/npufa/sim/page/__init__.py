@@ -14,7 +14,8 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from ..profiling import Finding, KernelReport, ProfileReport
+from .._kernel_report import KernelReport
+from ..kernel import Finding
 from ..timeline import COLOURS
 from .kernel import kernel_section
 from .parts import grid, link, microseconds
@@ -26,20 +27,23 @@ KERNELS_LISTED = 200
 Spans = Callable[[int, int], dict[str, Any]]
 
 
-def build(report: ProfileReport, title: str, spans: Spans, max_spans: int) -> str:
+def build(
+    kernels: Sequence[KernelReport], findings: Sequence[Finding], title: str, spans: Spans, max_spans: int
+) -> str:
     """The page.
 
     Args:
-        report: what it shows.
+        kernels: of the profile, in launch order.
+        findings: of all of them, also of those that did not come to their end.
         title: its heading.
         spans: instructions of one kernel, as `npufa_sim_profile_spans` gives them: (kernel, most) to data.
         max_spans: boxes in the timelines of the whole page, more or less.
     """
-    drawn = _drawn(report.kernels)
-    sources = Sources(report.findings, [report.kernels[i] for i in drawn])
-    data = _timelines(report.kernels, drawn, spans, max_spans)
-    body = [_header(report, title, sources), _kernel_list(report.kernels, drawn)]
-    body += [kernel_section(report, index, data.get(index), sources) for index in drawn]
+    drawn = _drawn(kernels)
+    sources = Sources(findings, [kernels[i] for i in drawn])
+    data = _timelines(kernels, drawn, spans, max_spans)
+    body = [_header(kernels, findings, title, sources), _kernel_list(kernels, drawn)]
+    body += [kernel_section(kernels, index, data.get(index), sources) for index in drawn]
     body += [sources.html(), _FOOTER]
     for timeline in data.values():
         timeline["sites"] = [_site(sources, *site) for site in timeline["sites"]]
@@ -100,21 +104,22 @@ def _count(findings: Sequence[Finding], what: str) -> str:
     return f"{len(findings)} {what}" if len(findings) == 1 else f"{len(findings)} {what}s"
 
 
-def _header(report: ProfileReport, title: str, sources: Sources) -> str:
-    socs = ", ".join(dict.fromkeys(kernel.soc for kernel in report.kernels))
+def _header(kernels: Sequence[KernelReport], findings: Sequence[Finding], title: str, sources: Sources) -> str:
+    socs = ", ".join(dict.fromkeys(kernel.soc for kernel in kernels))
     text = [f"<h1>{escape(title)}</h1>"]
-    if report.kernels:
+    if kernels:
         text.append(
-            f"<p>{len(report.kernels)} kernel launch{'es' if len(report.kernels) > 1 else ''} on a simulated "
-            f"{escape(socs)}: <b>{report.us:.2f} µs</b> in kernels, about {report.launch_us:.0f} µs of launches. "
+            f"<p>{len(kernels)} kernel launch{'es' if len(kernels) > 1 else ''} on a simulated "
+            f"{escape(socs)}: <b>{sum(kernel.us for kernel in kernels):.2f} µs</b> in kernels, "
+            f"about {sum(kernel.launch_us for kernel in kernels):.0f} µs of launches. "
             "<b>All times on this page are modelled, not measured.</b></p>"
         )
     else:
         text.append("<p>No kernel came to its end on the simulated chip, so there are no times.</p>")
-    problems = [finding for finding in report.findings if not finding.note]
-    notes = [finding for finding in report.findings if finding.note]
+    problems = [finding for finding in findings if not finding.note]
+    notes = [finding for finding in findings if finding.note]
     verdict = f"{_count(problems, 'problem')}, {_count(notes, 'note')}"
-    if not report.findings:
+    if not findings:
         verdict = "no problem found by the checks that were on"
     text.append(f'<div class="verdict{" bad" if problems else ""}"><b>{verdict}</b>')
     text.append(sources.finding_list([*problems, *notes]) + "</div>")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from .._profile_table import COLUMNS, HOT_SITES, summary_rows
-from ..profiling import HotSite, KernelReport, PipeReport, ProfileReport
+from .._kernel_report import COLUMNS, HOT_SITES, HotSite, KernelReport, PipeReport, summary_rows
 from ..timeline import COLOURS
 from .parts import grid, link, microseconds, swatch
 from .source import Sources
@@ -112,10 +112,12 @@ def _hot(kernel: KernelReport, sources: Sources) -> str:
 {grid(("core", "pipe", "instruction", "at"), ("times", "µs", "%"), rows)}"""
 
 
-def kernel_section(report: ProfileReport, index: int, data: dict[str, Any] | None, sources: Sources) -> str:
+def kernel_section(
+    kernels: Sequence[KernelReport], index: int, data: dict[str, Any] | None, sources: Sources
+) -> str:
     """`data` is the timeline's, None where the trace was too large to keep."""
-    kernel = report.kernels[index]
-    launches = len(report.kernels)
+    kernel = kernels[index]
+    launches = len(kernels)
     which = f' <span class="soft">launch {index + 1} of {launches}</span>' if launches > 1 else ""
     summary = "".join(f"<dt>{label}</dt><dd>{escape(text)}</dd>" for label, text in summary_rows(kernel))
     timeline = '<p class="thinned">The trace of this kernel was too large to keep: there is no timeline.</p>'

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from .._profile_table import HOT_SITES
-from ..profiling import Finding, KernelReport
+from .._kernel_report import HOT_SITES, KernelReport
+from ..kernel import Finding
 from .parts import link, microseconds
 
 CONTEXT = 5

@@ -1,10 +1,10 @@
-"""Profile reports as text."""
+"""The report of one kernel: what its cores and pipes did, and that as text."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-
-from .profiling import KernelReport, PipeReport, ProfileReport
+from collections.abc import Mapping
 
 COLUMNS = (
     ("busy", "busy_percent"),
@@ -26,6 +26,132 @@ _WAITS = {
 }
 HOT_SITES = 8
 _CLEARLY_BOUND = 75.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PipeReport:
+    """One pipe of all cores of a kind; percentages of the kernel's time, mean over the cores that ran.
+
+    `busy` is execution at the pipe's own rate, `bandwidth` what sharing HBM and L2 adds, `flag`, `cross_core` and
+    `barrier` waiting for other pipes, other cores and the pipe itself, `empty` time before an instruction was issued
+    (for the scalar unit S: stopped by a full queue), `idle` time after the last instruction.
+    """
+
+    kind: str
+    pipe: str
+    cores: int
+    instructions: int
+    busy_percent: float
+    busy_max_percent: float
+    bandwidth_percent: float
+    flag_percent: float
+    cross_core_percent: float
+    barrier_percent: float
+    empty_percent: float
+    idle_percent: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CoreReport:
+    """One core: when it finished, and how long each of its pipes was busy, both in microseconds.
+
+    `scalar_slack`: cycles that the scalar code of each of its data instructions could take beyond what the model
+    charges before the scalar unit fills all of the core's time.
+    """
+
+    kind: str
+    group: int
+    index: int
+    finish_us: float
+    busy_us: Mapping[str, float]
+    scalar_slack: float
+
+    @property
+    def busiest_us(self) -> float:
+        """Of all pipes but the scalar unit."""
+        return max((us for pipe, us in self.busy_us.items() if pipe != "S"), default=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Balance:
+    """How evenly the cores of a kind worked, in microseconds: (least, mean, most)."""
+
+    kind: str
+    busy_us: tuple[float, float, float]
+    finish_us: tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class HotSite:
+    """A kernel statement: executions and time on its pipe, all cores together."""
+
+    instruction: str
+    file: str
+    line: int
+    kind: str
+    pipe: str
+    count: int
+    pipe_us: float
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelReport:
+    """One kernel launch on the modelled chip. Times are the kernel's own; `launch_us` comes on top of each launch."""
+
+    name: str
+    soc: str
+    block_dim: int
+    clock_mhz: float
+    cycles: float
+    us: float
+    launch_us: float
+    cube_flop: float
+    cube_tflops: float
+    cube_peak_tflops: float
+    cube_percent_of_peak: float
+    vector_elements: float
+    gm_read_bytes: float
+    gm_written_bytes: float
+    hbm_read_bytes: float
+    hbm_written_bytes: float
+    hbm_gb_per_s: float
+    hbm_percent: float
+    l2_bytes: float
+    l2_percent: float
+    l2_hit_percent: float
+    bound: str
+    bound_percent: float
+    instructions: int
+    pipes: tuple[PipeReport, ...]
+    cores: tuple[CoreReport, ...]
+    hot: tuple[HotSite, ...]
+    trace_kept: bool
+
+    def pipe(self, kind: str, pipe: str) -> PipeReport:
+        """The pipe ("M", "V", "MTE2" ...) of the "cube" or "vector" cores; KeyError when it did nothing."""
+        for report in self.pipes:
+            if (report.kind, report.pipe) == (kind, pipe):
+                return report
+        raise KeyError(f"{kind} {pipe}")
+
+    def scalar_slack(self) -> dict[str, float]:
+        """Of the core of each kind that has least to spare."""
+        kinds = dict.fromkeys(core.kind for core in self.cores)
+        return {kind: min(core.scalar_slack for core in self.cores if core.kind == kind) for kind in kinds}
+
+    def balance(self) -> tuple[Balance, ...]:
+        kinds = dict.fromkeys(core.kind for core in self.cores)
+        return tuple(_balance(kind, [core for core in self.cores if core.kind == kind]) for kind in kinds)
+
+    def __str__(self) -> str:
+        return _table(self)
+
+
+def _balance(kind: str, cores: list[CoreReport]) -> Balance:
+    def spread(values: list[float]) -> tuple[float, float, float]:
+        return min(values), sum(values) / len(values), max(values)
+
+    return Balance(kind, spread([core.busiest_us for core in cores]), spread([core.finish_us for core in cores]))
 
 
 def _bytes(count: float) -> str:
@@ -90,7 +216,7 @@ def summary_rows(kernel: KernelReport) -> list[list[str]]:
     return rows
 
 
-def kernel_table(kernel: KernelReport) -> str:
+def _table(kernel: KernelReport) -> str:
     """One kernel: totals, pipes, balance, most expensive statements."""
     lines = [f"{kernel.name} on {kernel.soc} (modelled, not measured)", *_grid(summary_rows(kernel), 2), ""]
     lines += ["  pipes, % of the kernel's time"]
@@ -110,20 +236,3 @@ def kernel_table(kernel: KernelReport) -> str:
             )  # fmt: skip
         lines += _grid(rows, 4)
     return "\n".join(lines)
-
-
-def profile_table(report: ProfileReport) -> str:
-    """All kernels of a profile, and their sum when there are several."""
-    if not report.kernels:
-        return "no kernel was launched on the simulated chip"
-    parts = [kernel_table(kernel) for kernel in report.kernels]
-    if len(report.kernels) > 1:
-        parts.append(
-            f"{len(report.kernels)} kernels: {report.us:.2f} us, and about {report.launch_us:.0f} us of launches"
-        )
-    if report.useful_flop is not None:
-        parts.append(
-            f"useful work: {report.useful_flop * 1e-9:.2f} GFLOP, {report.useful_tflops or 0:.1f} TFLOP/s, "
-            f"{report.useful_percent_of_peak or 0:.1f} % of cube peak"
-        )
-    return "\n\n".join(parts)
