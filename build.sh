@@ -7,7 +7,8 @@ usage: ./build.sh <command> [arguments]
 
   quickstart      build, then run examples/quickstart.py
   build           compile the operators and install npufa into .venv in development mode
-  test [args]     build with the test modules, then run pytest; args go to pytest (-m slow, -k decode, a path)
+  test [args]     build with the test modules, then run pytest; args go to pytest (-m slow, -k decode, a path);
+                  without any, the quick half of lint goes first, as CI has it
   test --device npu [args]
                   the same for the operators' tests on an NPU: a real chip where CANN is installed, else the simulated one
   bench [args]    build, then print the table of benchmarks/attention.py; args go to it
@@ -139,6 +140,16 @@ has_path() {
 
 cpp_sources() { find op_kernel op_host framework sim cann tests benchmarks -name '*.h' -print0 -o -name '*.cpp' -print0; }
 
+lint_tools() { once lint requirements-lint.txt -- pip_install -r requirements-lint.txt; }
+
+# What takes seconds; the types take a minute and are left to lint.
+lint_sources() {
+  say "clang-format, ruff, shellcheck"
+  cpp_sources | xargs -0 clang-format --dry-run --Werror || die "C++ is laid out otherwise: ./build.sh format"
+  ruff check --quiet . || die "ruff has found what is above; ./build.sh format mends what it can"
+  shellcheck build.sh .ci/run scripts/*.sh || die "shellcheck has found what is above"
+}
+
 no_arguments() { [ "$2" -eq 0 ] || die "$1 takes no arguments; see ./build.sh --help"; }
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -169,6 +180,10 @@ case "$command" in
     fi
     environment
     example_requirements
+    if [ $# -eq 0 ] && [ -z "$device" ] && [ -z "${NPUFA_TORCH:-}" ]; then
+      lint_tools
+      lint_sources
+    fi
     test_modules
     if [ -n "$device" ]; then
       export PYTHONPATH="$PWD/tests${PYTHONPATH:+:$PYTHONPATH}"
@@ -204,14 +219,12 @@ case "$command" in
   lint | format)
     no_arguments "$command" $#
     environment
-    once lint requirements-lint.txt -- pip_install -r requirements-lint.txt
+    lint_tools
     if [ "$command" = format ]; then
       cpp_sources | xargs -0 clang-format -i
       exec ruff check --fix-only .
     fi
-    cpp_sources | xargs -0 clang-format --dry-run --Werror
-    ruff check .
-    shellcheck build.sh .ci/run scripts/*.sh
+    lint_sources
     exec mypy
     ;;
   package)

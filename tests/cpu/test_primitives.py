@@ -1,5 +1,5 @@
-"""Tile primitives of the CPU backend (framework/cpu/primitives) against float64 numpy, for every table that the CPU
-running the tests can execute: products, packing, conversion, decode."""
+"""Tile primitives of the CPU backend (framework/cpu/primitives/primitives.h) against float64 numpy, for every table
+that the CPU running the tests can execute: products, packing, conversion, decode."""
 
 import ctypes
 import mmap
