@@ -25,6 +25,9 @@ usage: ./build.sh <command> [arguments]
   docs            build the site of docs/ into build/site, links checked
   lint            check C++ (clang-format), Python (ruff), its types (mypy) and shell scripts (shellcheck)
   format          lay out C++ (clang-format) and mend what ruff can mend: the order of imports, old spellings
+  release [--dry-run] [--without STEP]... [STEP]...
+                  the checklist of a release: clean tree, changelog, lint, tests, docs, wheels, source archive, operator
+                  package; stops at the first failure and before publishing; release --help lists the steps
   package [--soc ascend910b|ascend910_93]...
                   build the custom operator package (.run) on a host with a CANN toolkit (ASCEND_HOME_PATH)
   clean           remove everything that was compiled; .venv stays
@@ -122,7 +125,7 @@ compile() {
   flock build.sh cmake -S . -B build -G Ninja --log-level=NOTICE -DPython_EXECUTABLE="$PWD/.venv/bin/python" \
     ${options[@]+"${options[@]}"} || die "cmake failed"
   flock build.sh cmake --build build --target "$@" || die "compilation failed"
-  once package pyproject.toml setup.py python/npufa_autoload.pth -- install_package
+  once package pyproject.toml setup.py python/npufa/_version.py python/npufa_autoload.pth -- install_package
 }
 
 test_modules() {
@@ -205,7 +208,7 @@ case "$command" in
       die "usage: ./build.sh check --cann-include DIR [--cann-include DIR]..."
     exec "${PYTHON:-python3}" scripts/check_cann_headers.py "${directories[@]}"
     ;;
-  wheels | matrix)
+  wheels | matrix | release)
     exec "${PYTHON:-python3}" "scripts/$command.py" "$@"
     ;;
   docs)

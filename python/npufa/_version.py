@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 class Row(NamedTuple):

@@ -9,12 +9,13 @@ import torch
 
 from npufa import _library, _version
 
+WHEEL = f"npufa=={_version.__version__}"
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("built, found, advice", [
-    ("2.13.0", "2.10.0+cpu", "found 2.10.0+cpu: install the wheel npufa==0.1.0+torch2.10, or build it"),
-    ("2.10.0", "2.13.1", "found 2.13.1: install the wheel npufa==0.1.0, or build it"),
+    ("2.13.0", "2.10.0+cpu", f"found 2.10.0+cpu: install the wheel {WHEEL}+torch2.10, or build it"),
+    ("2.10.0", "2.13.1", f"found 2.13.1: install the wheel {WHEEL}, or build it"),
     ("2.13.0", "2.0.1", "found 2.0.1: pip install 'torch==2.13.*'; npufa can be built for torch 2.1 to 2.14 ("),
 ])
 def test_another_torch(monkeypatch, tmp_path, built, found, advice):
