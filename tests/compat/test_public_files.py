@@ -54,7 +54,7 @@ def _selection(file):
     return [f"{path}::{name}" for name in CLASSES[file]] if file in CLASSES else [path]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.timeout(TIMEOUT)
 @pytest.mark.skipif(VARIABLE not in os.environ, reason=f"{VARIABLE} names no checkout of Ascend/op-plugin")
 @pytest.mark.parametrize("file", FILES)

@@ -49,7 +49,7 @@ def run(program, *arguments, **environment):
     return subprocess.run([program, *arguments], env=os.environ | environment, capture_output=True, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("name", [n for n in npufa.info().cpu_capabilities if n not in ("amx", "brgemm")])
 def test_kernels_under_sanitizers(program, name):
@@ -59,7 +59,7 @@ def test_kernels_under_sanitizers(program, name):
     assert f"{name}: " in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.timeout(3000)
 @pytest.mark.skipif("avx512_bf16" not in npufa.info().cpu_capabilities, reason="the rest of the table needs it")
 def test_amx_under_sanitizers(program):
@@ -69,7 +69,7 @@ def test_amx_under_sanitizers(program):
     assert "amx: clean" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.timeout(3000)
 def test_the_sanitizer_is_awake(program):
     """A key that is one row too short is found."""

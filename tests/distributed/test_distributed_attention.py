@@ -166,7 +166,7 @@ def test_autocast(form):
     compare(got, dense.with_gradients(*tensors, dense.kept(40, 40, sparse_mode=3)), torch.bfloat16)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.parametrize("form", FORMS)
 def test_two_simulated_npus(form):
     tensors = problem(21, 21, torch.float16, batch=1)

@@ -29,7 +29,7 @@ def run(script: str, *arguments: str, seconds: float, code: int = 0) -> str:
     return result.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.timeout(300)
 def test_quickstart_keeps_every_promise() -> None:
     output = run("examples/quickstart.py", seconds=280)
@@ -38,7 +38,7 @@ def test_quickstart_keeps_every_promise() -> None:
     assert "every embedding has cosine >= 0.9999 to the original" in output
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("attention", ["npufa", "sdpa"])
 def test_tiny_gpt_trains_and_generates(attention: str) -> None:
@@ -49,7 +49,7 @@ def test_tiny_gpt_trains_and_generates(attention: str) -> None:
     assert "of 96 tokens equal" in output
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.timeout(600)
 def test_tiny_gpt_loss_curves_agree_with_sdpa() -> None:
     output = run("examples/train_tiny_gpt.py", "--compare", "--steps", "12", "--new-tokens", "8", seconds=580)
@@ -77,7 +77,7 @@ def test_tiny_gpt_rejects_an_impossible_number_of_steps() -> None:
     run("examples/train_tiny_gpt.py", "--steps", "0", seconds=100, code=2)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.timeout(300)
 def test_benchmark_prints_and_writes_one_row_per_case(tmp_path: Path) -> None:
     file = tmp_path / "rows.json"

@@ -14,6 +14,7 @@ import torch
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SECTIONS = sorted(path.stem for path in (EXAMPLES / "guide").glob("section_*.py"))
 SLOW = {"section_5_2_multimodal_training"}
+SLOWLY = pytest.mark.slow(group="programs")
 # Sections of the guide that have code.
 NUMBERED = {"1_2", "1_3", "2_1", "2_2", "2_3", "3_3", "4_1", "4_2", "4_3", "4_4", "5_1", "5_2", "5_3", "6_1", "6_2",
             "6_3", "7_1", "7_2", "7_3"}  # fmt: skip
@@ -26,7 +27,7 @@ def report(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SECTIONS])
+    "name", [pytest.param(name, marks=SLOWLY) if name in SLOW else name for name in SECTIONS])
 def test_section(name, report):
     torch.manual_seed(0)
     importlib.import_module(name).show(report, "cpu")
@@ -37,7 +38,7 @@ def test_every_section_with_code_has_its_file():
     assert {"_".join(name.split("_")[1:3]) for name in SECTIONS} == NUMBERED
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.timeout(900)
 def test_all_on_the_simulated_npu():
     result = subprocess.run([sys.executable, EXAMPLES / "guide" / "run.py", "--npu"], capture_output=True, text=True,

@@ -38,7 +38,7 @@ def test_pictures_show_their_captions(parts):
         assert (height > 9) == (size == "large"), (size, height)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.timeout(300)
 def test_trains_and_keeps_its_promises():
     from test_examples import run

@@ -109,7 +109,7 @@ def test_random_calls_of_version_2(seed: int) -> None:
     close(torch.stack([case.tokens(case.k_cache, b) for b in range(case.batch)]), torch.stack(keys))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(1000, 3000, 100))
 def test_many_random_calls_of_version_2(first: int) -> None:
     for seed in range(first, first + 100):
@@ -154,7 +154,7 @@ def test_random_packed_calls_of_version_3(seed: int) -> None:
     close(torch.stack([case.tokens(case.k_cache, b) for b in range(case.batch)]), torch.stack(keys))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(1000, 3000, 100))
 def test_many_random_packed_calls_of_version_3(first: int) -> None:
     for seed in range(first, first + 100):

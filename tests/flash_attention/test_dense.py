@@ -50,7 +50,7 @@ def test_random_calls(seed: int) -> None:
             torch.testing.assert_close(a, b, atol=4 * TOLERANCE[dtype], rtol=4 * TOLERANCE[dtype])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(1000, 3000, 100))
 def test_many_random_calls(first: int) -> None:
     for seed in range(first, first + 100):

@@ -68,7 +68,7 @@ def test_random_calls(seed: int) -> None:
         close(lse, expected_lse, dtype)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(1000, 3000, 100))
 def test_many_random_calls(first: int) -> None:
     for seed in range(first, first + 100):

@@ -72,7 +72,7 @@ def code_blocks(page):
 
 
 @pytest.mark.skipif(PAGES not in os.environ, reason=f"{PAGES} names no folder with torch_npu's pages")
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 def test_samples_of_the_prompt_attention_page(tmp_path):
     single, graph = code_blocks((Path(os.environ[PAGES]) / "npu_prompt_flash_attention.md").read_text())
     session = [line[4:] for line in single.splitlines() if line.startswith((">>> ", "... "))]
@@ -87,7 +87,7 @@ def test_samples_of_the_prompt_attention_page(tmp_path):
     assert list(tmp_path.glob("dynamo_optimized_graph_*.pbtxt"))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 def test_example(tmp_path):
     assert "checks passed" in run(tmp_path, str(ROOT / "examples" / "graph_mode.py")).stdout
 

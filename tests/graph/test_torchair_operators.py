@@ -236,7 +236,7 @@ def test_combined_scale_that_is_per_channel_by_its_type():
 RANDOM = {"prompt": {}, "incre": {}, "fused_infer": {}, "fusion": {"dropout": False}, "fusion_grad": {"dropout": False}}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("kind", RANDOM)
 @on_device

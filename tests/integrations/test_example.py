@@ -10,7 +10,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "transformers_generate.py"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 def test_example_keeps_every_promise():
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
     result = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, env=environment)

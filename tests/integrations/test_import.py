@@ -15,7 +15,7 @@ def test_transformers_finds_no_npu_without_cann():
     assert result.stdout == "False\n", result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 def test_backend_needs_no_torch_npu():
     """A torch_npu that cannot be imported at all does not matter."""
     code = "import sys; sys.modules['torch_npu'] = None; from npufa.integrations.transformers import NAME; print(NAME)"

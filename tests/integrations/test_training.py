@@ -63,7 +63,7 @@ def test_checkpointing_with_dropout_repeats_the_mask(reentrant):
     assert not torch.allclose(results[0], results[2], atol=1e-3)
 
 
-@pytest.mark.parametrize("padded", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("padded", [pytest.param(False, marks=pytest.mark.slow(group="programs")), True])
 def test_compiled_training(padded):
     ids, mask = batch()
     inputs = {"input_ids": ids, "labels": labels_of(ids, mask)}
@@ -80,7 +80,7 @@ def test_compiled_training(padded):
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", [pytest.param("llama", marks=pytest.mark.slow), "mistral"])
+@pytest.mark.parametrize("name", [pytest.param("llama", marks=pytest.mark.slow(group="programs")), "mistral"])
 def test_compiled_packed_batch(name):
     """In a graph only cu_seq_lens tell where sequences begin."""
     ids = batch(20)[0][:1]

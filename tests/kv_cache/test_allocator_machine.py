@@ -155,7 +155,7 @@ def test_any_sequence_of_calls(machine):
     test().runTest()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("machine", [CacheMachine, Int8Machine])
 def test_any_sequence_of_calls_long(machine):

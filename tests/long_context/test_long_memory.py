@@ -63,7 +63,7 @@ def test_window_of_128k_tokens():
     assert extra_memory(sparse_mode=4, pre_tokens=127, next_tokens=0, sink_tokens=4) < ALLOWED_MB
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="limits")
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("gradient, size, width, rules", [
     (False, LONG, 64, {"sparse_mode": 3}),

@@ -33,13 +33,13 @@ def test_long_calls(kind, start):
     run(kind, start, long=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("kind,start", batches({kind: 300 for kind in LONG}, first=20_000))
 def test_many_long_calls(kind, start):
     run(kind, start, long=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("kind,start", batches({kind: 1200 for kind in GENERATORS}, first=20_000))
 def test_many_random_calls(kind, start):
     run(kind, start)

@@ -26,7 +26,7 @@ def test_random_illegal_calls(kind):
     check(kind, 1000)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("start", range(50_000, 51_000, BATCH))
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_random_illegal_calls(kind, start):

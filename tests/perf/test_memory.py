@@ -29,7 +29,7 @@ print("extra", peak() - before - named)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="limits")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_long_causal_training_step(dtype):

@@ -22,7 +22,7 @@ def test_vector_rows_are_as_measured() -> None:
     assert run.stdout.count("1000 Adds") == 8 and "off" not in run.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="limits")
 @pytest.mark.timeout(400)
 def test_every_row_is_as_measured() -> None:
     run = calibrate()

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="limits")
 @pytest.mark.timeout(400)
 def test_every_case_of_the_modelled_table_reaches_its_bar() -> None:
     run = subprocess.run(

@@ -121,7 +121,7 @@ def test_sdist_has_what_is_compiled(sdist):
     assert not [name for name in names if name.startswith(("tests", "build/", "python/npufa/lib/")) or ".pyc" in name]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.timeout(900)
 def test_content(wheel):
     assert wheel.name == f"npufa-{npufa.__version__}-py3-none-linux_{platform.machine()}.whl"
@@ -138,7 +138,7 @@ def test_content(wheel):
     assert {name for name in names if name.endswith(".py")} == sources
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.timeout(900)
 def test_metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
@@ -158,14 +158,14 @@ def test_metadata(wheel):
     assert description.strip() == (ROOT / "README.md").read_text().strip()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.timeout(3600)
 def test_wheel_of_the_sdist_has_the_same_files(wheel, sdist, tmp_path):
     """Compiles everything."""
     assert files_in(build_wheel(sdist, tmp_path)) == files_in(wheel)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.timeout(900)
 def test_works_beside_torch_alone(wheel, tmp_path):
     python = environment(tmp_path / "venv", "torch")
@@ -178,7 +178,7 @@ def test_works_beside_torch_alone(wheel, tmp_path):
     assert report.stderr == "npufa doctor: does not work here: sim\n"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.timeout(900)
 def test_works_beside_torch_npu(wheel, tmp_path):
     python = environment(tmp_path / "venv", "torch_npu", "protobuf", "packaging")

@@ -36,7 +36,7 @@ def test_random_calls(name):
     assert done > 5
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", OPERATORS)
 def test_more_random_calls(name):

@@ -56,7 +56,7 @@ def test_trailing_zeros_are_no_last_sequence():
         assert verify(fusion.forward_case(kw | {"sparse_mode": mode, "pre_tokens": 3, "next_tokens": -1, "scale": 0.3}))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", OPERATORS)
 def test_more_random_calls(name):

@@ -33,7 +33,7 @@ QUICK = [("llama", TIGHT), ("mistral", TIGHT), ("gpt_oss", TIGHT), ("qwen3", ROO
 
 
 @pytest.mark.parametrize("name, settings", QUICK + [
-    pytest.param(name, settings, marks=pytest.mark.slow)
+    pytest.param(name, settings, marks=pytest.mark.slow(group="programs"))
     for name in MODELS for settings in (ROOMY, TIGHT) if (name, settings) not in QUICK])
 def test_same_tokens_as_generate(name, settings):
     model = build(name)
@@ -63,7 +63,8 @@ def test_absolute_positions_and_value_head_dim(name):
 
 
 @pytest.mark.parametrize("budget, sequences, block_size, blocks, order", [
-    (3, 3, 1, 60, -1), (64, 6, 7, 9, 1), (13, 4, 16, 4, -1), pytest.param(1, 1, 16, 4, 1, marks=pytest.mark.slow),
+    (3, 3, 1, 60, -1), (64, 6, 7, 9, 1), (13, 4, 16, 4, -1),
+    pytest.param(1, 1, 16, 4, 1, marks=pytest.mark.slow(group="programs")),
 ])
 def test_any_batching(budget, sequences, block_size, blocks, order):
     model, asked = build("llama"), prompts()[::order]
@@ -74,7 +75,7 @@ def test_any_batching(budget, sequences, block_size, blocks, order):
     assert engine.metrics.peak_running <= sequences and engine.metrics.peak_used_blocks <= blocks
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.parametrize("seed", range(30))
 def test_random_batching(seed):
     generator = torch.Generator().manual_seed(seed)

@@ -42,7 +42,7 @@ def test_illegal_options(arguments, message, capsys):
         main(arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 def test_the_promise_of_the_guide(capsys):
     """At least 60 % less cache memory, about half of it with int8, in under a minute."""
     assert main([]) == 0

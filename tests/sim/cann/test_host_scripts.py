@@ -41,7 +41,7 @@ def test_check_directory_must_exist(project):
     assert status != 0 and "nowhere is no directory" in text
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 def test_check_compiles_every_source(project, tmp_path):
     """Against the simulator's headers, spread as toolkits spread theirs."""
     arch = tmp_path / "toolkit" / "x86_64-linux"
@@ -294,7 +294,7 @@ def states_its_version(library):
     return f"npufa operator package {expected_version()}\0".encode() in library.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 @pytest.mark.parametrize("config", ["lib64/cmake/asc-config.cmake", "ASCConfig.cmake"])
 def test_package_with_the_cmake_package(project, cann, config):
     write_files(cann, {config: ASC, "bin/asc_opc": ""})
@@ -311,7 +311,7 @@ def test_package_with_the_cmake_package(project, cann, config):
     assert states_its_version(project / "build/cann/libcust_opapi.a")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="builds")
 def test_package_with_the_project_template(project, cann):
     write_files(cann / TEMPLATE_PATH, TEMPLATE)
     for _ in range(2):  # the second build starts anew

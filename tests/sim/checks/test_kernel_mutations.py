@@ -159,7 +159,7 @@ def test_sampled_mutants_are_caught(mutants):
     verify_caught(mutants, mutants.mutations[::SAMPLE])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="limits")
 @pytest.mark.timeout(1800)
 def test_all_mutants_are_caught(mutants):
     verify_caught(mutants, mutants.mutations)

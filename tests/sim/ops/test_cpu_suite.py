@@ -12,7 +12,7 @@ from cases.all_on_npu import FILES
 TESTS = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.simulator  # elsewhere `./build.sh test --device npu` runs them itself
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", FILES)

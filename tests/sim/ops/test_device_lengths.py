@@ -44,7 +44,7 @@ def test_long_calls(kind):
     verify_calls(kind, 10_000, 20, long=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("first", range(100_000, 103_000, COUNT))
 @on_device
@@ -52,7 +52,7 @@ def test_many_random_calls(kind, first):
     verify_calls(kind, first, COUNT)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("first", range(100_000, 100_300, COUNT))
 @on_device

@@ -44,14 +44,14 @@ def test_long_calls():
     verify_calls("fused_infer", 10_000, 10, long=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", SLOW)
 @on_device
 def test_many_random_calls(first):
     verify_calls("fused_infer", first)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", SLOW_LONG)
 @on_device
 def test_many_long_calls(first):

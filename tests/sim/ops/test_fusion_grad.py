@@ -123,14 +123,14 @@ def test_numbers_beyond_the_lengths_do_not_matter():
         assert torch.equal(found, wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", SLOW)
 @on_device
 def test_many_random_calls(first):
     verify_calls("fusion_grad", first)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", SLOW_LONG)
 @on_device
 def test_many_long_calls(first):

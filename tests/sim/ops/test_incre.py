@@ -46,14 +46,14 @@ def test_long_calls_of_pairs(fixed):
     verify_calls("incre", 700, 5, long=True, **fixed)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", SLOW)
 @on_device
 def test_many_random_calls(first):
     verify_calls("incre", first)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", SLOW_LONG)
 @on_device
 def test_many_long_calls(first):

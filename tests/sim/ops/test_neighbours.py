@@ -34,7 +34,7 @@ def test_long_calls(kind):
         verify(kind, seed, long=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(30_000, 31_000, 100))
 @pytest.mark.parametrize("kind", KINDS)
 @on_device

@@ -75,7 +75,7 @@ def test_blocks_too_long_for_one_copy(cache):
     on_npu(exact_case((65553,), 66000, 64, 0, cache, 1, 1, 1)).verify()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(1000, 1000 + MANY, 50))
 @on_device
 def test_many_random_calls(first):

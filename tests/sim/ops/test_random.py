@@ -33,14 +33,14 @@ def test_long_calls():
     verify_random(10_000, 30, long=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(100_000, 100_000 + MANY, BATCH))
 @on_device
 def test_many_random_calls(first):
     verify_random(first, BATCH)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(100_000, 100_000 + MANY // 10, BATCH))
 @on_device
 def test_many_long_calls(first):

@@ -23,7 +23,7 @@ def test_random_illegal_calls(kind):
         assert not npufa.sim.profile(lambda: verify(kind, range(2000, 2040))).kernels
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="draws")
 @pytest.mark.parametrize("first", range(60_000, 61_000, 100))
 @pytest.mark.parametrize("kind", KINDS)
 @on_device

@@ -122,7 +122,7 @@ def test_kinds_of_kernels(capfd):
     assert overloaded == "0 0 0 0 0 1 1 1 "
 
 
-@pytest.mark.parametrize("seed", [pytest.param("0", marks=pytest.mark.slow), "1"])
+@pytest.mark.parametrize("seed", [pytest.param("0", marks=pytest.mark.slow(group="limits")), "1"])
 def test_flags_in_global_memory(seed):
     """Also when another host thread stores a word between a core's look at its order and at its value."""
     text = f"from npufa import sim; exit(any(sim.run_program(['{HERE / 'flags.asc'}']) for _ in range(5)))"

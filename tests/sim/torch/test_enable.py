@@ -161,7 +161,7 @@ Ascend910B1 npufa.npu_fusion_attention
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="programs")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", ["npufa.sim", "npufa", "environment"])
 def test_children_simulate(tmp_path, how):
