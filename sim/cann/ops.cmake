@@ -53,7 +53,8 @@ function(npufa_sim_kernel name)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/sim/ascendc ${ARG_INCLUDE})
     target_link_libraries(${target} PRIVATE npufa_sim)
     # Kernels take every argument of their operator, used or not.
-    target_compile_options(${target} PRIVATE ${NPUFA_SIM_ARCH_FLAGS} -Wno-unused-parameter)
+    target_compile_options(${target} PRIVATE
+      ${NPUFA_SIM_ARCH_FLAGS} ${NPUFA_SIM_KERNEL_FLAGS} -Wno-unused-parameter)
     set_target_properties(${target} PROPERTIES
       PREFIX ""
       OUTPUT_NAME ${name}

@@ -75,17 +75,16 @@ bool StepOverDivision(ucontext_t* context) {
 #else
 std::uintptr_t CodeOf(const ucontext_t* context) { return context->uc_mcontext.pc; }
 std::uintptr_t CallerOf(const ucontext_t* context) { return context->uc_mcontext.regs[30]; }
-bool StepOverDivision(ucontext_t*) { return false; }  // this processor does not trap either
+bool StepOverDivision(ucontext_t*) { return false; }  // nor does this processor: __ubsan_handle_divrem_overflow
 #endif
 
 bool IsSystemLibrary(const std::string& path) { return path.rfind("/lib", 0) == 0 || path.rfind("/usr/", 0) == 0; }
 
-void Note(int signal, const ucontext_t* context, const void* address) {
-  const std::uintptr_t code = CodeOf(context);
+void Note(const HostFault& fault) {
   for (const HostFault& known : running.faults) {
-    if (known.code == code) return;
+    if (known.code == fault.code) return;
   }
-  running.faults.push_back({signal, code, CallerOf(context), address});
+  running.faults.push_back(fault);
 }
 
 // A call of abort() stands some frames above what raised the signal.
@@ -111,7 +110,7 @@ void OnFault(int signal, siginfo_t* info, void* opaque) {
   if (full) {
     running.faults.push_back({SIGSTKFLT, CodeOf(context), CodeOf(context), info->si_addr});
   } else {
-    Note(signal, context, info->si_addr);
+    Note({signal, CodeOf(context), CallerOf(context), info->si_addr});
   }
   if (signal == SIGABRT) running.faults.back().code = CallerInKernel();
   if (signal == SIGFPE && StepOverDivision(context)) return;
@@ -124,7 +123,8 @@ void OnTick(int signal, siginfo_t*, void* opaque) {
   running.ticks = issued == running.issued ? running.ticks + 1 : 0;
   running.issued = issued;
   if (running.ticks < kPatience) return;
-  Note(signal, static_cast<const ucontext_t*>(opaque), nullptr);
+  const auto* context = static_cast<const ucontext_t*>(opaque);
+  Note({signal, CodeOf(context), CallerOf(context), nullptr});
   running.fiber->Abandon();
 }
 
@@ -266,3 +266,11 @@ std::string SourceOf(std::uintptr_t code) {
 Fiber* RunningFiber() { return running.fiber; }
 
 }  // namespace npufa_sim
+
+// Where a division by zero does not trap, kernels are compiled with -fsanitize=integer-divide-by-zero: they call this
+// by its name in the compilers' run-time library and go on.
+extern "C" void __ubsan_handle_divrem_overflow(void*, std::uintptr_t, std::uintptr_t) {
+  using namespace npufa_sim;
+  const auto after = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+  Note({SIGFPE, after - 1, after, nullptr});
+}
