@@ -58,7 +58,13 @@ def tree(folder: Path, keep: bool = False) -> Iterator[Path]:
     free = shutil.disk_usage(folder).free / 1e9
     if free < NEEDED_GB and not (folder / ".venv").exists():
         raise SystemExit(f"{folder} has {free:.0f} GB left; a row needs {NEEDED_GB} GB")
-    for name in sources():
+    names = sources()
+    listing = folder / ".sources"  # what an earlier call copied
+    if listing.exists():
+        for name in set(listing.read_text().split("\0")).difference(names):
+            (folder / name).unlink(missing_ok=True)
+    listing.write_text("\0".join(names))
+    for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     try:
