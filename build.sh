@@ -17,11 +17,11 @@ usage: ./build.sh <command> [arguments]
                   sources in DIR; headers that it does not have are taken from the next DIR
   wheels [VERSION]...
                   build a wheel for each of these versions of torch, or for every one of tier 1, into dist
-  matrix [--torch VERSION]... [--arch aarch64] [--keep] [--failed] [pytest's arguments]
+  matrix [--torch VERSION]... [--arch aarch64] [--keep] [--failed] [--note TEXT] [pytest's arguments]
                   build and test with other versions of torch and torch_npu, one after the other, each in a copy of the
                   tree and an environment of its own in build/matrix, which stays with --keep; --failed runs once more
-                  what failed; --arch aarch64: cross-built (g++-aarch64-linux-gnu), a slice of the tests
-                  under qemu-user; keeps the table in docs/versions.md
+                  what failed; --note goes into the table; --arch aarch64: cross-built (g++-aarch64-linux-gnu), a slice
+                  of the tests under qemu-user; keeps the table in docs/versions.md
   docs            build the site of docs/ into build/site, links checked
   lint            check C++ (clang-format), Python (ruff), its types (mypy) and shell scripts (shellcheck)
   format          lay out C++ (clang-format) and mend what ruff can mend: the order of imports, old spellings

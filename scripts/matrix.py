@@ -15,6 +15,7 @@ import cross
 from row_tree import ROOT, VERSIONS, build_sh, rows, tree
 
 SLICE = ["tests/ops", "tests/graph", "tests/compat", "tests/sim/torch", "tests/integrations"]
+EAGER_SLICE = ["tests/ops", "tests/sim/torch"]  # tier 3
 TIMEOUT = 900  # seconds for a test, unless PYTEST_TIMEOUT says otherwise: a matrix runs for hours, beside other work
 RECORD = ROOT / "docs/versions.json"
 PAGE = ROOT / "docs/versions.md"
@@ -43,7 +44,8 @@ torch_npu 2.14.0 define the same settings (`Duplicated key 'pinned_reserve_segme
 together.
 
 Tier 1: everything. Tier 2: what this torch lacks is refused by name. Tier 3: eager operators and gradients, without
-torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests in {slice}.
+torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests in {slice}; for tier 3
+{eager_slice}.
 A row without a date has not been run; what a row left out is said below the table. `./build.sh wheels 2.10.0` has been
 run, the installation from the source archive not to its end. Rows of aarch64 are
 `./build.sh matrix --arch aarch64`: a wheel made by a cross compiler, and the tests of `scripts/cross.py` under qemu-user
@@ -76,8 +78,8 @@ def outcomes(report: str) -> dict:
 
 def page(record: dict[str, dict]) -> str:
     """docs/versions.md from the table and what ran of it."""
-    head = HEAD.format(version=VERSIONS["__version__"], default=VERSIONS["DEFAULT_TORCH"],
-                       slice=", ".join(f"`{folder}`" for folder in SLICE))
+    head = HEAD.format(version=VERSIONS["__version__"], default=VERSIONS["DEFAULT_TORCH"], slice=quoted(SLICE),
+                       eager_slice=quoted(EAGER_SLICE))
     lines, notes = [], []
     for row in VERSIONS["TABLE"]:
         first, last = row.pythons
@@ -93,19 +95,26 @@ def page(record: dict[str, dict]) -> str:
     return head + "\n".join(lines) + "\n" + "\n".join(notes) + ("\n" if notes else "")
 
 
-def slice_of(run: dict) -> list[str]:
-    return cross.SLICE if "qemu" in run["machine"] else SLICE
+def quoted(paths: list[str]) -> str:
+    return ", ".join(f"`{path}`" for path in paths)
+
+
+def slice_of(row: object, foreign: bool) -> list[str]:
+    return cross.SLICE if foreign else EAGER_SLICE if row.tier == 3 else SLICE
 
 
 def describe(run: dict) -> list[str]:
     """What a run left out, and what failed in it."""
-    if not run["refusals"] and not run["failures"] and run["tests"] == slice_of(run):
-        return []
-    lines = ["", f"## torch {run['row']}, {run['machine']}", ""]
-    if run["tests"] != slice_of(run):
+    row, foreign = VERSIONS["row_of"](run["row"]), "qemu" in run["machine"]
+    lines = []
+    if run["tests"] != slice_of(row, foreign):
         lines.append("- run with: `" + " ".join(run["tests"]) + "`")
+    if not foreign and (unseen := [path for path in SLICE if path not in run["tests"]]):
+        lines.append(f"- not run: {quoted(unseen)}")
+    lines += [f"- note: {run['note']}"] if run.get("note") else []
     lines += [f"- left out: {reason}" for reason in run["refusals"]]
-    return lines + [f"- failed: `{name}`" for name in run["failures"]]
+    lines += [f"- failed: `{name}`" for name in run["failures"]]
+    return ["", f"## torch {run['row']}, {run['machine']}", "", *lines] if lines else []
 
 
 def address(failure: str) -> str:
@@ -126,9 +135,10 @@ def run_row(row: object, arguments: list[str], keep: bool, arch: str) -> dict:
     """Builds and tests one row; raises SystemExit when there is nothing to count."""
     chosen = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).is_relative_to(ROOT / "tests")]
     foreign = arch != platform.machine()
-    tests = chosen or (cross.SLICE if foreign else SLICE)
+    tests = chosen or slice_of(row, foreign)
     options = [argument for argument in arguments if argument not in chosen]
     os.environ.setdefault("PYTEST_TIMEOUT", str(TIMEOUT))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # small parallel regions stall beside other work
     with tree(ROOT / "build/matrix" / (f"{row.torch}-{arch}" if foreign else row.torch), keep) as folder:
         report = folder / "build/report.xml"
         began = time.monotonic()
@@ -155,6 +165,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true",
                         help="leave copy and environment in build/matrix, and use them again")
     parser.add_argument("--failed", action="store_true", help="only what failed in the run that the table has")
+    parser.add_argument("--note", help="what the table shall say of the run, if it was not like any other")
     options, tests = parser.parse_known_args()
     failed = 0
     for row in rows(options.torch):
@@ -164,6 +175,7 @@ def main() -> None:
             continue
         failures = [address(failure) for failure in record[key]["failures"]] if options.failed else []
         result = run_row(row, failures + tests, options.keep, options.arch)
+        result |= {"note": options.note} if options.note else {}
         record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         record[key] = corrected(record[key], result) if options.failed else result
         RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
@@ -171,6 +183,7 @@ def main() -> None:
         failed += result["failed"]
         print(f"torch {result['torch']}, torch_npu {result['torch_npu']}: {result['passed']} passed, "
               f"{result['failed']} failed, {result['skipped']} skipped, {result['minutes']} min", flush=True)
+        print(*describe(record[key])[3:], sep="\n", flush=True)
     raise SystemExit(failed > 0)
 
 

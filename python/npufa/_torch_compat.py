@@ -22,6 +22,7 @@ try:
 except ImportError:  # before 2.3
     register_op_impl = None  # type: ignore[assignment]
 
+_RELEASE = tuple(map(int, torch.__version__.split(".")[:2]))
 _CAN_OVERRIDE = "allow_override" in inspect.signature(torch.library.Library.impl).parameters  # from 2.9 on
 
 
@@ -35,6 +36,15 @@ def set_fake_rule(overload: OpOverload, rule: Callable[..., Any]) -> None:
     """A shape function that sees the mode of the fake tensors; torch before 2.3 does not ask."""
     if register_op_impl is not None:
         register_op_impl(overload)(rule)
+
+
+def let_go_unused(overload: OpOverload) -> None:
+    """Removes random calls whose results nobody uses from graphs, as torch does by itself from 2.9 on.
+
+    Before, a backward graph has the forward call once more, for nothing, and the generator goes on twice.
+    """
+    if _RELEASE < (2, 9):
+        overload._nondeterministic_seeded = False
 
 
 def replace_kernel(library: torch.library.Library, name: str, kernel: Callable[..., Any], key: str) -> None:

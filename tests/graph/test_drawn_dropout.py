@@ -97,7 +97,7 @@ def test_two_equal_calls_have_two_masks(backend, name):
         first, second = model(*inputs), model(*inputs)
         return first[0] + 2 * second[0], first[4], second[4]
 
-    with torch.compiler.config.patch(force_disable_caches=True):
+    with torch._inductor.config.patch(force_disable_caches=True):
         got = trained(torch.compile(twice, backend=backend, fullgraph=True))
     want = trained(twice)
     assert got[1] != got[2]

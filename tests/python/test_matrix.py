@@ -71,6 +71,18 @@ def test_page():
     assert "## torch 2.13.0" not in text
 
 
+def test_a_row_of_tier_3_runs_without_compilers():
+    row = _version.row_of("2.1.0")
+    assert matrix.slice_of(row, foreign=False) == ["tests/ops", "tests/sim/torch"]
+    assert matrix.slice_of(row, foreign=True) == cross.SLICE
+    clean = run(row="2.1.0", failures=[], refusals=[], tests=matrix.EAGER_SLICE)
+    assert matrix.describe(clean)[3:] == ["- not run: `tests/graph`, `tests/compat`, `tests/integrations`"]
+    noted = run(failures=[], refusals=[], tests=["tests/ops"], note="with another library")
+    assert matrix.describe(noted)[3:] == [
+        "- run with: `tests/ops`", "- not run: `tests/graph`, `tests/compat`, `tests/sim/torch`, `tests/integrations`",
+        "- note: with another library"]
+
+
 def test_rows():
     assert [row.tier for row in row_tree.rows([])] == [1] * sum(row.tier == 1 for row in _version.TABLE)
     assert [row.torch for row in row_tree.rows(["2.10.0", "2.1.2"])] == ["2.10.0", "2.1.0"]
