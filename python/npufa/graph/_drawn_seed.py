@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
-from .._torch_compat import let_go_unused, set_fake_rule
+from .._torch_compat import count_numbers_as_nothing, let_go_unused, set_fake_rule
 from ._on_import import on_import
 
 _DRAWING = ("npu_fusion_attention", "npu_fusion_attention_v2", "npu_fusion_attention_v3", "_npu_fusion_attention_drawn")
@@ -47,17 +47,11 @@ def _never_merge(compile_utils: ModuleType) -> None:
         compile_utils.rand_ops += [getattr(torch.ops.npufa, name) for name in _DRAWING]  # type: ignore[attr-defined]
 
 
-def _read_as_item(lowering: ModuleType) -> None:
-    """Inductor reads the number as it reads `drawn.item()`; before 2.8 it has no other call that returns a number."""
-    lowerings = lowering.lowerings  # type: ignore[attr-defined]
-    lowerings[torch.ops.npufa._npu_dropout_number.default] = lowerings[torch.ops.aten._local_scalar_dense.default]
-
-
 def register() -> None:
     """Enters the rules into the tables of fake tensors, of random operators and of Inductor."""
     ops = torch.ops.npufa
     on_import("torch._functorch.compile_utils", _never_merge)
-    on_import("torch._inductor.lowering", _read_as_item)
+    on_import("torch._inductor.graph", count_numbers_as_nothing)
     for name in _DRAWING:
         let_go_unused(getattr(ops, name).default)
     set_fake_rule(ops.npu_fusion_attention.default, _attention)
