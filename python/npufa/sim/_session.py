@@ -16,7 +16,7 @@ import torch
 
 from .. import _autoload
 from .._version import minor
-from . import graph_engine
+from . import graph_engine, operators, python_acl, triton_interpreter
 from ._native import LIBRARY_DIR, native
 
 MOST_DEVICES = 16  # sim/torch/device.h
@@ -163,5 +163,8 @@ def enable(soc: str = DEFAULT_SOC, check: bool = True, force: bool = False, devi
         _import_torch_npu()
         torch.ops.load_library(str(LIBRARY_DIR / "libnpufa_sim_aten.so"))
         torch.ops.npufa_sim.register_cpu_kernels()
+        operators.register()
+        python_acl.install()
+        triton_interpreter.install()
         _soc = soc
     set_check(check)

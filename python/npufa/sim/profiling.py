@@ -11,6 +11,7 @@ docs/time_model.md says what the model contains, where its numbers come from and
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import math
@@ -36,12 +37,17 @@ class ProfileError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class ProfileReport:
-    """What `profile` returns. `result` is the value of the profiled call."""
+    """What `profile` returns. `result` is the value of the profiled call.
+
+    `not_modelled` counts calls of CANN's other operators, which torch computes (docs/cann_operators.md): they launch no
+    kernel and are in no time here. Replays of a captured graph do not count again.
+    """
 
     kernels: tuple[KernelReport, ...]
     result: Any = None
     useful_flop: float | None = None
     findings: tuple[Finding, ...] = ()  # of all its kernels, also of those that did not come to their end
+    not_modelled: Mapping[str, int] = dataclasses.field(default_factory=dict)
     _id: int = dataclasses.field(default=0, repr=False)
 
     @property
@@ -113,9 +119,7 @@ class ProfileReport:
             raise ProfileError(f"cannot write {path}: {error.strerror}") from None
 
     def __str__(self) -> str:
-        if not self.kernels:
-            return "no kernel was launched on the simulated chip"
-        parts = [str(kernel) for kernel in self.kernels]
+        parts = [str(kernel) for kernel in self.kernels] or ["no kernel was launched on the simulated chip"]
         if len(self.kernels) > 1:
             parts.append(
                 f"{len(self.kernels)} kernels: {self.us:.2f} us, and about {self.launch_us:.0f} us of launches"
@@ -125,6 +129,9 @@ class ProfileReport:
                 f"useful work: {self.useful_flop * 1e-9:.2f} GFLOP, {self.useful_tflops or 0:.1f} TFLOP/s, "
                 f"{self.useful_percent_of_peak or 0:.1f} % of cube peak"
             )
+        if self.not_modelled:
+            calls = ", ".join(f"{name} {count}" for name, count in sorted(self.not_modelled.items()))
+            parts.append(f"not modelled, computed by torch on the CPU: {calls}")
         return "\n\n".join(parts)
 
 
@@ -240,10 +247,16 @@ def _synchronize() -> None:
         sys.modules["torch"].npu.synchronize()
 
 
-def _collect(result: Any, useful_flop: float | None) -> ProfileReport:
+def _calls() -> collections.Counter[str]:
+    """Of operators that are not modelled, so far; none before torch_npu runs on the simulator."""
+    operators = sys.modules.get("npufa.sim.operators")
+    return collections.Counter(operators.calls if operators else ())
+
+
+def _collect(result: Any, useful_flop: float | None, calls: collections.Counter[str]) -> ProfileReport:
     data = json.loads(_call("npufa_sim_profile_end"))
     kernels = tuple(kernel_report(kernel["report"], kernel["trace_kept"]) for kernel in data["kernels"])
-    report = ProfileReport(kernels, result, useful_flop, _merged(data["findings"]), data["profile"])
+    report = ProfileReport(kernels, result, useful_flop, _merged(data["findings"]), _calls() - calls, data["profile"])
     weakref.finalize(report, native().npufa_sim_profile_free, data["profile"])
     return report
 
@@ -272,10 +285,11 @@ def profile(
     _synchronize()
     changes = ",".join(f"{name}={float(value)!r}" for name, value in (model or {}).items())
     _call("npufa_sim_profile_begin", changes.encode())
+    calls = _calls()
     try:
         result = fn(*args, **kwargs)
         _synchronize()
     except BaseException:
-        _collect(None, None)
+        _collect(None, None, calls)
         raise
-    return _collect(result, useful_flop)
+    return _collect(result, useful_flop, calls)

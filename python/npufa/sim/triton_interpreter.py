@@ -1,0 +1,119 @@
+"""Triton kernels of clients, where there is no triton-ascend: Triton's own interpreter executes them on the CPU.
+
+Triton is told that the simulated chip is its device, so that clients which ask for a driver find one, and gets the
+functions that triton-ascend adds to the language and clients look up. Nothing of this is modelled in time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from ..graph._on_import import on_import
+
+_EXTENSION = "triton.language.extra.cann.extension"
+
+
+class _Properties:
+    """What clients ask of `driver.active.utils`."""
+
+    @staticmethod
+    def get_device_properties(device: int) -> dict[str, int]:
+        properties = torch.npu.get_device_properties(device)
+        return {"num_aicore": properties.cube_core_num, "num_vectorcore": properties.vector_core_num}
+
+
+def _add_driver(backends: ModuleType) -> None:
+    from triton.backends.compiler import GPUTarget
+
+    class SimulatedNpu(backends.DriverBase):  # type: ignore[name-defined, misc]
+        utils = _Properties
+
+        @classmethod
+        def is_active(cls) -> bool:
+            return True
+
+        def map_python_to_cpp_type(self, ty: str) -> str:
+            raise NotImplementedError("npufa.sim: Triton kernels are interpreted, not compiled")
+
+        def get_current_target(self) -> Any:
+            return GPUTarget("npu", torch.npu.get_device_name(), 0)
+
+        def get_current_device(self) -> int:
+            return torch.npu.current_device()
+
+        def get_current_stream(self, device: int) -> int:
+            return torch.npu.current_stream(device).npu_stream
+
+        def get_active_torch_device(self) -> torch.device:
+            return torch.device("npu", torch.npu.current_device())
+
+        def get_benchmarker(self) -> Any:
+            """Every configuration of a kernel is as good as any other: the first is taken."""
+            return lambda kernel_call, quantiles=None, **options: [0.0] * len(quantiles or (0,))
+
+    backends.backends.clear()  # triton.runtime may hold it already
+    backends.backends["npu"] = backends.Backend(backends.BaseBackend, SimulatedNpu)
+
+
+def _window(offsets: Any, sizes: Any, strides: Any) -> tuple[slice, ...]:
+    starts = [int(getattr(getattr(offset, "handle", None), "data", [offset])[0]) for offset in offsets]
+    return tuple(slice(start, start + size * step, step) for start, size, step in zip(starts, sizes, strides))
+
+
+def _like(tensor: Any, data: Any) -> Any:
+    """A value of the interpreter of the same element type."""
+    from triton.language import core
+    from triton.runtime.interpreter import TensorHandle
+
+    kind = core.block_type(tensor.type.scalar, list(data.shape)) if data.ndim else tensor.type.scalar
+    return core.tensor(TensorHandle(data.reshape(data.shape or (1,)), tensor.type.scalar), kind)
+
+
+def get_element(src: Any, indice: Any) -> Any:
+    """The element of a block at these indices."""
+    index = tuple(window.start for window in _window(indice, [1] * len(indice), [1] * len(indice)))
+    return _like(src, src.handle.data[index])
+
+
+def extract_slice(ful: Any, offsets: Any, sizes: Any, strides: Any) -> Any:
+    """A part of a block."""
+    return _like(ful, ful.handle.data[_window(offsets, sizes, strides)].copy())
+
+
+def insert_slice(ful: Any, sub: Any, offsets: Any, sizes: Any, strides: Any) -> Any:
+    """A block with a part of it replaced."""
+    data = ful.handle.data.copy()
+    data[_window(offsets, sizes, strides)] = sub.handle.data
+    return _like(ful, data)
+
+
+def _add_extension(language: ModuleType) -> None:
+    parent, extension = ModuleType("triton.language.extra.cann"), ModuleType(_EXTENSION)
+    parent.__path__ = []  # type: ignore[attr-defined]
+    parent.extension = extension  # type: ignore[attr-defined]
+    for function in (get_element, extract_slice, insert_slice):
+        setattr(extension, function.__name__, function)
+    language.cann = parent  # type: ignore[attr-defined]
+    sys.modules[parent.__name__], sys.modules[_EXTENSION] = parent, extension
+
+
+def _folders(spec: ModuleSpec) -> list[str]:
+    return list(spec.submodule_search_locations or ())
+
+
+def install() -> None:
+    """Prepares Triton, where it is installed, for the time when somebody imports it."""
+    triton = importlib.util.find_spec("triton")
+    if triton is None or any(Path(folder, "backends/ascend").exists() for folder in _folders(triton)):
+        return
+    os.environ["TRITON_INTERPRET"] = "1"
+    on_import("triton.backends", _add_driver)
+    on_import("triton.language.extra", _add_extension)
