@@ -53,18 +53,20 @@ SIGNATURES = {
     ("flash_attn.layers.rotary", "apply_rotary_emb_qkv_"):
         "qkv cos sin cos_k sin_k interleaved seqlen_offsets num_heads_q",
     ("flash_attn.layers.rotary", "apply_rotary_emb_kv_"): "kv cos sin interleaved seqlen_offsets",
+    ("flash_attn.ops.triton.rotary", "apply_rotary"):
+        "x cos sin seqlen_offsets cu_seqlens max_seqlen interleaved inplace conjugate",
 }
 # What the arguments that need not be given are without; None for those not listed.
 DEFAULTS = {
     "dropout_p": 0.0, "softcap": 0.0, "causal": False, "window_size": (-1, -1), "deterministic": False,
     "return_attn_probs": False, "return_softmax_lse": False, "attention_chunk": 0, "num_splits": 0, "sm_margin": 0,
     "rotary_interleaved": True, "interleaved": False, "inplace": False, "seqlen_offsets": 0, "has_softcap": False,
-    "max_seqlen_k_new": 0, "qkv_dtype": torch.bfloat16,
+    "max_seqlen_k_new": 0, "qkv_dtype": torch.bfloat16, "conjugate": False,
 }
 FIRST_OPTIONAL = {  # from here on arguments need not be given
     "flash_attn_with_kvcache": "k", "unpad_input": "unused_mask", "apply_rotary_emb": "interleaved",
     "apply_rotary_emb_qkv_": "cos_k", "apply_rotary_emb_kv_": "interleaved", "get_scheduler_metadata": "qkv_dtype",
-    "pad_input": None, "index_first_axis": None,
+    "pad_input": None, "index_first_axis": None, "apply_rotary": "seqlen_offsets",
 }
 
 

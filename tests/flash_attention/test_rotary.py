@@ -7,6 +7,7 @@ import torch
 
 from flash_attention import published
 from flash_attention.published import close, cumulative, parts
+from npufa.flash_attn.kernel_rotary import apply_rotary
 from npufa.flash_attn.rotary import apply_rotary_emb, apply_rotary_emb_kv_, apply_rotary_emb_qkv_
 
 
@@ -31,6 +32,14 @@ def test_in_place() -> None:
     x, cos, sin = torch.randn(1, 4, 2, 8, dtype=torch.half), torch.randn(4, 4), torch.randn(4, 4)
     expected = apply_rotary_emb(x, cos, sin)
     assert apply_rotary_emb(x, cos, sin, inplace=True) is x and torch.equal(x, expected)
+
+
+def test_the_kernels_name() -> None:
+    x, angle = torch.randn(2, 4, 2, 8), torch.randn(9, 3)
+    turned = apply_rotary(x, angle.cos(), angle.sin(), 5, interleaved=True)
+    torch.testing.assert_close(turned, apply_rotary_emb(x, angle.cos(), angle.sin(), True, seqlen_offsets=5))
+    assert apply_rotary(turned, angle.cos(), angle.sin(), 5, None, None, True, True, True) is turned
+    torch.testing.assert_close(turned, x)
 
 
 @pytest.mark.parametrize("interleaved", [False, True])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from . import bert_padding, halves, interface, rotary, v3
+from . import bert_padding, halves, interface, kernel_rotary, rotary, v3
 
 # What these packages stand for: versions whose functions npufa has.
 _VERSIONS = {"flash_attn": "2.8.3", "flash_attn_npu": "0.3.0", "flash_attn_npu_v3": "0.3.0"}
@@ -20,6 +20,9 @@ _CONTENTS: dict[str, ModuleType | None] = {
     "flash_attn.bert_padding": bert_padding,
     "flash_attn.layers": None,
     "flash_attn.layers.rotary": rotary,
+    "flash_attn.ops": None,
+    "flash_attn.ops.triton": None,
+    "flash_attn.ops.triton.rotary": kernel_rotary,
     "flash_attn_npu": interface,
     "flash_attn_npu.flash_attn_npu_interface": interface,
     "flash_attn_npu_v3": v3,
