@@ -63,9 +63,16 @@ def _add_driver(backends: ModuleType) -> None:
     backends.backends["npu"] = backends.Backend(backends.BaseBackend, SimulatedNpu)
 
 
+def _number(value: Any) -> int:
+    """Of an integer as kernels hold them: Python's, a constant, or a value of the interpreter."""
+    if hasattr(value, "handle"):
+        return int(value.handle.data.item())
+    return int(getattr(value, "value", value))
+
+
 def _window(offsets: Any, sizes: Any, strides: Any) -> tuple[slice, ...]:
-    starts = [int(getattr(getattr(offset, "handle", None), "data", [offset])[0]) for offset in offsets]
-    return tuple(slice(start, start + size * step, step) for start, size, step in zip(starts, sizes, strides))
+    parts = (tuple(map(_number, part)) for part in zip(offsets, sizes, strides))
+    return tuple(slice(start, start + size * step, step) for start, size, step in parts)
 
 
 def _like(tensor: Any, data: Any) -> Any:
@@ -79,8 +86,7 @@ def _like(tensor: Any, data: Any) -> Any:
 
 def get_element(src: Any, indice: Any) -> Any:
     """The element of a block at these indices."""
-    index = tuple(window.start for window in _window(indice, [1] * len(indice), [1] * len(indice)))
-    return _like(src, src.handle.data[index])
+    return _like(src, src.handle.data[tuple(map(_number, indice))])
 
 
 def extract_slice(ful: Any, offsets: Any, sizes: Any, strides: Any) -> Any:
