@@ -48,9 +48,9 @@ torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests i
 {eager_slice}.
 A row without a date has not been run; what a row left out is said below the table. `./build.sh wheels 2.10.0` has been
 run, the installation from the source archive not to its end. Rows of aarch64 are
-`./build.sh matrix --arch aarch64`: a wheel made by a cross compiler, and the tests of `scripts/cross.py` under qemu-user
-(CPU operators in every type, the choice of instructions on three processors, programs and operators on the simulated
-NPU). They show results and no speed; on Kunpeng nothing has been run.
+`./build.sh matrix --arch aarch64`: a wheel made by a cross compiler, and the tests of `scripts/cross.py` under
+qemu-user (CPU operators in every type, the choice of instructions on three processors, programs and operators on the
+simulated NPU). They show results and no speed; on Kunpeng nothing has been run.
 
 Python 3.10 is the oldest everywhere: the package uses what came with it (`zip(strict=True)`, `itertools.pairwise`,
 `typing.ParamSpec`, `sys.orig_argv`), and Python 3.9 has been without updates since October 2025.

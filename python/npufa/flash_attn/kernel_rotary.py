@@ -1,4 +1,4 @@
-"""Rotary position embedding under the name of flash_attn's kernel (`flash_attn.ops.triton.rotary`), which vLLM imports."""
+"""Rotary embedding under the name of flash_attn's kernel, which vLLM imports (`flash_attn.ops.triton.rotary`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """CANN's Python module `acl`, as far as clients import it: constants, the chip's name, memory and its copies.
 
-vllm-ascend copies with `acl.rt.memcpy`, MindSpeed asks `acl.rt.get_mem_info` for the size of the memory. Functions return
-what CANN's do: the result with an error code behind it, or the code alone.
+vllm-ascend copies with `acl.rt.memcpy`, MindSpeed asks `acl.rt.get_mem_info` for the size of the memory. Functions
+return what CANN's do: the result with an error code behind it, or the code alone.
 """
 
 from __future__ import annotations
