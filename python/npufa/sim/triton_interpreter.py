@@ -1,14 +1,17 @@
 """Triton kernels of clients, where there is no triton-ascend: Triton's own interpreter executes them on the CPU.
 
 Triton is told that the simulated chip is its device, so that clients which ask for a driver find one, and gets the
-functions that triton-ascend adds to the language and clients look up. Nothing of this is modelled in time.
+functions that triton-ascend adds to the language and clients look up. Launches work on the device's memory in place,
+which is host memory, and become part of a graph that is being captured. Nothing of this is modelled in time.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +20,7 @@ from typing import Any
 import torch
 
 from ..graph._on_import import on_import
+from ._native import native
 
 _EXTENSION = "triton.language.extra.cann.extension"
 
@@ -115,6 +119,49 @@ def _folders(spec: ModuleSpec) -> list[str]:
     return list(spec.submodule_search_locations or ())
 
 
+def _in_host_memory(value: Any) -> Any:
+    """Tensors of the device as tensors of the CPU on the same memory."""
+    if isinstance(value, tuple):
+        return tuple(map(_in_host_memory, value))
+    if not isinstance(value, torch.Tensor) or value.device.type != "npu":
+        return value
+    storage = value.untyped_storage()
+    if storage.nbytes() == 0:
+        return torch.empty_like(value, device="cpu")
+    memory = torch.frombuffer((ctypes.c_char * storage.nbytes()).from_address(storage.data_ptr()), dtype=torch.uint8)
+    view = torch.empty(0, dtype=value.dtype)
+    return view.set_(memory.untyped_storage(), value.storage_offset(), value.size(), value.stride())
+
+
+_HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_captured: list[Any] = []  # launches that are part of a graph, for as long as the process lives
+
+
+def _submit(task: Callable[[], None], stream: torch.npu.Stream) -> None:
+    """Makes the task part of the graph that the stream is captured into."""
+    function = _HOST_FUNCTION(lambda _: task())
+    _captured.append(function)
+    status = native().aclrtLaunchHostFunc(ctypes.c_void_p(stream.npu_stream), function, None)
+    if status != 0:
+        raise RuntimeError(f"npufa.sim: a Triton kernel cannot be captured, got ACL error {status}")
+
+
+def _add_launches(interpreter: ModuleType) -> None:
+    executor = interpreter.GridExecutor
+    execute = executor.__call__
+
+    def launch(self: Any, *args: Any, **kwargs: Any) -> None:
+        args, kwargs = _in_host_memory(args), {name: _in_host_memory(value) for name, value in kwargs.items()}
+        stream = torch.npu.current_stream()
+        if torch.npu.is_current_stream_capturing():
+            _submit(lambda: execute(self, *args, **kwargs), stream)
+        else:
+            stream.synchronize()
+            execute(self, *args, **kwargs)
+
+    executor.__call__ = launch
+
+
 def install() -> None:
     """Prepares Triton, where it is installed, for the time when somebody imports it."""
     triton = importlib.util.find_spec("triton")
@@ -123,3 +170,4 @@ def install() -> None:
     os.environ["TRITON_INTERPRET"] = "1"
     on_import("triton.backends", _add_driver)
     on_import("triton.language.extra", _add_extension)
+    on_import("triton.runtime.interpreter", _add_launches)

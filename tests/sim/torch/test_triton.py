@@ -27,6 +27,28 @@ def test_a_kernel_is_interpreted():
 
 
 @on_device
+def test_a_launch_is_captured():
+    import triton
+    import triton.language as tl
+
+    @triton.jit
+    def double(x, y):
+        at = tl.arange(0, 8)
+        tl.store(y + at, 2 * tl.load(x + at))
+
+    x, y, z = torch.ones(8).npu(), torch.zeros(8).npu(), torch.zeros(8).npu()
+    graph = torch.npu.NPUGraph()
+    with torch.npu.graph(graph):
+        x += 1
+        double[(1,)](x, y)
+        z.copy_(y)
+    assert y.tolist() == [0] * 8
+    for value in (4, 6):
+        graph.replay()
+        assert z.tolist() == [value] * 8
+
+
+@on_device
 def test_parts_of_blocks():
     import triton
     import triton.language as tl
