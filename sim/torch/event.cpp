@@ -45,11 +45,12 @@ aclError WithEvent(const char* function, aclrtEvent handle, Use use) {
 
 bool IsComplete(const Event& event) { return event.completed >= event.submitted; }
 
+// Streams of several threads may record one event, whose records need not be done in the order of their numbers.
 Step RecordStep(std::shared_ptr<Event> event) {
   const std::uint64_t record = ++event->submitted;
   return [event = std::move(event), record] {
     event->nanoseconds = Now();
-    event->completed = record;
+    if (event->completed < record) event->completed = record;
     return std::optional<int>(ACL_SUCCESS);
   };
 }
@@ -110,7 +111,7 @@ aclError aclrtRecordEvent(aclrtEvent handle, aclrtStream stream) {
       return ACL_SUCCESS;
     }
   }
-  return AppendStep(__func__, stream, RecordStep(std::move(event)));
+  return AppendNewStep(__func__, stream, [=] { return RecordStep(event); });
 }
 
 // Waiting for an event of a capture makes the waiting stream part of it.
@@ -123,7 +124,7 @@ aclError aclrtStreamWaitEvent(aclrtStream stream, aclrtEvent handle) {
     if (event->graph && event->graph->capturing) found.stream->graph = event->graph;
     if (found.stream->graph) return ACL_SUCCESS;
   }
-  return AppendStep(__func__, stream, WaitStep(std::move(event)));
+  return AppendNewStep(__func__, stream, [=] { return WaitStep(event); });
 }
 
 aclError aclrtResetEvent(aclrtEvent handle, aclrtStream) {
@@ -134,6 +135,7 @@ aclError aclrtResetEvent(aclrtEvent handle, aclrtStream) {
 }
 
 aclError aclrtSynchronizeEvent(aclrtEvent handle) {
+  FinishSteps();
   return WithEvent(__func__, handle, [](const Event& event) {
     if (IsComplete(event)) return ACL_SUCCESS;
     return Fail(ACL_ERROR_RT_EVENT_SYNC_TIMEOUT, "aclrtSynchronizeEvent",

@@ -213,12 +213,18 @@ aclError SynchronizeAll(const char* function) {
 }  // namespace
 
 int AppendStep(const char* function, aclrtStream handle, Step step) {
+  return AppendNewStep(function, handle, [&] { return std::move(step); });
+}
+
+void FinishSteps() { const std::lock_guard<std::mutex> one_at_a_time(Engine()); }
+
+int AppendNewStep(const char* function, aclrtStream handle, const std::function<Step()>& make) {
   {
     const auto lock = StreamTable::Get().Lock();
     Stream* stream = StreamTable::Get().FindStream(handle);
     if (stream == nullptr) return InvalidStream(function);
     if (stream->graph) {
-      stream->graph->steps.push_back(std::move(step));
+      stream->graph->steps.push_back(make());
       return ACL_SUCCESS;
     }
   }
@@ -227,7 +233,7 @@ int AppendStep(const char* function, aclrtStream handle, Step step) {
     const auto lock = StreamTable::Get().Lock();
     Stream* stream = StreamTable::Get().FindStream(handle);
     if (stream == nullptr) return InvalidStream(function);
-    stream->waiting.push_back(std::move(step));
+    stream->waiting.push_back(make());
   }
   return AdvanceAll();
 }

@@ -66,6 +66,11 @@ class StreamTable {
 
 // Appends a step to the stream, or to the graph that it is captured into. Returns the aclError of what was done.
 int AppendStep(const char* function, aclrtStream stream, Step step);
+// Likewise, with a step that is made when no other thread can append one any more.
+int AppendNewStep(const char* function, aclrtStream stream, const std::function<Step()>& make);
+
+// Returns once the steps that other threads were about to do are done, or wait.
+void FinishSteps();
 
 // Of the calling thread, which may relax what captures forbid it.
 aclmdlRICaptureMode& ThreadCaptureMode();
