@@ -116,14 +116,20 @@ def install(folder: Path, root: Path, python: Path, torch: str) -> None:
                            check=True)
     major, minor = map(int, found.stdout.split())
     lines = requirements((folder / "requirements-dev.txt").read_text().splitlines())
-    for choices in install_row.commands(torch, lines, (major, minor)):
-        # The index has CUDA builds for aarch64, too; torch_npu demands no local version there.
-        if pip(python, "install", "-q", "--no-compile", *choices[-1]) != 0:
+    # The index has CUDA builds for aarch64, too; torch_npu demands no local version there.
+    wanted = [choices[-1] for choices in install_row.commands(torch, lines, (major, minor))]
+    # Of an earlier call with --keep: under qemu pip takes minutes to see that nothing is missing.
+    stamp = folder / ".venv/installed"
+    if stamp.exists() and stamp.read_text() == repr(wanted):
+        return
+    for arguments in wanted:
+        if pip(python, "install", "-q", "--no-compile", *arguments) != 0:
             raise SystemExit("pip install failed")
     if (major, minor) == sys.version_info[:2]:
         # Bytecode is the same on every machine; under qemu it would take longer to make than torch to load.
         libraries = folder / ".venv/lib", root / f"usr/lib/python{major}.{minor}"
         subprocess.run([sys.executable, "-m", "compileall", "-qq", *libraries])
+    stamp.write_text(repr(wanted))
 
 
 

@@ -176,6 +176,17 @@ def test_python_of_a_cross_build(tmp_path):
     assert (tmp_path / "tree/.venv/lib/python3.11/site-packages").is_dir()
 
 
+def test_a_kept_environment_is_installed_once(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(cross, "pip", lambda python, *arguments: calls.append(arguments) or 0)
+    (tmp_path / ".venv").mkdir()
+    for packages in ("numpy", "numpy", "pytest"):
+        (tmp_path / "requirements-dev.txt").write_text(packages)
+        cross.install(tmp_path, tmp_path / "sysroot", Path(sys.executable), "2.10.0")
+    assert [arguments[-1] for arguments in calls][2::3] == ["numpy", "pytest"]
+    assert calls[0][-1] == "torch==2.10.0"
+
+
 def test_page_of_another_machine():
     there = run(row="2.13.0", machine="aarch64 (qemu)", tests=cross.SLICE, failures=[], refusals=[])
     text = matrix.page({"2.13.0 aarch64": there})
