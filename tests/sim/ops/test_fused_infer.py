@@ -5,7 +5,7 @@ import torch
 
 from cases.device import on_device
 from cases.inference import FUSED_LAYOUTS
-from sim.ops.random_calls import DEFAULT, SLOW, SLOW_LONG, verify_calls
+from sim.ops.random_calls import verify_calls
 
 PADDED_KINDS = ("plain", "paged", "padding", "prefix", "rope", "int8")
 SPLIT_MODES = [("split", mode, mode) for mode in range(6)] + [("split", 0, 1)]
@@ -31,28 +31,3 @@ FEATURES = [
 @on_device
 def test_features(fixed):
     verify_calls("fused_infer", 500, 3, **fixed)
-
-
-@pytest.mark.parametrize("first", DEFAULT)
-@on_device
-def test_random_calls(first):
-    verify_calls("fused_infer", first)
-
-
-@on_device
-def test_long_calls():
-    verify_calls("fused_infer", 10_000, 10, long=True)
-
-
-@pytest.mark.slow(group="draws")
-@pytest.mark.parametrize("first", SLOW)
-@on_device
-def test_many_random_calls(first):
-    verify_calls("fused_infer", first)
-
-
-@pytest.mark.slow(group="draws")
-@pytest.mark.parametrize("first", SLOW_LONG)
-@on_device
-def test_many_long_calls(first):
-    verify_calls("fused_infer", first, long=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cases.device import on_device
-from sim.ops.random_calls import DEFAULT, SLOW, SLOW_LONG, verify_calls
+from sim.ops.random_calls import verify_calls
 
 FEATURES = [
     *({"layout": layout, "dtype": dtype} for layout in ("BSH", "SBH", "BSND", "BNSD", "TND")
@@ -22,29 +22,3 @@ FEATURES = [
 @on_device
 def test_features(fixed):
     verify_calls("fusion", 500, 4, **fixed)
-
-
-@pytest.mark.parametrize("first", DEFAULT)
-@on_device
-def test_random_calls(first):
-    verify_calls("fusion", first)
-
-
-@on_device
-def test_long_calls():
-    """Sequences of up to 1300 tokens: several tiles and steps of the kernel."""
-    verify_calls("fusion", 10_000, 10, long=True)
-
-
-@pytest.mark.slow(group="draws")
-@pytest.mark.parametrize("first", SLOW)
-@on_device
-def test_many_random_calls(first):
-    verify_calls("fusion", first)
-
-
-@pytest.mark.slow(group="draws")
-@pytest.mark.parametrize("first", SLOW_LONG)
-@on_device
-def test_many_long_calls(first):
-    verify_calls("fusion", first, long=True)

@@ -7,7 +7,7 @@ from cases import Draw
 from cases.device import on_device
 from cases.fusion import grad_case
 from cases.on_npu import on_npu
-from sim.ops.random_calls import BATCH, SLOW, SLOW_LONG, verify_calls
+from sim.ops.random_calls import verify_calls
 
 FEATURES = [
     *({"layout": layout, "dtype": dtype} for layout in ("BSH", "SBH", "BSND", "BNSD", "TND")
@@ -25,18 +25,6 @@ FEATURES = [
 @on_device
 def test_features(fixed):
     verify_calls("fusion_grad", 500, 3, **fixed)
-
-
-@pytest.mark.parametrize("first", range(10_000, 10_075, BATCH))
-@on_device
-def test_random_calls(first):
-    verify_calls("fusion_grad", first)
-
-
-@on_device
-def test_long_calls():
-    """Sequences of up to 1300 tokens: many steps, and heads that several core groups share."""
-    verify_calls("fusion_grad", 10_000, 5, long=True)
 
 
 def call(heads=2, kv_heads=1, sq=33, skv=40, dim=16, dtype=torch.float16, batch=1, version=1, **more):
@@ -121,17 +109,3 @@ def test_numbers_beyond_the_lengths_do_not_matter():
         case.kwargs[name][used:] = torch.nan
     for found, wanted in zip(case.call()[:3], expected[:3], strict=True):
         assert torch.equal(found, wanted)
-
-
-@pytest.mark.slow(group="draws")
-@pytest.mark.parametrize("first", SLOW)
-@on_device
-def test_many_random_calls(first):
-    verify_calls("fusion_grad", first)
-
-
-@pytest.mark.slow(group="draws")
-@pytest.mark.parametrize("first", SLOW_LONG)
-@on_device
-def test_many_long_calls(first):
-    verify_calls("fusion_grad", first, long=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cases.device import on_device
-from sim.ops.random_calls import DEFAULT, SLOW, SLOW_LONG, verify_calls
+from sim.ops.random_calls import verify_calls
 
 FEATURES = [
     *({"layout": layout, "dtype": dtype} for layout in ("BSH", "BSND", "BNSD")
@@ -29,32 +29,7 @@ def test_features(fixed):
     verify_calls("incre", 500, 5, **fixed)
 
 
-@pytest.mark.parametrize("first", DEFAULT)
-@on_device
-def test_random_calls(first):
-    verify_calls("incre", first)
-
-
-@on_device
-def test_long_calls():
-    verify_calls("incre", 10_000, 20, long=True)
-
-
 @pytest.mark.parametrize("fixed", PAIRS, ids=str)
 @on_device
 def test_long_calls_of_pairs(fixed):
     verify_calls("incre", 700, 5, long=True, **fixed)
-
-
-@pytest.mark.slow(group="draws")
-@pytest.mark.parametrize("first", SLOW)
-@on_device
-def test_many_random_calls(first):
-    verify_calls("incre", first)
-
-
-@pytest.mark.slow(group="draws")
-@pytest.mark.parametrize("first", SLOW_LONG)
-@on_device
-def test_many_long_calls(first):
-    verify_calls("incre", first, long=True)
