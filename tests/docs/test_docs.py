@@ -29,6 +29,7 @@ BEFORE = {
     "docs/graph_mode.md": SIMULATED,
     "docs/index.md": "",
     "docs/simulated_npu.md": "",
+    "docs/zh/simulated_npu.md": "",
 }
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
