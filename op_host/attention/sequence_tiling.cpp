@@ -22,18 +22,20 @@ std::int64_t LengthOf(const std::vector<std::int64_t>& lengths, std::int64_t ful
   return lengths[lengths.size() == 1 ? 0 : static_cast<std::size_t>(index)];
 }
 
-// What remains of the band without lengths are its shifts.
+// What remains of the band without lengths are its shifts, and what they are counted from: what moves them with it.
 WindowRule RuleOf(const SparseRule& rule, bool edge, bool packed) {
   const Band band = BandOf(rule, 0, 0, 0, 0, edge);
-  const bool banded = rule.mode == kBand || (edge && rule.mode >= kVarlenRightDown);
-  const bool corner = banded || rule.mode == kRightDownCausal || rule.mode == kVarlenRightDown ||
-                      ((rule.mode == kPrefix || rule.mode == kPrefixCompressed) && !rule.dense_mask);
-  const bool storage = rule.mode == kDefaultMask && rule.dense_mask && !packed;
+  const Band longer = BandOf(rule, 0, 1, 0, 0, edge);
+  const Band moved = packed ? band : BandOf(rule, 0, 0, 0, 1, edge);
+  const auto origin = [&](std::int64_t Band::* shift) {
+    if (longer.*shift != band.*shift) return ORIGIN_CORNER;
+    return moved.*shift != band.*shift ? ORIGIN_STORAGE : ORIGIN_ROW;
+  };
   WindowRule window{};
   window.beginShift = band.begin_shift;
   window.endShift = band.end_shift;
-  window.beginOrigin = banded ? ORIGIN_CORNER : storage ? ORIGIN_STORAGE : ORIGIN_ROW;
-  window.endOrigin = corner ? ORIGIN_CORNER : storage ? ORIGIN_STORAGE : ORIGIN_ROW;
+  window.beginOrigin = origin(&Band::begin_shift);
+  window.endOrigin = origin(&Band::end_shift);
   return window;
 }
 

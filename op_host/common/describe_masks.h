@@ -109,7 +109,7 @@ void CheckModeAllowed(const AttentionCall<Int>& call, const AttentionSpec<Int>& 
   if (call.sparse_mode == kPrefix && spec.IsPackedBatch()) {
     Fail(call.op, "sparse_mode", "5 does not go with input_layout TND", call.sparse_mode, "6 (prefix, compressed)");
   }
-  if (call.sparse_mode >= kVarlenRightDown && !spec.IsPackedBatch()) {
+  if (OfPackedBatch(call.sparse_mode) && !spec.IsPackedBatch()) {
     Fail(call.op, "sparse_mode", "needs input_layout TND", call.sparse_mode, "0..6 for " + call.input_layout);
   }
 }
@@ -158,8 +158,7 @@ void DescribeMask(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
   CheckModeAllowed(call, *spec);
   if (t) CheckMaskType(call);
   const std::int64_t mode = call.sparse_mode;
-  const bool causal_mode =
-      mode == kLeftUpCausal || mode == kRightDownCausal || mode == kBand || mode >= kVarlenRightDown;
+  const bool causal_mode = TakesTriangle(mode);
   spec->rule = {mode, call.pre_tokens, call.next_tokens, false};
   if (IsDecode(*spec, call.kind)) return DescribeDecodeMask(call, causal_mode, spec);
   const bool prefix_mode = mode == kPrefix || mode == kPrefixCompressed;
@@ -194,8 +193,7 @@ void DescribeSlopes(const AttentionCall<Int>& call, AttentionSpec<Int>* spec) {
 template <class Int>
 bool IsCausalCall(const AttentionSpec<Int>& spec) {
   const SparseRule& r = spec.rule;
-  return r.dense_mask || r.mode == kLeftUpCausal || r.mode == kRightDownCausal || r.mode >= kVarlenRightDown ||
-         (r.mode == kBand && r.next <= 0);
+  return r.dense_mask || (TakesTriangle(r.mode) && (r.mode != kBand || r.next <= 0));
 }
 
 template <class Int>

@@ -20,6 +20,14 @@ enum SparseMode : std::int64_t {
   kVarlenLeftUp = 8,
 };
 
+// Modes that split a packed batch.
+inline bool OfPackedBatch(std::int64_t mode) { return mode == kVarlenRightDown || mode == kVarlenLeftUp; }
+
+// Modes whose rule needs no mask; torch_npu wants its compressed triangle with them.
+inline bool TakesTriangle(std::int64_t mode) {
+  return mode == kLeftUpCausal || mode == kRightDownCausal || mode == kBand || OfPackedBatch(mode);
+}
+
 // Keys [begin, end) of a query row.
 struct Window {
   std::int64_t begin, end;
