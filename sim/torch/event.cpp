@@ -135,7 +135,7 @@ aclError aclrtResetEvent(aclrtEvent handle, aclrtStream) {
 }
 
 aclError aclrtSynchronizeEvent(aclrtEvent handle) {
-  FinishSteps();
+  const std::unique_lock<std::mutex> held = HoldSteps();
   return WithEvent(__func__, handle, [](const Event& event) {
     if (IsComplete(event)) return ACL_SUCCESS;
     return Fail(ACL_ERROR_RT_EVENT_SYNC_TIMEOUT, "aclrtSynchronizeEvent",

@@ -216,7 +216,7 @@ int AppendStep(const char* function, aclrtStream handle, Step step) {
   return AppendNewStep(function, handle, [&] { return std::move(step); });
 }
 
-void FinishSteps() { const std::lock_guard<std::mutex> one_at_a_time(Engine()); }
+std::unique_lock<std::mutex> HoldSteps() { return std::unique_lock<std::mutex>(Engine()); }
 
 int AppendNewStep(const char* function, aclrtStream handle, const std::function<Step()>& make) {
   {

@@ -69,8 +69,8 @@ int AppendStep(const char* function, aclrtStream stream, Step step);
 // Likewise, with a step that is made when no other thread can append one any more.
 int AppendNewStep(const char* function, aclrtStream stream, const std::function<Step()>& make);
 
-// Returns once the steps that other threads were about to do are done, or wait.
-void FinishSteps();
+// While it is held no thread appends a step or does one: what was appended is done, or waits. Not within a step.
+std::unique_lock<std::mutex> HoldSteps();
 
 // Of the calling thread, which may relax what captures forbid it.
 aclmdlRICaptureMode& ThreadCaptureMode();
