@@ -36,18 +36,14 @@ class BackwardPreparation {
     AscendC::Duplicate(wide_.Get<float>(), 0.0f, 2 * FLOATS);
     AscendC::Duplicate(dots_.Get<float>(), 0.0f, CHUNK_ROWS);
     AscendC::PipeBarrier<PIPE_V>();
-    const auto event = GetTPipePtr()->FetchEventID(AscendC::HardEvent::V_MTE3);
-    AscendC::SetFlag<AscendC::HardEvent::V_MTE3>(event);
-    AscendC::WaitFlag<AscendC::HardEvent::V_MTE3>(event);
+    OrderPipes<AscendC::HardEvent::V_MTE3>();
     FillZeros(workspace_->Gradients(), workspace_->GradientFloats());
     if (tiling_->biasParts > 0) {
       FillZeros(workspace_->BiasPart(0), tiling_->biasParts * tiling_->biasElements);
     } else if (tiling_->forward.biasKind == BIAS_MATRIX || tiling_->forward.biasKind == BIAS_COMPRESSED) {
       FillZeros(biasGradient_, tiling_->biasElements);
     }
-    const auto back = GetTPipePtr()->FetchEventID(AscendC::HardEvent::MTE3_V);
-    AscendC::SetFlag<AscendC::HardEvent::MTE3_V>(back);
-    AscendC::WaitFlag<AscendC::HardEvent::MTE3_V>(back);
+    OrderPipes<AscendC::HardEvent::MTE3_V>();
     uint32_t item = 0;
     for (uint32_t index = 0; index < tiling_->forward.sequences.batch; ++index) {
       const Sequence& sequence = sequences_.Load(index);

@@ -65,8 +65,13 @@ class SequenceReader {
   // Sequences, with the padding tokens behind a packed batch as one more that has no rows.
   __aicore__ inline uint32_t Count() const { return tiling_->batch + tiling_->packedQuery; }
 
-  // Indices must not decrease from call to call.
+  // Indices must not decrease from call to call. Only packed sequences depend on those before them.
   __aicore__ inline const Sequence& Load(uint32_t index) {
+    if (!tiling_->packedQuery && !tiling_->packedKey && nextIndex_ < index) {
+      const uint64_t scores = static_cast<uint64_t>(tiling_->qTokens) * tiling_->kvTokens;
+      nextScore_ += (index - nextIndex_) * tiling_->heads * scores;
+      nextIndex_ = index;
+    }
     while (nextIndex_ <= index) Advance();
     return sequence_;
   }

@@ -79,7 +79,6 @@ __aicore__ inline bool HasCuts(const ForwardTiling& tiling) {
 template <typename T, typename Stored>
 __aicore__ inline void RunCombine(AscendC::TPipe& pipe, const ForwardArguments& arguments, const ForwardTiling& tiling,
                                   const Workspace<T, Stored>& workspace) {
-  AscendC::SyncAll();
   AscendC::PipeBarrier<PIPE_ALL>();
   pipe.Reset();
   AscendC::TQue<AscendC::TPosition::VECOUT, 1> outQueue;

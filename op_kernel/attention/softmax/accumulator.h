@@ -41,6 +41,8 @@ class Accumulator {
         StorePart(step.tile.part, firstRow + row, chunk, sums, maximum, sum);
       }
     }
+    // What comes next in the place of a part waits for its copies.
+    if (step.IsLast() && step.tile.part != WHOLE_TILE) OrderPipes<AscendC::HardEvent::MTE3_V>();
   }
 
   // Rows [firstRow, firstRow + rows) of a part without keys.
@@ -99,26 +101,16 @@ class Accumulator {
   __aicore__ inline void StorePart(uint32_t part, uint32_t row, uint32_t rows, const AscendC::LocalTensor<float>& sums,
                                    const AscendC::LocalTensor<float>& maximum, const AscendC::LocalTensor<float>& sum) {
     const PartialRows target = workspace_->Part(part, row);
-    StoreFloats(target.sums, sums, rows);
-    StoreVector(target.maximum, maximum, rows);
-    StoreVector(target.sum, sum, rows);
+    const uint32_t whole = AlignUp(rows, FLOATS_PER_BLOCK);
+    OrderPipes<AscendC::HardEvent::V_MTE3>();
+    StoreRows(target.sums, sums, rows, tiling_->valueDim, tiling_->productPitch, pitch_);
+    StoreRows(target.maximum, maximum, 1, rows, rows, whole);
+    StoreRows(target.sum, sum, 1, rows, rows, whole);
   }
 
   // The output queue holds elements of T: fewer floats.
   __aicore__ inline uint32_t FloatRows() const { return tiling_->chunkFloats * sizeof(T) / sizeof(float) / pitch_; }
 
-  __aicore__ inline void StoreFloats(const AscendC::GlobalTensor<float>& target,
-                                     const AscendC::LocalTensor<float>& sums, uint32_t rows) {
-    for (uint32_t row = 0; row < rows; row += FloatRows()) {
-      const uint32_t count = Min(FloatRows(), rows - row);
-      AscendC::LocalTensor<float> out = outQueue_->template AllocTensor<float>();
-      for (uint32_t word = 0; word < tiling_->valueDim; word += FLOATS_PER_REPEAT) {
-        AscendC::Muls(out[word], sums[row * pitch_ + word], 1.0f, WordWidth(tiling_->valueDim, word),
-                      static_cast<uint8_t>(count), RowParams(pitch_));
-      }
-      FinishFloats(target[static_cast<uint64_t>(row) * tiling_->productPitch], out, count);
-    }
-  }
   __aicore__ inline void FinishFloats(const AscendC::GlobalTensor<float>& target, AscendC::LocalTensor<float>& out,
                                       uint32_t rows) {
     outQueue_->EnQue(out);
@@ -127,12 +119,6 @@ class Accumulator {
     outQueue_->FreeTensor(out);
   }
 
-  __aicore__ inline void StoreVector(const AscendC::GlobalTensor<float>& target,
-                                     const AscendC::LocalTensor<float>& values, uint32_t count) {
-    AscendC::LocalTensor<float> out = outQueue_->template AllocTensor<float>();
-    AscendC::Muls(out, values, 1.0f, static_cast<int32_t>(AlignUp(count, FLOATS_PER_BLOCK)));
-    FinishVector(target, out, count);
-  }
   __aicore__ inline void StoreVector(const AscendC::GlobalTensor<float>& target, float value, uint32_t count) {
     AscendC::LocalTensor<float> out = outQueue_->template AllocTensor<float>();
     AscendC::Duplicate(out, value, static_cast<int32_t>(AlignUp(count, FLOATS_PER_BLOCK)));

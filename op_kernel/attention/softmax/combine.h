@@ -22,16 +22,18 @@ class Combine {
     pipe.InitBuffer(blocks_, 2 * ROWS * BLOCK_BYTES);
   }
 
-  // The share of vector core `core` of `cores`.
+  // The share of vector core `core` of `cores`. Waits for the others once it has found what to do.
   __aicore__ inline void Run(uint32_t core, uint32_t cores) {
     core_ = core;
     cores_ = cores;
     turn_ = 0;
+    synchronised_ = false;
     if (tiling_->batchInvariant) {
       MergePieces();
     } else {
       MergeCuts();
     }
+    Synchronise();
   }
 
  private:
@@ -83,6 +85,11 @@ class Combine {
     }
   }
 
+  __aicore__ inline void Synchronise() {
+    if (!synchronised_) AscendC::SyncAll();
+    synchronised_ = true;
+  }
+
   // Whether a group's work begins within a tile.
   __aicore__ inline bool Continues(uint32_t group) const { return tiling_->start[group].keyBlock > 0; }
   __aicore__ inline bool SameTile(uint32_t a, uint32_t b) const {
@@ -90,17 +97,13 @@ class Combine {
   }
 
   __aicore__ inline void Merge(const Tile& tile, uint32_t row, uint32_t rows, const Parts& parts) {
-    const AscendC::LocalTensor<float> sums = sums_.Get<float>();
-    AscendC::Duplicate(Vector(MAXIMUM), LOWEST, static_cast<int32_t>(ROWS));
-    AscendC::Duplicate(Vector(SUM), 0.0f, static_cast<int32_t>(ROWS));
-    AscendC::Duplicate(sums, 0.0f, static_cast<int32_t>(rows * pitch_));
-    AscendC::PipeBarrier<PIPE_V>();
+    Synchronise();
     LoadPart(workspace_->Part(parts.first, row), rows);
     for (uint32_t i = 0; i <= parts.others; ++i) {
       if (i < parts.others) LoadPart(workspace_->Part(parts.next + i * parts.distance, row), rows);
-      AddPart(rows);
+      AddPart(rows, i == 0);
     }
-    rowOutput_->Store(tile, row, rows, sums, Vector(MAXIMUM), Vector(SUM));
+    rowOutput_->Store(tile, row, rows, sums_.Get<float>(), Vector(MAXIMUM), Vector(SUM));
   }
 
   // Sums, and behind them maxima and softmax sums.
@@ -113,12 +116,19 @@ class Combine {
     inQueue_.EnQue(loaded);
   }
 
-  __aicore__ inline void AddPart(uint32_t rows) {
+  __aicore__ inline void AddPart(uint32_t rows, bool first) {
     const int32_t count = static_cast<int32_t>(ROWS);
     AscendC::LocalTensor<float> loaded = inQueue_.template DeQue<float>();
     const AscendC::LocalTensor<float> vectors = loaded[ROWS * pitch_];
     const AscendC::LocalTensor<float> maximum = Vector(MAXIMUM), sum = Vector(SUM);
     const AscendC::LocalTensor<float> old = Vector(OLD), added = Vector(NEW);
+    if (first) {
+      AscendC::Muls(maximum, vectors, 1.0f, count);
+      AscendC::Muls(sum, vectors[ROWS], 1.0f, count);
+      NarrowRows(sums_.Get<float>(), loaded, rows, tiling_->valueDim, pitch_);
+      AscendC::PipeBarrier<PIPE_V>();
+      return inQueue_.FreeTensor(loaded);
+    }
     AscendC::Max(added, maximum, vectors, count);
     AscendC::PipeBarrier<PIPE_V>();
     AscendC::Sub(old, maximum, added, count);
@@ -174,6 +184,7 @@ class Combine {
   uint32_t core_;
   uint32_t cores_;
   uint32_t turn_;
+  bool synchronised_;
 };
 
 }  // namespace npufa

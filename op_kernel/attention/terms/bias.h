@@ -81,7 +81,7 @@ class Bias {
   __aicore__ inline static void Clear(const AscendC::LocalTensor<T>& narrow, uint32_t count) {
     AscendC::Duplicate(narrow.template ReinterpretCast<int16_t>(), static_cast<int16_t>(0),
                        static_cast<int32_t>(count * (sizeof(T) / sizeof(int16_t))));
-    VectorBeforeLoad();
+    OrderPipes<AscendC::HardEvent::V_MTE2>();
   }
 
   const ForwardTiling* tiling_;

@@ -74,7 +74,7 @@ class Dropout {
   __aicore__ inline static void Clear(const AscendC::LocalTensor<uint8_t>& bytes, uint32_t count) {
     AscendC::Duplicate(bytes.ReinterpretCast<int16_t>(), static_cast<int16_t>(0),
                        static_cast<int32_t>(count / sizeof(int16_t)));
-    VectorBeforeLoad();
+    OrderPipes<AscendC::HardEvent::V_MTE2>();
   }
 
   __aicore__ inline static void Shift(const AscendC::LocalTensor<uint8_t>& bits,

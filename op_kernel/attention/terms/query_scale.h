@@ -24,7 +24,7 @@ class QueryScale {
     if (rows % FLOATS_PER_BLOCK != 0) {  // rows are taken eight at a time
       const uint32_t last = rows / FLOATS_PER_BLOCK * FLOATS_PER_REPEAT;
       AscendC::Duplicate(raw[last], 0.0f, static_cast<int32_t>(FLOATS_PER_REPEAT));
-      VectorBeforeLoad();
+      OrderPipes<AscendC::HardEvent::V_MTE2>();
     }
     const uint64_t first = RowOffset(tiling_->queryScale, tile, tile.sequence.qFirst + tile.firstRow, row);
     LoadRows(raw, scale_[first], rows, 1u, RowDistance(tiling_->queryScale, tile), FLOATS_PER_BLOCK);

@@ -99,22 +99,19 @@ __aicore__ inline void WidenRows(const AscendC::LocalTensor<float>& result, cons
   }
 }
 
-// Loads that follow wait for what the vector unit has to do.
-__aicore__ inline void VectorBeforeLoad() {
-  const auto event = GetTPipePtr()->FetchEventID(AscendC::HardEvent::V_MTE2);
-  AscendC::SetFlag<AscendC::HardEvent::V_MTE2>(event);
-  AscendC::WaitFlag<AscendC::HardEvent::V_MTE2>(event);
+// What follows on the second pipe of an event waits for what the first one has to do.
+template <AscendC::HardEvent EVENT>
+__aicore__ inline void OrderPipes() {
+  const auto event = GetTPipePtr()->FetchEventID(EVENT);
+  AscendC::SetFlag<EVENT>(event);
+  AscendC::WaitFlag<EVENT>(event);
 }
 
 // Copies the first of `count` values to all of them.
 __aicore__ inline void SpreadFirst(const AscendC::LocalTensor<float>& values, uint32_t count) {
-  const auto event = GetTPipePtr()->FetchEventID(AscendC::HardEvent::V_S);
-  AscendC::SetFlag<AscendC::HardEvent::V_S>(event);
-  AscendC::WaitFlag<AscendC::HardEvent::V_S>(event);
+  OrderPipes<AscendC::HardEvent::V_S>();
   const float value = values.GetValue(0);
-  const auto back = GetTPipePtr()->FetchEventID(AscendC::HardEvent::S_V);
-  AscendC::SetFlag<AscendC::HardEvent::S_V>(back);
-  AscendC::WaitFlag<AscendC::HardEvent::S_V>(back);
+  OrderPipes<AscendC::HardEvent::S_V>();
   AscendC::Duplicate(values, value, static_cast<int32_t>(count));
   AscendC::PipeBarrier<PIPE_V>();
 }
