@@ -13,6 +13,8 @@ using Call = AttentionCall<std::int64_t>;
 using Spec = AttentionSpec<std::int64_t>;
 
 constexpr std::int64_t kKeyAlignment = 16;  // of the first key of a tile
+constexpr std::uint64_t kShortBlocks = 16;  // work of a core
+constexpr std::uint32_t kShortStep = 384;
 
 std::int64_t CeilDiv(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -138,6 +140,10 @@ void FillWork(const Call& call, const Spec& spec, const ChipLimits& chip, Forwar
   const Work work = WorkOf(call, spec, tiling);
   const std::uint64_t most = std::min<std::uint64_t>({chip.cube_cores, MAX_CORE_GROUPS, work.partition.Total()});
   std::vector<WorkPoint> points = Distribute(work.partition, most, tiling.batchInvariant == 0);
+  // Few keys in more steps: one step's are read while another's scores and probabilities go from core to core.
+  if (tiling.batchInvariant == 0 && work.partition.Total() <= kShortBlocks * most) {
+    tiling.stepColumns = std::min(tiling.stepColumns, kShortStep);
+  }
   // Cores without work.
   const auto same = [](const WorkPoint& a, const WorkPoint& b) { return a.tile == b.tile && a.unit == b.unit; };
   points.erase(std::unique(points.begin(), points.end(), same), points.end());
