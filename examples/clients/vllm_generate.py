@@ -1,0 +1,119 @@
+"""vLLM with vllm-ascend, both as released, on the simulated chip: greedy tokens against transformers.
+
+One command makes an environment (torch with torch_npu, vLLM, npufa for that torch; minutes to an hour, 15 GB), runs
+there and prints what it showed:
+
+    python examples/clients/vllm_generate.py                      # every case
+    python examples/clients/vllm_generate.py --case eager --case serve
+
+Nothing of vLLM or vllm-ascend is changed, no CANN is installed, and nothing stands in for it but npufa's simulator
+(docs/cann_operators.md). Models are tiny and random, made on the spot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from environment import Client, run_in_environment
+
+CLIENT = Client(
+    name="vllm",
+    torch="2.10.0",
+    requirements="vllm_requirements.txt",
+    steps=(
+        # Their Python alone: vLLM has no binaries for this device, vllm-ascend's own kernels need CANN's compiler.
+        (["--no-deps", "--no-build-isolation", "--no-binary", "vllm", "vllm==0.23.0"],
+         {"VLLM_TARGET_DEVICE": "empty", "VLLM_VERSION_OVERRIDE": "0.23.0"}),
+        (["--no-deps", "--no-build-isolation", "--no-binary", "vllm-ascend", "vllm-ascend==0.23.0.post1"],
+         {"COMPILE_CUSTOM_KERNELS": "0", "SOC_VERSION": "ascend910b1"}),
+    ),
+    # The engine in this process, where it can be profiled; nothing is asked of the network.
+    variables={"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"},
+)
+
+TOKENS = 6
+LENGTHS = [6, 130, 33]  # of the prompts: within a block of the cache, over its end
+# Small, because the first step that vLLM makes is of the largest size.
+SIZES = {"dtype": "float16", "max_model_len": 256, "max_num_batched_tokens": 256, "max_num_seqs": 8,
+         "block_size": 128, "gpu_memory_utilization": 0.02}  # fmt: skip
+
+
+def generate(report: Any, what: str, model: Path, expected: list[list[int]], token_ids: list[list[int]],
+             rounds: int = 1, **options: Any) -> None:
+    """Greedy tokens of one engine against the expected ones, with the kernels of its steps."""
+    import gc
+
+    from vllm import LLM, SamplingParams
+
+    from report import Steps
+
+    llm, steps = LLM(str(model), **SIZES | options), Steps()
+    steps.watch(llm.llm_engine, "step")
+    sampling = SamplingParams(temperature=0, max_tokens=TOKENS, min_tokens=TOKENS, ignore_eos=True)
+    for _ in range(rounds):
+        outputs = llm.generate([{"prompt_token_ids": ids} for ids in token_ids], sampling, use_tqdm=False)
+    report.equal(f"{what}: tokens of vLLM and transformers", [list(o.outputs[0].token_ids) for o in outputs], expected)
+    report.steps(what, steps)
+    del llm
+    gc.collect()
+
+
+def _plain(name: str, **options: Any) -> Callable[[Any, Path], None]:
+    def case(report: Any, folder: Path) -> None:
+        import tiny_models
+
+        model, token_ids = tiny_models.save(name, folder), tiny_models.prompts(LENGTHS)
+        expected = tiny_models.greedy(model, token_ids, TOKENS)
+        generate(report, f"{name} {options}", model, expected, token_ids, **options)
+
+    return case
+
+
+def serve(report: Any, folder: Path) -> None:
+    import tiny_models
+    import vllm_serve
+
+    model, token_ids = tiny_models.save("qwen2", folder), tiny_models.prompts([5, 9, 17, 33, 64, 100, 130, 12])
+    expected = tiny_models.greedy(model, token_ids, TOKENS)
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in SIZES.items()]
+    with vllm_serve.server(model, [*options, "--enforce-eager"]) as address:
+        found, pieces = vllm_serve.stream_all(address, token_ids, TOKENS)
+    report.equal(f"vllm serve, {len(token_ids)} streams at once in {pieces} pieces: tokens of vLLM and transformers",
+                 found, expected)
+
+
+EAGER = {"enforce_eager": True}
+CASES: dict[str, Callable[[Any, Path], None]] = {
+    "qwen2": _plain("qwen2", **EAGER),
+    "llama": _plain("llama", **EAGER),
+    "window": _plain("mistral", **EAGER),
+    "mla": _plain("deepseek_v2", **EAGER),
+    "moe": _plain("qwen3_moe", **EAGER),
+    # Prompts in pieces of 64 tokens; the second round finds its prompts' blocks in the cache.
+    "chunked": _plain("qwen2", **EAGER, rounds=2, enable_prefix_caching=True, enable_chunked_prefill=True,
+                      max_num_batched_tokens=64, async_scheduling=False),
+    "async": _plain("qwen2", **EAGER, max_num_batched_tokens=64, async_scheduling=True),
+    "graph": _plain("qwen2", compilation_config={"cudagraph_mode": "FULL_DECODE_ONLY", "cudagraph_capture_sizes": [4]}),
+    "serve": serve,
+}  # fmt: skip
+
+
+def main() -> None:
+    from report import Report
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", action="append", choices=CASES, help="one of the cases (default: all)")
+    report = Report()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in parser.parse_args().case or CASES:
+            CASES[name](report, Path(folder))
+    report.finish()
+
+
+if __name__ == "__main__":
+    run_in_environment(CLIENT, __file__)
+    main()
