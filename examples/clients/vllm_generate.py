@@ -4,7 +4,7 @@ One command makes an environment (torch with torch_npu, vLLM, npufa for that tor
 there and prints what it showed:
 
     python examples/clients/vllm_generate.py                      # every case
-    python examples/clients/vllm_generate.py --case eager --case serve
+    python examples/clients/vllm_generate.py --case qwen2 --case serve
 
 Nothing of vLLM or vllm-ascend is changed, no CANN is installed, and nothing stands in for it but npufa's simulator
 (docs/cann_operators.md). Models are tiny and random, made on the spot.
