@@ -54,11 +54,11 @@ def prompts(lengths: list[int]) -> list[list[int]]:
     return [torch.randint(0, BYTES, (length,), generator=draw).tolist() for length in lengths]
 
 
-def greedy(model: Path, token_ids: list[list[int]], count: int) -> list[list[int]]:
-    """What transformers generates on the CPU, one sequence at a time."""
+def greedy(model: Path, token_ids: list[list[int]], count: int, **changes: Any) -> list[list[int]]:
+    """What transformers generates on the CPU, one sequence at a time, with these changes of the model's config."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    reference = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float16)
+    reference = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float16, **changes)
     options = {"max_new_tokens": count, "min_new_tokens": count, "do_sample": False}
     return [reference.generate(torch.tensor([ids]), **options)[0, len(ids):].tolist() for ids in token_ids]
