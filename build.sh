@@ -216,6 +216,7 @@ case "$command" in
     environment
     compile -- npufa
     once docs requirements-docs.txt -- pip_install -r requirements-docs.txt
+    python benchmarks/plots.py
     python -m sphinx -q -W --keep-going -b html docs build/site
     say "build/site/index.html"
     ;;

@@ -20,6 +20,7 @@ import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -88,6 +89,8 @@ def environment() -> dict[str, str]:
         "torch": f"{torch.__version__} ({torch.backends.cpu.get_cpu_capability()})",
         "read": f"{machine.read_bandwidth() / 1e9:.1f} GB/s",
         "npufa": f"{info.npufa} ({info.cpu_capability})",
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "date": date.today().isoformat(),
     }
 
 

@@ -1,6 +1,6 @@
 """Modelled times of the Ascend C kernels on a simulated chip, against bars. Modelled, not measured: docs/time_model.md.
 
-    .venv/bin/python benchmarks/npu_model.py [--soc Ascend910B3] [--filter "decode int8"]
+    .venv/bin/python benchmarks/npu_model.py [--soc Ascend910B3] [--filter "decode int8"] [--json FILE]
 
 A bar is the share of the cube's peak that the FLOP a call really needs (its mask's pairs) must reach, the share of
 HBM's bandwidth that the bytes of its cache must, the share of what a kernel that only copies them to L1 reaches, or a
@@ -13,9 +13,12 @@ import argparse
 import dataclasses
 import functools
 import itertools
+import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
 
 import torch
 
@@ -267,11 +270,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soc", default="Ascend910B3", help="the bars are for this chip (default: %(default)s)")
     parser.add_argument("--filter", default="", help="cases whose name holds every word")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
     arguments = parser.parse_args()
     npufa.sim.enable(soc=arguments.soc, check=False)
     print(f"modelled on {arguments.soc}\n\n{'case':<46}{'% of peak':>15}{'us':>10}{'bar':>7}")
     short = 0
     measured: dict[str, tuple[float, float]] = {}
+    rows: list[dict[str, object]] = []
     for case in CASES:
         if not all(word in case.name for word in arguments.filter.split()):
             continue
@@ -279,6 +284,8 @@ def main() -> int:
         bar = f"{case.bar:.1f}" if case.bar else "-"
         short += share < case.bar
         print(f"{case.name:<46}{share:>10.1f} {case.unit:<4}{us:>10.0f}{bar:>7}{verdict(share, case.bar)}", flush=True)
+        rows.append({"name": case.name, "percent": round(share, 1), "of": case.unit, "us": round(us, 1),
+                     "bar": case.bar})
     for ratio in RATIOS:
         firsts = ratio.first.split(" + ")
         if all(name in measured for name in (*firsts, ratio.second)):
@@ -286,6 +293,10 @@ def main() -> int:
             value = sum(measured[name][index] for name in firsts) / measured[ratio.second][index]
             short += value < ratio.bar
             print(f"{ratio.name:<46}{value:>10.2f} {'':<14}{ratio.bar:>7.2f}{verdict(value, ratio.bar)}")
+            rows.append({"name": ratio.name, "ratio": round(value, 2), "bar": ratio.bar})
+    if arguments.json:
+        environment = {"soc": arguments.soc, "npufa": npufa.__version__, "date": date.today().isoformat()}
+        arguments.json.write_text(json.dumps({"environment": environment, "rows": rows}, indent=1) + "\n")
     return 1 if short else 0
 
 
