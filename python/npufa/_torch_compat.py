@@ -54,7 +54,7 @@ def count_numbers_as_nothing(inductor_graph: ModuleType) -> None:
     of such a graph, which its metrics alone ask for."""
     if _RELEASE >= (2, 10):
         return
-    lowering = inductor_graph.GraphLowering  # type: ignore[attr-defined]
+    lowering = inductor_graph.GraphLowering
     count = lowering.count_bytes
 
     @functools.wraps(count)

@@ -95,7 +95,7 @@ def install() -> None:
     if "acl" in sys.modules or importlib.util.find_spec("acl") is not None:
         return
     acl, runtime = ModuleType("acl", __doc__), ModuleType("acl.rt", __doc__)
-    acl.__path__ = []
+    acl.__path__ = []  # a package: `import acl.rt`
     acl.rt = runtime  # type: ignore[attr-defined]
     acl.get_soc_name = get_soc_name  # type: ignore[attr-defined]
     for name, value in _CONSTANTS.items():

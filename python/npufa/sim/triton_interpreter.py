@@ -30,14 +30,14 @@ class _Properties:
 
     @staticmethod
     def get_device_properties(device: int) -> dict[str, int]:
-        properties = torch.npu.get_device_properties(device)
+        properties = torch.npu.get_device_properties(device)  # type: ignore[attr-defined]
         return {"num_aicore": properties.cube_core_num, "num_vectorcore": properties.vector_core_num}
 
 
 def _add_driver(backends: ModuleType) -> None:
     from triton.backends.compiler import GPUTarget
 
-    class SimulatedNpu(backends.DriverBase):  # type: ignore[name-defined, misc]
+    class SimulatedNpu(backends.DriverBase):  # type: ignore[name-defined]
         utils = _Properties
 
         @classmethod
@@ -48,16 +48,16 @@ def _add_driver(backends: ModuleType) -> None:
             raise NotImplementedError("npufa.sim: Triton kernels are interpreted, not compiled")
 
         def get_current_target(self) -> Any:
-            return GPUTarget("npu", torch.npu.get_device_name(), 0)
+            return GPUTarget("npu", torch.npu.get_device_name(), 0)  # type: ignore[attr-defined]
 
         def get_current_device(self) -> int:
-            return torch.npu.current_device()
+            return torch.npu.current_device()  # type: ignore[attr-defined]
 
         def get_current_stream(self, device: int) -> int:
-            return torch.npu.current_stream(device).npu_stream
+            return torch.npu.current_stream(device).npu_stream  # type: ignore[attr-defined]
 
         def get_active_torch_device(self) -> torch.device:
-            return torch.device("npu", torch.npu.current_device())
+            return torch.device("npu", torch.npu.current_device())  # type: ignore[attr-defined]
 
         def get_benchmarker(self) -> Any:
             """Every configuration of a kernel is as good as any other: the first is taken."""
@@ -107,7 +107,7 @@ def insert_slice(ful: Any, sub: Any, offsets: Any, sizes: Any, strides: Any) -> 
 
 def _add_extension(language: ModuleType) -> None:
     parent, extension = ModuleType("triton.language.extra.cann"), ModuleType(_EXTENSION)
-    parent.__path__ = []  # type: ignore[attr-defined]
+    parent.__path__ = []
     parent.extension = extension  # type: ignore[attr-defined]
     for function in (get_element, extract_slice, insert_slice):
         setattr(extension, function.__name__, function)
@@ -137,7 +137,7 @@ _HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _captured: list[Any] = []  # launches that are part of a graph, for as long as the process lives
 
 
-def _submit(task: Callable[[], None], stream: torch.npu.Stream) -> None:
+def _submit(task: Callable[[], None], stream: Any) -> None:
     """Makes the task part of the graph that the stream is captured into."""
     function = _HOST_FUNCTION(lambda _: task())
     _captured.append(function)
@@ -152,8 +152,8 @@ def _add_launches(interpreter: ModuleType) -> None:
 
     def launch(self: Any, *args: Any, **kwargs: Any) -> None:
         args, kwargs = _in_host_memory(args), {name: _in_host_memory(value) for name, value in kwargs.items()}
-        stream = torch.npu.current_stream()
-        if torch.npu.is_current_stream_capturing():
+        stream = torch.npu.current_stream()  # type: ignore[attr-defined]
+        if torch.npu.is_current_stream_capturing():  # type: ignore[attr-defined]
             _submit(lambda: execute(self, *args, **kwargs), stream)
         else:
             stream.synchronize()

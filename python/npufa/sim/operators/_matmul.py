@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -80,19 +80,19 @@ def _grouped_rows(x: Tensor, weights: list[Tensor], ends: Tensor, finish: Any) -
     """Rows of each group times the group's weight; rows after the last group are zero, CANN leaves them unwritten."""
     starts = torch.cat([ends.new_zeros(1), ends[:-1]])
     rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
-    result = None
-    if torch.npu.is_current_stream_capturing():  # the graph's replays have other groups
+    result: Tensor | None = None
+    if torch.npu.is_current_stream_capturing():  # type: ignore[attr-defined]  # replays have other groups
         for i, weight in enumerate(weights):
             y = finish(_product(x, weight), slice(None), i)
             inside = (rows >= starts[i]) & (rows < ends[i])
             result = torch.where(inside, y, torch.zeros_like(y) if result is None else result)
-        return result
+        return cast(Tensor, result)
     for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
         y = finish(_product(x[start:end], weights[i]), slice(start, end), i)
         if result is None:
             result = y.new_zeros(x.shape[0], y.shape[1])
         result[start:end] = y
-    return result
+    return cast(Tensor, result)
 
 
 def _activated(y: Tensor, act_type: int) -> Tensor:
@@ -137,8 +137,8 @@ def npu_grouped_matmul(
 
     tokens = per_token_scale[0] if per_token_scale else None
     if group_type == 2:
-        ends = group_ends(group_list, group_list_type).tolist()
-        products = [_product(x[0][:, a:b], weight[0][a:b]) for a, b in zip([0, *ends], ends)]
+        cuts = group_ends(group_list, group_list_type).tolist()
+        products = [_product(x[0][:, a:b], weight[0][a:b]) for a, b in zip([0, *cuts], cuts)]
         return [torch.stack([finish(y, slice(None), i) for i, y in enumerate(products)])]
     if len(x) == 1 and group_list is not None:
         ends = group_ends(group_list, group_list_type).to(x[0].device)
