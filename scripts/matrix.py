@@ -44,10 +44,11 @@ torch_npu 2.14.0 define the same settings (`Duplicated key 'pinned_reserve_segme
 together.
 
 Tier 1: everything. Tier 2: what this torch lacks is refused by name. Tier 3: eager operators and gradients, without
-torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests in {slice}; for tier 3
-{eager_slice}.
-A row without a date has not been run; what a row left out is said below the table. `./build.sh wheels 2.10.0` has been
-run, the installation from the source archive not to its end. Rows of aarch64 are
+torch.compile. "Run" is `./build.sh matrix --torch VERSION`, that is the tests in
+{slice};
+for tier 3 in {eager_slice}. A row without a date has not been run; what a row left out is said
+below the table. `./build.sh wheels 2.10.0` has been run, the installation from the source archive not to its end. Rows
+of aarch64 are
 `./build.sh matrix --arch aarch64`: a wheel made by a cross compiler, and the tests of `scripts/cross.py` under
 qemu-user (CPU operators in every type, the choice of instructions on three processors, programs and operators on the
 simulated NPU). They show results and no speed; on Kunpeng nothing has been run.
