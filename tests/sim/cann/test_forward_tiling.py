@@ -201,7 +201,7 @@ def test_length_sources(lengths, source):
     [(16, 16, 128, 1024), (128, 64, 128, 1024), (129, 1, 128, 1024), (256, 256, 128, 1024), (512, 512, 128, 512)],
 )
 def test_tile_sizes_and_workspace(dim, value_dim, rows, columns):
-    tiling, (_, cores, workspace, _) = fill(dim=dim, value_dim=value_dim)
+    tiling, (_, cores, workspace, _) = fill(kv=4000, dim=dim, value_dim=value_dim)
     assert (tiling.tileRows, tiling.slotRows, tiling.stepColumns) == (rows, rows, columns)
     assert tiling.productPitch == -(-value_dim // 128) * 128
     slots = 3 * rows
@@ -211,6 +211,16 @@ def test_tile_sizes_and_workspace(dim, value_dim, rows, columns):
     assert (tiling.parts, tiling.partBytes) == (2 * cores, rows * (tiling.productPitch + 2) * 4)
     shares = tiling.scoreBytes + tiling.probabilityBytes + tiling.productBytes + 2 * tiling.partBytes
     assert (cores, workspace) == (tiling.cores, cores * shares)
+
+
+def test_short_work_takes_shorter_steps():
+    assert fill()[0].stepColumns == 384
+    assert fill(kv=4000)[0].stepColumns == fill(batch_invariant=1)[0].stepColumns == 1024
+
+
+@pytest.mark.parametrize("layout, q, heads", [("BSND", 1, 4), ("BNSD", 1, 2), ("BSND", 4, 2)])
+def test_heads_that_share_lines_are_rows_of_one_tile(layout, q, heads):
+    assert fill(layout, q=q)[0].tileHeads == heads
 
 
 def test_extent_beyond_the_kernel():
