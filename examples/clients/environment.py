@@ -44,8 +44,9 @@ class Client:
 
 
 def run_in_environment(client: Client, script: str) -> None:
-    """Returns inside the client's environment; outside it makes it, runs the script there and ends the process."""
-    if os.environ.get(INSIDE) == client.name:
+    """Returns inside the client's environment, and for --help; outside it makes it, runs the script there and ends the
+    process."""
+    if os.environ.get(INSIDE) == client.name or {"-h", "--help"} & {*sys.argv[1:]}:
         return
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--environments", type=Path, default=ROOT / "build/clients",

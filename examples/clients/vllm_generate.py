@@ -95,13 +95,16 @@ CASES: dict[str, Callable[[Any, Path], None]] = {
     # vllm-ascend passes the window as pre_tokens, which is one key more.
     "window": _plain("mistral", {"sliding_window": 49}, **EAGER),
     "mla": _plain("deepseek_v2", **EAGER),
-    "moe": _plain("qwen3_moe", **EAGER),
     # Prompts in pieces of 64 tokens; the second round finds its prompts' blocks in the cache.
     "chunked": _plain("qwen2", **EAGER, rounds=2, enable_prefix_caching=True, enable_chunked_prefill=True,
                       max_num_batched_tokens=64, async_scheduling=False),
     "async": _plain("qwen2", **EAGER, max_num_batched_tokens=64, async_scheduling=True),
-    "graph": _plain("qwen2", compilation_config={"cudagraph_mode": "FULL_DECODE_ONLY", "cudagraph_capture_sizes": [4]}),
     "serve": serve,
+}  # fmt: skip
+# Not shown to pass, see docs/clients.md; only where they are named.
+OTHERS: dict[str, Callable[[Any, Path], None]] = {
+    "moe": _plain("qwen3_moe", **EAGER),
+    "graph": _plain("qwen2", compilation_config={"cudagraph_mode": "FULL_DECODE_ONLY", "cudagraph_capture_sizes": [4]}),
 }  # fmt: skip
 
 
@@ -109,11 +112,12 @@ def main() -> None:
     from report import Report
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--case", action="append", choices=CASES, help="one of the cases (default: all)")
+    parser.add_argument("--case", action="append", choices=[*CASES, *OTHERS],
+                        help=f"one of the cases (default: {', '.join(CASES)})")
     report = Report()
     with tempfile.TemporaryDirectory() as folder:
         for name in parser.parse_args().case or CASES:
-            CASES[name](report, Path(folder))
+            (CASES | OTHERS)[name](report, Path(folder))
     report.finish()
 
 
