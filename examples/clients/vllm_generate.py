@@ -75,6 +75,15 @@ def _plain(name: str, changes: dict[str, Any] | None = None, **options: Any) -> 
     return case
 
 
+def graph(report: Any, folder: Path) -> None:
+    """Decode as one captured graph."""
+    from vllm_ascend.utils import enable_custom_op
+
+    enable_custom_op()  # finds no compiled extension; asked here, because Dynamo raises where it meets that import
+    options = {"cudagraph_mode": "FULL_DECODE_ONLY", "cudagraph_capture_sizes": [4]}
+    _plain("qwen2", compilation_config=options)(report, folder)
+
+
 def serve(report: Any, folder: Path) -> None:
     import tiny_models
     import vllm_serve
@@ -99,12 +108,12 @@ CASES: dict[str, Callable[[Any, Path], None]] = {
     "chunked": _plain("qwen2", **EAGER, rounds=2, enable_prefix_caching=True, enable_chunked_prefill=True,
                       max_num_batched_tokens=64, async_scheduling=False),
     "async": _plain("qwen2", **EAGER, max_num_batched_tokens=64, async_scheduling=True),
+    "graph": graph,
     "serve": serve,
 }  # fmt: skip
-# Not shown to pass, see docs/clients.md; only where they are named.
+# Needs vllm-ascend's compiled extension, see docs/clients.md; only where it is named.
 OTHERS: dict[str, Callable[[Any, Path], None]] = {
     "moe": _plain("qwen3_moe", **EAGER),
-    "graph": _plain("qwen2", compilation_config={"cudagraph_mode": "FULL_DECODE_ONLY", "cudagraph_capture_sizes": [4]}),
 }  # fmt: skip
 
 
