@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.clients
 @pytest.mark.timeout(4 * 3600)
-@pytest.mark.parametrize("script", ["vllm_generate.py"])
+@pytest.mark.parametrize("script", ["vllm_generate.py", "trainer.py", "diffusion.py"])
 def test_client(script):
     done = subprocess.run([sys.executable, ROOT / "examples/clients" / script], stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stdout[-10000:]

@@ -127,7 +127,8 @@ class Combine {
       AscendC::Muls(sum, vectors[ROWS], 1.0f, count);
       NarrowRows(sums_.Get<float>(), loaded, rows, tiling_->valueDim, pitch_);
       AscendC::PipeBarrier<PIPE_V>();
-      return inQueue_.FreeTensor(loaded);
+      inQueue_.FreeTensor(loaded);
+      return;
     }
     AscendC::Max(added, maximum, vectors, count);
     AscendC::PipeBarrier<PIPE_V>();
