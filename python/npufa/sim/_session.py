@@ -102,8 +102,10 @@ def _import_torch_npu() -> None:
     os.environ["TASK_QUEUE_ENABLE"] = "0"
     printed = io.StringIO()
     forward = torch.nn.LSTM.forward
+    torch.ops.npufa_sim.set_allocator_settings_aside(True)
     with contextlib.redirect_stdout(printed):
         importlib.import_module("torch_npu")
+    torch.ops.npufa_sim.set_allocator_settings_aside(False)
     # That of torch_npu 2.10 and older expects results as CANN's LSTM pads them; here torch's own computes.
     torch.nn.LSTM.forward = forward  # type: ignore[method-assign]
     # The absence of CANN is what this is about, so that torch_npu's remark on it is no news.
@@ -160,8 +162,8 @@ def enable(soc: str = DEFAULT_SOC, check: bool = True, force: bool = False, devi
         _load_cann_libraries()
         native().npufa_sim_select_chip(soc.encode())
         graph_engine.install()
-        _import_torch_npu()
         torch.ops.load_library(str(LIBRARY_DIR / "libnpufa_sim_aten.so"))
+        _import_torch_npu()
         torch.ops.npufa_sim.register_cpu_kernels()
         operators.register()
         python_acl.install()
