@@ -81,6 +81,8 @@ def test_a_row_of_tier_3_runs_without_compilers():
     assert matrix.describe(noted)[3:] == [
         "- run with: `tests/ops`", "- not run: `tests/graph`, `tests/compat`, `tests/sim/torch`, `tests/integrations`",
         "- note: with another library"]
+    some = run(failures=[], refusals=[], tests=["tests/graph/test_a.py", "tests/sim/torch", "tests/ops"])
+    assert matrix.describe(some)[4:] == ["- not run: `tests/compat`, `tests/integrations`"]
 
 
 def test_rows():
