@@ -29,6 +29,7 @@ ONE_ROW = "the distance between rows of a single row"
 ONE_MATRIX = "the distance between matrices of one matrix"
 ZERO_ROWS = "more zeros than needed in a tile of one row"
 LAST_TURN = "the queue has a buffer for every turn of these calls"
+EMPTY_PART = "a part of a cut tile without keys, which none of these calls has"
 BARRIER = "AscendC::PipeBarrier<PIPE_V>();"
 
 # (file, kind, text of the statement): how often this mistake does no harm, and why.
@@ -64,6 +65,7 @@ HARMLESS: dict[tuple[str, str, str], tuple[int, str]] = {
     ("backward_vector.h", "fewer", "LoadRows(statistics"): (3, ONE_ROW),
     ("sink_gradient.h", "fewer", "LoadRows(share"): (3, ONE_ROW),
     ("accumulator.h", "delete", "outQueue_->FreeTensor(out);"): (2, LAST_TURN),
+    ("accumulator.h", "delete", "out = outQueue_->template DeQue<float>();"): (2, EMPTY_PART),
     ("bias_gradient_output.h", "delete", "outQueue_.FreeTensor(out);"): (1, LAST_TURN),
     ("dropout_mask.h", "delete", "masks_.FreeTensor(mask);"): (1, LAST_TURN),
     ("forward_cube_wide.h", "delete", "tiles_.Free(probabilities);"): (1, LAST_TURN),
