@@ -39,8 +39,9 @@ minor version, post-releases included.
 Wheels for another torch than {default} have a local version: `npufa=={version}+torch2.10`.
 
 On x86-64 torch_npu's wheels demand CPU builds of torch (`torch==2.10.0+cpu`). Where the index has CUDA builds alone,
-`pip install --no-deps torch-npu==2.10.0.post4` beside them works, but for 2.14: a CUDA build of torch 2.14 and
-torch_npu 2.14.0 define the same settings (`Duplicated key 'pinned_reserve_segment_size_mb'`) and cannot be loaded
+`pip install --no-deps torch-npu==2.10.0.post4` beside them works. aarch64's wheels of torch 2.11 and later are CUDA
+builds, too. From 2.13 on a CUDA build of torch and torch_npu define the same settings of allocators (`Duplicated key
+'pinned_reserve_segment_size_mb'`): `npufa.sim.enable` sets CUDA's aside, without the simulator they cannot be loaded
 together.
 
 Tier 1: everything. Tier 2: what this torch lacks is refused by name. Tier 3: eager operators and gradients, without
