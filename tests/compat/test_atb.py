@@ -49,4 +49,4 @@ def test_what_npufa_lacks_stays_torch_npus():
     with npufa.compat.routed():
         assert "_npu_paged_attention_quant" not in npufa.compat.routes()
         with pytest.raises(RuntimeError, match="atb::.* is not part of the simulated CANN"):
-            torch_npu._npu_quantize_per_tensor(*[torch.zeros(16, 16).half().npu()] * 4)
+            torch_npu._npu_quant_rms_norm(*[torch.zeros(16, 16).half().npu()] * 6)
