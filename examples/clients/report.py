@@ -56,6 +56,9 @@ class Report:
         print(f"{what}: kernels launched: {_counts(steps.kernels())}; modelled time of them per decode step: "
               f"{steps.decode_us():.1f} us; not modelled: {_counts(steps.not_modelled())}", flush=True)
 
+    def counts(self, what: str, counts: dict[str, int]) -> None:
+        print(f"{what}: {_counts(collections.Counter(counts))}", flush=True)
+
     def finish(self) -> None:
         sys.exit(int(self._failed))
 

@@ -36,15 +36,16 @@ CLIENT = Client(
 )
 
 TOKENS = 6
+NUCLEUS = 0.8  # top_p
 LENGTHS = [6, 130, 33]  # of the prompts: within a block of the cache, over its end
 # Small, because the first step that vLLM makes is of the largest size.
 SIZES = {"dtype": "float16", "max_model_len": 256, "max_num_batched_tokens": 256, "max_num_seqs": 8,
          "block_size": 128, "gpu_memory_utilization": 0.02}  # fmt: skip
 
 
-def generate(report: Any, what: str, model: Path, expected: list[list[int]], token_ids: list[list[int]],
-             rounds: int = 1, **options: Any) -> None:
-    """Greedy tokens of one engine against the expected ones, with the kernels of its steps."""
+def ask(report: Any, what: str, model: Path, token_ids: list[list[int]], sampling: list[dict[str, Any]],
+        count: int = TOKENS, rounds: int = 1, **options: Any) -> list[list[int]]:
+    """What one engine generates after each prompt with its sampling; reports the kernels of its steps."""
     import gc
 
     from vllm import LLM, SamplingParams
@@ -53,13 +54,24 @@ def generate(report: Any, what: str, model: Path, expected: list[list[int]], tok
 
     llm, steps = LLM(str(model), **SIZES | options), Steps()
     steps.watch(llm.llm_engine, "step")
-    sampling = SamplingParams(temperature=0, max_tokens=TOKENS, min_tokens=TOKENS, ignore_eos=True)
+    params = [SamplingParams(max_tokens=count, min_tokens=count, ignore_eos=True, **changes) for changes in sampling]
     for _ in range(rounds):
-        outputs = llm.generate([{"prompt_token_ids": ids} for ids in token_ids], sampling, use_tqdm=False)
-    report.equal(f"{what}: tokens of vLLM and transformers", [list(o.outputs[0].token_ids) for o in outputs], expected)
+        outputs = llm.generate([{"prompt_token_ids": ids} for ids in token_ids], params, use_tqdm=False)
     report.steps(what, steps)
+    if "speculative_config" in options:
+        report.counts(what, {metric.name: metric.value for metric in llm.get_metrics() if "spec_decode" in metric.name
+                             and hasattr(metric, "value")})  # fmt: skip
     del llm
     gc.collect()
+    return [list(output.outputs[0].token_ids) for output in outputs]
+
+
+def generate(report: Any, what: str, model: Path, expected: list[list[int]], token_ids: list[list[int]],
+             rounds: int = 1, **options: Any) -> None:
+    """Greedy tokens of one engine against the expected ones."""
+    found = ask(report, what, model, token_ids, [{"temperature": 0}] * len(token_ids), len(expected[0]), rounds,
+                **options)
+    report.equal(f"{what}: tokens of vLLM and transformers", found, expected)
 
 
 def _plain(name: str, changes: dict[str, Any] | None = None, **options: Any) -> Callable[[Any, Path], None]:
@@ -73,6 +85,40 @@ def _plain(name: str, changes: dict[str, Any] | None = None, **options: Any) -> 
         generate(report, f"{name} {options}", model, expected, token_ids, **options)
 
     return case
+
+
+def ngram(report: Any, folder: Path) -> None:
+    """Drafts of three tokens, looked up in what was there before; a model that repeats itself now and then."""
+    import tiny_models
+
+    model = tiny_models.save("qwen2", folder, tie_word_embeddings=True, initializer_range=0.035)
+    token_ids = tiny_models.prompts(LENGTHS)
+    config = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_min": 1, "prompt_lookup_max": 3}
+    generate(report, "qwen2, n-gram drafts", model, tiny_models.greedy(model, token_ids, 16), token_ids, **EAGER,
+             speculative_config=config, disable_log_stats=False)
+
+
+def sampling(report: Any, folder: Path) -> None:
+    """Of the most probable token alone, and seeded out of the nucleus; every request of a batch with its own."""
+    import tiny_models
+
+    model = tiny_models.save("qwen2", folder)
+    ids, other = tiny_models.prompts([33, 6])
+    draws = [{"temperature": 1.0, "top_p": NUCLEUS, "seed": seed} for seed in (1, 2, 3, 4, 5, 1)]
+    first = [{"temperature": 0.8, "top_k": 1}, {"temperature": 0.8, "top_k": 1, "top_p": NUCLEUS}]
+    found = ask(report, "sampling", model, [other, ids] + [ids] * len(draws), first + draws, **EAGER)
+    report.equal("top_k=1 at temperature 0.8: tokens of vLLM and transformers' greedy ones", found[:2],
+                 tiny_models.greedy(model, [other, ids], TOKENS))
+    drawn = found[2:]
+    report.equal("the same seed twice: tokens", drawn[-1], drawn[0])
+    # A little more than asked for: the two round differently at the nucleus's edge.
+    nuclei = [tiny_models.nuclei(model, ids, tokens, NUCLEUS + 0.01) for tokens in drawn]
+    outside = [(token, nucleus) for tokens, sets in zip(drawn, nuclei) for token, nucleus in zip(tokens, sets)
+               if token not in nucleus]  # fmt: skip
+    sizes = [len(nucleus) for sets in nuclei for nucleus in sets]
+    different = len({tuple(tokens) for tokens in drawn})
+    report.equal(f"top_p={NUCLEUS}, {different} different answers to {len(drawn)} requests with 5 seeds, nuclei of "
+                 f"{min(sizes)} to {max(sizes)} tokens: tokens outside of transformers' nucleus", outside, [])
 
 
 def graph(report: Any, folder: Path) -> None:
@@ -108,12 +154,15 @@ CASES: dict[str, Callable[[Any, Path], None]] = {
     "chunked": _plain("qwen2", **EAGER, rounds=2, enable_prefix_caching=True, enable_chunked_prefill=True,
                       max_num_batched_tokens=64, async_scheduling=False),
     "async": _plain("qwen2", **EAGER, max_num_batched_tokens=64, async_scheduling=True),
+    "ngram": ngram,
+    "sampling": sampling,
     "graph": graph,
     "serve": serve,
 }  # fmt: skip
-# Needs vllm-ascend's compiled extension, see docs/clients.md; only where it is named.
+# Need vllm-ascend's compiled extension, see docs/clients.md; only where it is named.
 OTHERS: dict[str, Callable[[Any, Path], None]] = {
     "moe": _plain("qwen3_moe", **EAGER),
+    "sinks": _plain("gpt_oss", {"sliding_window": 49}, **EAGER),
 }  # fmt: skip
 
 
