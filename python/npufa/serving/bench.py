@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -42,12 +45,14 @@ class Result:
     time_to_first_token: float
     inter_token_latency: float
     preemptions: int
-    prefix_hit_rate: float
     peak_running: int
     used_bytes: int
     reserved_bytes: float
     bytes_per_token: float
     tokens: list[list[int]]
+
+
+Runner = Callable[[Workload, str], Result]
 
 
 def workload(requests: int, max_length: int, seed: int) -> Workload:
@@ -79,7 +84,7 @@ def measure(
     metrics, usage = engine.metrics, engine.cache.usage()
     return Result(
         seconds, metrics.generated_tokens / seconds, metrics.mean_time_to_first_token, metrics.mean_inter_token_latency,
-        metrics.preemptions, metrics.prefix_hit_rate, metrics.peak_running,
+        metrics.preemptions, metrics.peak_running,
         metrics.peak_used_blocks * usage.bytes_per_block,
         metrics.peak_running * load.max_length * usage.bytes_per_token, usage.bytes_per_token,
         [completion.token_ids for completion in completions])
@@ -106,6 +111,9 @@ def _report(options: argparse.Namespace, load: Workload, runs: dict[str, Result]
         f"({int8.bytes_per_token:.0f} / {exact.bytes_per_token:.0f}); {_agreement(exact, int8):.0%} of requests start "
         "with the same token (random weights)",
     ]
+    if "vLLM" in runs:
+        lines.append(f"vLLM: {_agreement(exact, runs['vLLM']):.0%} of requests start with our token, "
+                     f"{_equal(exact, runs['vLLM']):.0%} have all of them")
     return "\n".join(lines)
 
 
@@ -116,6 +124,10 @@ def _place(device: str) -> str:
 
 def _agreement(a: Result, b: Result) -> float:
     return sum(x[0] == y[0] for x, y in zip(a.tokens, b.tokens)) / len(a.tokens)
+
+
+def _equal(a: Result, b: Result) -> float:
+    return sum(x == y for x, y in zip(a.tokens, b.tokens)) / len(a.tokens)
 
 
 def _model(options: argparse.Namespace) -> PreTrainedModel:
@@ -141,6 +153,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=_positive, default=1,
                         help="threads of torch; a model this small gains nothing from a second one")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--vllm", action="store_true",
+                        help="serve the same requests with vLLM, too; with --npu this is vllm-ascend, which wants "
+                        "--block-size 128")
     parser.add_argument("--npu", dest="device", action="store_const", const="npu", default="cpu",
                         help="run on the NPU, simulated where there is none: take few and short requests")
 
@@ -159,9 +174,12 @@ def run(options: argparse.Namespace) -> int:
         Exit status: 0.
     """
     if options.device == "npu":
-        from .. import sim
+        from .. import compat, flash_attn, sim
 
         sim.enable()  # stands aside where CANN is installed
+        if options.vllm and info().cann is None:
+            compat.install()
+            flash_attn.install()
     longest = -(-options.max_length // options.block_size)
     blocks = options.num_blocks or longest * options.max_num_seqs
     if blocks < longest:
@@ -170,18 +188,31 @@ def run(options: argparse.Namespace) -> int:
     torch.set_num_threads(options.threads)
     load, model = workload(options.requests, options.max_length, options.seed), _model(options)
     sizes = {"num_blocks": blocks, "block_size": options.block_size}
-    plans: dict[str, dict[str, int | torch.dtype]] = {"batched": {"max_num_seqs": options.max_num_seqs}}
+    plans: dict[str, dict[str, Any]] = {"batched": {"max_num_seqs": options.max_num_seqs}}
     if options.device == "cpu":
         plans["one at a time"] = {"max_num_seqs": 1}
     plans["int8 cache"] = {"max_num_seqs": options.max_num_seqs, "kv_cache_dtype": torch.int8}
-    runs: dict[str, Result] = {}
-    for turn in range(options.repeat):  # in turns, so that a busy moment of the machine does not hit one plan alone
-        for name, plan in plans.items():
-            result = measure(model, load, f"{name}, run {turn + 1}", **sizes, **plan)  # type: ignore[arg-type]
-            if name not in runs or result.seconds < runs[name].seconds:
-                runs[name] = result
+    runners: dict[str, Runner] = {
+        name: functools.partial(measure, model, **sizes, **plan) for name, plan in plans.items()}
+    with contextlib.ExitStack() as stack:
+        if options.vllm:
+            from .vllm_bench import vllm_server
+
+            server = vllm_server(model, load, options.device, max_num_seqs=options.max_num_seqs, **sizes)
+            runners["vLLM"] = stack.enter_context(server).measure
+        runs = _fastest(runners, load, options.repeat)
     print(_report(options, load, runs))
     return 0
+
+
+def _fastest(runners: dict[str, Runner], load: Workload, repeat: int) -> dict[str, Result]:
+    runs: dict[str, Result] = {}
+    for turn in range(repeat):  # in turns, so that a busy moment of the machine does not hit one plan alone
+        for name, runner in runners.items():
+            result = runner(load, f"{name}, run {turn + 1}")
+            if name not in runs or result.seconds < runs[name].seconds:
+                runs[name] = result
+    return runs
 
 
 def _positive(text: str) -> int:
