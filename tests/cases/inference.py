@@ -9,6 +9,7 @@ from .draw import FLOATS
 from .fusion import SOFTCAPS, band_tokens, compressed_mask, cumulative, full_mask, packed_lengths, padded, place
 from .model import Case
 from .quantised import antiquantise, dequant_scale, int8_inputs, output_scales, quantise_cache
+from .versions import WIDE
 
 MASK_DTYPES = (torch.bool, torch.uint8, torch.int8)
 MASK_KINDS = ("SS", "BSS", "1SS", "B1SS", "11SS", "BNSS")
@@ -130,7 +131,7 @@ def _inputs(d, layout, dtype, shapes):
 def _quantisation(d, kw, dtype, heads, dim, value_dim, fixed, prefix="dequant"):
     """Scales of the all-int8 path and of an int8 output."""
     if dtype == torch.int8:
-        kind = d.pick(torch.float32, torch.float32, torch.int64, torch.uint64)
+        kind = d.pick(torch.float32, torch.float32, *WIDE)
         for number, value in ((1, 0.01 / dim ** 0.5), (2, 0.002)):
             kw[f"{prefix}_scale{number}"] = dequant_scale(value, kind)
         kw["quant_scale1"] = torch.tensor([d.pick(127.0, 100.0)])

@@ -27,7 +27,7 @@ def dequant_scale(value, kind=torch.float32):
     if kind == torch.float32:
         return scale
     wide = scale.view(torch.int32).to(torch.int64)
-    return wide.view(torch.uint64) if kind == torch.uint64 else wide
+    return wide.view(kind)
 
 
 def output_scales(d, dtype, heads, dim):

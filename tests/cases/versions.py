@@ -9,6 +9,7 @@ import torch
 from npufa import _version
 
 TORCH = f"torch {_version.minor(torch.__version__)}"
+WIDE = (torch.int64, torch.uint64) if hasattr(torch, "uint64") else (torch.int64, )  # types with 64 bits for a scale
 
 
 def before(minor):
@@ -30,8 +31,12 @@ def needs(module, name):
     return pytest.mark.skipif(not found, reason=f"{TORCH} has no {module}.{name}")
 
 
+needs_opcheck = needs("torch.library", "opcheck")
+
+
 def aliases_raise():
     """As in an environment with CI: results that are taken for new tensors raise, where torch can tell."""
-    if "error_on_custom_op_aliasing" not in dir(torch._functorch.config):
+    config = importlib.import_module("torch._functorch.config")
+    if "error_on_custom_op_aliasing" not in dir(config):
         return contextlib.nullcontext()
-    return torch._functorch.config.patch(error_on_custom_op_aliasing=True)
+    return config.patch(error_on_custom_op_aliasing=True)

@@ -9,6 +9,7 @@ from cases.draw import FLOATS
 from cases.fusion import place
 from cases.inference import inference_case
 from cases.quantised import dequant_scale, int8_inputs, quantise_cache
+from cases.versions import WIDE
 
 SPLIT = [(m, m) for m in (0, 1, 2, 3)] + [(0, 1)]
 PAGED = SPLIT + [(4, 4), (5, 5)]
@@ -107,7 +108,7 @@ def int8_call(operator="prompt", layout="BNSD", batch=2, sq=17, skv=40, dim=32, 
 
 @pytest.mark.parametrize("operator", ["prompt", "fused_infer"])
 @pytest.mark.parametrize("layout", ["BSH", "BSND", "BNSD", "BNSD_BSND"])
-@pytest.mark.parametrize("kind", [torch.float32, torch.int64, torch.uint64], ids=str)
+@pytest.mark.parametrize("kind", [torch.float32, *WIDE], ids=str)
 def test_int8_inputs(operator, layout, kind):
     out = int8_call(operator, layout, kind=kind).verify()
     assert (out if operator == "prompt" else out[0]).dtype == torch.float16

@@ -8,6 +8,7 @@ import npufa
 from cases import random_case
 from cases.lengths import with_tensor_lengths
 from cases.model import operator
+from cases.versions import needs_opcheck
 
 KINDS = {"prompt": "npu_prompt_flash_attention", "incre": "npu_incre_flash_attention",
          "fused_infer": "npu_fused_infer_attention_score"}  # fmt: skip
@@ -33,6 +34,7 @@ def test_wrappers_choose_the_overload(kind):
     assert any(node.target is operator(f"{KINDS[kind]}.tensor_lengths") for node in traced.graph.nodes)
 
 
+@needs_opcheck
 @pytest.mark.parametrize("kind", KINDS)
 def test_opcheck(kind):
     case = calls(kind)[1]

@@ -23,7 +23,7 @@ def pack_int4(values):
 
 def scalar(scale):
     """A per-tensor scale; 64-bit integers carry float32 bits in their low word."""
-    if scale.dtype in (torch.int64, torch.uint64):
+    if not scale.dtype.is_floating_point:
         bits = int(scale.view(torch.int64).reshape(-1)[0]) & 0xFFFFFFFF
         return struct.unpack("<f", struct.pack("<I", bits))[0]
     return float(scale.double().reshape(-1)[0])
