@@ -3,6 +3,7 @@
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/ivalue.h>
 #include <c10/core/SymBool.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/version.h>
@@ -32,6 +33,10 @@ class c10::TypedOperatorHandle<void> {
 #endif
 
 namespace npufa {
+
+// What operators take as an optional argument: std::optional, or a class of torch's own in the oldest versions.
+template <class T>
+using TorchOptional = decltype(std::declval<const c10::IValue&>().toOptional<T>());
 
 // A node of the autograd graph, in the pointer that the graph counts it by.
 template <class Made, class... Args>

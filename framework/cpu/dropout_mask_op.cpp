@@ -18,7 +18,7 @@ namespace {
 constexpr std::int64_t kBlock = 128;  // elements per call; masks are multiples of it
 
 at::Tensor DropoutMask(const at::Tensor& input, at::IntArrayRef size, double p, std::int64_t seed, std::int64_t offset,
-                       std::optional<bool>, std::optional<bool>) {
+                       TorchOptional<bool>, TorchOptional<bool>) {
   const DropoutMaskRequest request = ReadDropoutMaskRequest(size, p);
   at::Tensor mask = at::empty({request.elements / 8}, input.options().dtype(at::kByte));
   std::uint8_t* bytes = mask.data_ptr<std::uint8_t>();

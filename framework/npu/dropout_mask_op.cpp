@@ -11,7 +11,7 @@ namespace npufa::npu {
 namespace {
 
 at::Tensor DropoutMask(const at::Tensor& input, at::IntArrayRef size, double p, std::int64_t seed, std::int64_t offset,
-                       std::optional<bool>, std::optional<bool>) {
+                       TorchOptional<bool>, TorchOptional<bool>) {
   const DropoutMaskRequest request = ReadDropoutMaskRequest(size, p);
   if (request.keep_prob == 0.0) return at::zeros({request.elements / 8}, input.options().dtype(at::kByte));
   return GenerateDropoutMask(kDropoutMaskOp, request.elements, request.keep_prob, Seed{seed, offset}, input.device());

@@ -21,7 +21,7 @@ DropoutMaskRequest ReadDropoutMaskRequest(at::IntArrayRef size, double p) {
 namespace {
 
 at::Tensor DropoutMaskMeta(const at::Tensor& input, at::IntArrayRef size, double p, std::int64_t, std::int64_t,
-                           std::optional<bool>, std::optional<bool>) {
+                           TorchOptional<bool>, TorchOptional<bool>) {
   return at::empty({ReadDropoutMaskRequest(size, p).elements / 8}, input.options().dtype(at::kByte));
 }
 

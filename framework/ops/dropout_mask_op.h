@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "torch_compat.h"
+
 namespace npufa {
 
 inline constexpr const char* kDropoutMaskOp = "_npu_dropout_gen_mask";

@@ -21,13 +21,13 @@ void GatherMeta(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 std::tuple<at::Tensor, at::Tensor> GatherFunctional(const at::Tensor& key_cache, const at::Tensor& value_cache,
                                                     const at::Tensor& block_tables, const at::Tensor& seq_lens,
                                                     const at::Tensor& key, const at::Tensor& value,
-                                                    const std::optional<at::Tensor>& seq_offset,
+                                                    const TorchOptional<at::Tensor>& seq_offset,
                                                     bool is_seq_lens_cumsum) {
   static const auto in_place =
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("npufa::npu_gather_pa_kv_cache", "")
           .typed<void(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, at::Tensor,
-                      at::Tensor, const std::optional<at::Tensor>&, bool)>();
+                      at::Tensor, const TorchOptional<at::Tensor>&, bool)>();
   const at::Tensor new_key = CopyOf(key), new_value = CopyOf(value);
   in_place.call(key_cache, value_cache, block_tables, seq_lens, new_key, new_value, seq_offset, is_seq_lens_cumsum);
   return {new_key, new_value};

@@ -32,16 +32,16 @@ void ScatterReturning(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 std::tuple<at::Tensor, at::Tensor> ScatterFunctional(const at::Tensor& key, const at::Tensor& value,
                                                      const at::Tensor& key_cache, const at::Tensor& value_cache,
                                                      const at::Tensor& slot_mapping,
-                                                     const std::optional<at::Tensor>& compress_lens,
-                                                     const std::optional<at::Tensor>& compress_seq_offsets,
-                                                     const std::optional<at::Tensor>& seq_lens,
-                                                     std::optional<c10::string_view> cache_mode) {
+                                                     const TorchOptional<at::Tensor>& compress_lens,
+                                                     const TorchOptional<at::Tensor>& compress_seq_offsets,
+                                                     const TorchOptional<at::Tensor>& seq_lens,
+                                                     TorchOptional<c10::string_view> cache_mode) {
   static const auto in_place =
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("npufa::npu_scatter_pa_kv_cache", "")
           .typed<void(const at::Tensor&, const at::Tensor&, at::Tensor, at::Tensor, const at::Tensor&,
-                      const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
-                      const std::optional<at::Tensor>&, std::optional<c10::string_view>)>();
+                      const TorchOptional<at::Tensor>&, const TorchOptional<at::Tensor>&,
+                      const TorchOptional<at::Tensor>&, TorchOptional<c10::string_view>)>();
   const at::Tensor new_keys = CopyOf(key_cache), new_values = CopyOf(value_cache);
   in_place.call(key, value, new_keys, new_values, slot_mapping, compress_lens, compress_seq_offsets, seq_lens,
                 cache_mode);
