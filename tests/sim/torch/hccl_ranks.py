@@ -81,6 +81,39 @@ def reduce_scatter(group, rank, dtype, count):
 
 
 @on_npu
+def reduce(group, rank, count, op):
+    tensor = part(rank, torch.float32, count).npu()
+    dist.reduce(tensor, dist.get_global_rank(group, 2), REDUCTIONS[op], group=group)
+    return tensor.cpu()
+
+
+@on_npu
+def varying(group, rank):
+    """Results of calls whose counts differ from rank to rank, and of a sum among the last two ranks."""
+    library, size = ctypes.CDLL("libhccl.so"), group.size()
+    comm = ctypes.c_void_p(group._get_backend(torch.device("npu")).get_hccl_comm(rank))
+    counts, places = (ctypes.c_uint64 * size)(1, 2, 3), (ctypes.c_uint64 * size)(0, 1, 3)
+    stream, u64 = ctypes.c_void_p(torch.npu.current_stream().npu_stream), ctypes.c_uint64
+
+    def memory(tensor):
+        return ctypes.c_void_p(tensor.data_ptr())
+
+    own, gathered = torch.full((rank + 1,), float(rank)).npu(), torch.zeros(6).npu()
+    assert library.HcclAllGatherV(memory(own), u64(rank + 1), memory(gathered), counts, places, 4, comm, stream) == 0
+    whole, scattered = (torch.arange(6.0) + 10 * rank).npu(), torch.zeros(rank + 1).npu()
+    assert library.HcclReduceScatterV(memory(whole), counts, places, memory(scattered), u64(rank + 1), 4, 0, comm,
+                                      stream) == 0  # fmt: skip
+    if rank == 0:
+        return gathered.tolist(), scattered.tolist(), None
+    part_comm, pair = ctypes.c_void_p(), torch.full((1,), float(rank)).npu()
+    assert library.HcclCreateSubCommConfig(ctypes.byref(comm), 2, (ctypes.c_uint32 * 2)(1, 2), u64(7), rank - 1, None,
+                                           ctypes.byref(part_comm)) == 0  # fmt: skip
+    assert library.HcclAllReduce(memory(pair), memory(pair), u64(1), 4, 0, part_comm, stream) == 0
+    assert library.HcclCommDestroy(part_comm) == 0
+    return gathered.tolist(), scattered.tolist(), pair.item()
+
+
+@on_npu
 def pass_on(group, rank, together):
     """To the next rank, from the previous one."""
     size = group.size()

@@ -1,9 +1,13 @@
 """torch.distributed over simulated chips: torch_npu's own process group on the simulator's HCCL."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from distributed.processes import end, on_ranks
+from npufa.sim._native import LIBRARY_DIR
 from sim.torch import hccl_ranks as ranks
 
 pytestmark = pytest.mark.timeout(300)
@@ -99,3 +103,39 @@ def test_ranks_that_disagree():
     texts = on_ranks(2, ranks.disagree)
     assert all("expected the same call on both" in text for text in texts), texts
     end()  # their counts of messages differ now
+
+
+RANK = """
+import ctypes, os, sys
+library = ctypes.CDLL(sys.argv[1])
+library.aclGetRecentErrMsg.restype = ctypes.c_char_p
+rank, comm = int(sys.argv[2]), ctypes.c_void_p()
+root = ctypes.create_string_buffer(sys.argv[3].encode(), 4108)
+assert library.HcclCommInitRootInfo(2, root, rank, ctypes.byref(comm)) == 0
+if rank == 1:
+    os._exit(0)
+print(library.HcclBarrier(comm, ctypes.c_void_p()), library.aclGetRecentErrMsg().decode())
+"""
+
+
+def test_a_rank_that_ends_is_named(tmp_path):
+    """Whoever waits for it does not wait for HCCL_EXEC_TIMEOUT."""
+    command = [sys.executable, "-c", RANK, LIBRARY_DIR / "libnpufa_sim.so"]
+    with subprocess.Popen([*command, "1", tmp_path]) as other:
+        done = subprocess.run([*command, "0", tmp_path], capture_output=True, text=True, timeout=60)
+        assert other.wait(timeout=60) == 0
+    assert done.stdout == "21 HcclBarrier: rank 1 has ended; expected its part of HcclBarrier\n", done.stderr
+
+
+@pytest.mark.parametrize("op", ["sum", "max"])
+def test_reduce(op):
+    parts = torch.stack([ranks.part(rank, torch.float32, 17) for rank in range(3)])
+    assert torch.equal(on_ranks(3, ranks.reduce, 17, op)[2], parts.sum(0) if op == "sum" else parts.amax(0))
+
+
+def test_varying_counts_and_a_part_of_the_ranks():
+    """HCCL's own functions, which torch_npu calls on other chips alone."""
+    for rank, (gathered, scattered, pair) in enumerate(on_ranks(3, ranks.varying)):
+        assert gathered == [0.0, 1.0, 1.0, 2.0, 2.0, 2.0]
+        assert scattered == [sum(10.0 * other + i for other in range(3)) for i in ([0], [1, 2], [3, 4, 5])[rank]]
+        assert pair == (None if rank == 0 else 1.0 + 2.0)
